@@ -1,0 +1,145 @@
+//! The two traits a way of locking implements, and the laws it keeps.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use async_trait::async_trait;
+
+use crate::backoff::Backoff;
+use crate::{Attempt, Capabilities, LockMode, OpenOptions};
+
+/// A way of locking: flock(2), open-file-description locks, a simulator, or your own.
+///
+/// A backend opens [`LockHandle`]s; each handle can hold one lock at a time. Everything that
+/// users like (queues, deadlines, identity checks, guards, tracing) is written once, in
+/// [`TouchFile`](crate::TouchFile), over these two traits. A complete backend is in the
+/// [crate documentation](crate#a-complete-backend).
+///
+/// # The laws
+///
+/// The traits are contracts; `touchfile-testkit` checks each of these.
+///
+/// 1. **Exclusion.** Exclusive conflicts with everything, shared with exclusive only; between
+///    processes and between two handles of one process alike.
+/// 2. **No false "busy".** [`Attempt::WouldBlock`] only if a conflicting holder existed at some
+///    moment of the call.
+/// 3. **Acquired means acquired.** An `Err` or a dropped future leaves the handle holding
+///    nothing, and nothing behind it (thread, process, descriptor) that takes the lock later.
+/// 4. **Cancel safety.** Dropping a [`lock`](LockHandle::lock) future at any moment is safe and
+///    prompt, and does not delay the next waiter.
+/// 5. **Release.** [`unlock`](LockHandle::unlock), dropping the handle, process exit and SIGKILL
+///    all release. `Drop` never panics and needs no runtime.
+/// 6. **Fork and exec.** Handles are close-on-exec. A child that inherited one by fork and drops
+///    it does not release the parent's lock; a child between fork and exec does not prolong it.
+/// 7. **Identity.** A lock is on the file, users think of the path: after acquiring, `TouchFile`
+///    asks [`is_current`](LockHandle::is_current) and starts over if the path names another file.
+/// 8. **Liveness.** A waiter gets the lock soon after it is free, however the holder let go,
+///    including a foreign program that does not use touchfile.
+/// 9. **Errors are told apart.** Contention is not an error; transient, unsupported and fatal
+///    failures have different [`std::io::ErrorKind`]s or OS error codes.
+///
+/// A backend that cannot keep a law says so in its [`Capabilities`], and asking for it is refused
+/// with [`std::io::ErrorKind::Unsupported`].
+#[async_trait]
+pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
+    /// What [`open`](Self::open) returns.
+    type Handle: LockHandle;
+
+    /// The short name users meet in errors, traces and on the command line, such as `flock`.
+    fn name(&self) -> &'static str;
+
+    /// What this backend promises; the same answer for the life of the value.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Opens `path` for locking and takes no lock.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the file from being opened, and [`std::io::ErrorKind::Unsupported`] for an
+    /// option this backend cannot honour. Nothing was created that was not asked for.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves no handle open; the file may have been created.
+    async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self::Handle>;
+}
+
+/// One acquisition's worth of a [`LockBackend`]: an open lock file that can hold one lock.
+///
+/// A handle holds nothing, or one lock. Asking a handle that holds a lock for another is refused
+/// with [`std::io::ErrorKind::InvalidInput`], so that no call ever converts a lock somebody
+/// relies on; unlocking one that holds nothing is `Ok`. Two handles exclude each other, in one
+/// process as across processes. Dropping a handle releases what it holds.
+///
+/// The [laws](LockBackend#the-laws) hold for every method.
+#[async_trait]
+pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
+    /// Makes one attempt and does not wait for a holder.
+    ///
+    /// # Errors
+    ///
+    /// [`std::io::ErrorKind::Unsupported`] if the file cannot be locked in this mode,
+    /// [`std::io::ErrorKind::InvalidInput`] if this handle already holds a lock, else what the
+    /// operating system says. Contention is `Ok(Attempt::WouldBlock)`.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future leaves the handle holding nothing.
+    async fn try_lock(&mut self, mode: LockMode) -> io::Result<Attempt>;
+
+    /// Waits until the lock is held.
+    ///
+    /// The provided method repeats [`try_lock`](Self::try_lock) with a jittered pause between
+    /// 1 ms and 10 ms ([`Backoff`]). Override it where the backend can be told of a release.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_lock`](Self::try_lock).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the wait at once, leaves the handle holding nothing and leaves
+    /// nothing behind that would take the lock later.
+    async fn lock(&mut self, mode: LockMode) -> io::Result<()> {
+        let mut backoff = Backoff::new();
+        while self.try_lock(mode).await? == Attempt::WouldBlock {
+            backoff.pause().await;
+        }
+        Ok(())
+    }
+
+    /// Releases the lock; after `Ok` the handle can lock again.
+    ///
+    /// `Ok` too when nothing is held.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says. What the handle holds is unknown then: drop it.
+    ///
+    /// # Cancel safety
+    ///
+    /// After a dropped future the lock may or may not be held: call `unlock` again or drop the
+    /// handle.
+    async fn unlock(&mut self) -> io::Result<()>;
+
+    /// Whether `path` still names what this handle locks.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the question from being answered. A path that names nothing is `Ok(false)`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    async fn is_current(&self, path: &Path) -> io::Result<bool>;
+
+    /// Whether a call on this handle, or dropping it, may block its thread for long.
+    ///
+    /// True on network file systems, say. `TouchFile` then moves each call off the runtime's
+    /// worker threads and waits by repeating [`try_lock`](Self::try_lock). Asked once per
+    /// acquisition, so it must be cheap.
+    fn may_block(&self) -> bool {
+        false
+    }
+}

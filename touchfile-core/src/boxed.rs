@@ -1,0 +1,94 @@
+//! Choosing the backend at run time.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{Capabilities, LockBackend, LockHandle, OpenOptions};
+
+/// Any backend behind one type, so that `TouchFile<BoxBackend>` chooses at run time.
+///
+/// Clones share the backend. Each call costs one dynamic dispatch and each `open` one more
+/// allocation; locking and unlocking allocate no more than the backend itself does.
+///
+/// ```
+/// # use touchfile_core::doc::MemoryBackend;
+/// use touchfile_core::{BoxBackend, TouchFile};
+///
+/// # fn wanted() -> bool { true }
+/// let backend = if wanted() {
+///     BoxBackend::new(MemoryBackend::default())
+/// } else {
+///     unimplemented!("another one")
+/// };
+/// let touch = TouchFile::new(backend, "/tmp/a.lock")?;
+/// let guard = touch.blocking().lock_exclusive()?;
+/// # drop(guard);
+/// # Ok::<(), touchfile_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct BoxBackend(Arc<dyn ErasedBackend>);
+
+impl BoxBackend {
+    /// Erases the type of `backend`.
+    pub fn new<B: LockBackend>(backend: B) -> Self {
+        Self(Arc::new(backend))
+    }
+}
+
+#[async_trait]
+impl LockBackend for BoxBackend {
+    type Handle = Box<dyn LockHandle>;
+
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self::Handle> {
+        self.0.open_erased(path, options).await
+    }
+}
+
+impl fmt::Debug for BoxBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BoxBackend").field(&self.0).finish()
+    }
+}
+
+/// [`LockBackend`] without its associated type.
+#[async_trait]
+trait ErasedBackend: fmt::Debug + Send + Sync {
+    fn name(&self) -> &'static str;
+    fn capabilities(&self) -> Capabilities;
+    async fn open_erased(
+        &self,
+        path: &Path,
+        options: &OpenOptions,
+    ) -> io::Result<Box<dyn LockHandle>>;
+}
+
+#[async_trait]
+impl<B: LockBackend> ErasedBackend for B {
+    fn name(&self) -> &'static str {
+        LockBackend::name(self)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        LockBackend::capabilities(self)
+    }
+
+    async fn open_erased(
+        &self,
+        path: &Path,
+        options: &OpenOptions,
+    ) -> io::Result<Box<dyn LockHandle>> {
+        Ok(Box::new(self.open(path, options).await?))
+    }
+}

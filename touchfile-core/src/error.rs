@@ -1,0 +1,410 @@
+//! What can go wrong, told apart by what a caller can do about it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::LockMode;
+
+/// The result of an operation on a touch file.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a lock was not taken, or not released as it should have been.
+///
+/// Every variant names the path. The message never repeats its
+/// [`source`](std::error::Error::source): print the chain to see the cause.
+///
+/// ```
+/// use std::io;
+/// use touchfile_core::{Error, ErrorKind};
+///
+/// fn give_up(error: Error) -> io::Error {
+///     match error.kind() {
+///         ErrorKind::Transient => eprintln!("worth another try: {error}"),
+///         ErrorKind::Unsupported => eprintln!("choose another backend: {error}"),
+///         _ => eprintln!("{error}"),
+///     }
+///     error.into() // a timeout becomes `io::ErrorKind::TimedOut`, and so on
+/// }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A conflicting holder has the lock, or others of this process are queued for it, and the
+    /// caller did not want to wait. `try_lock` answers `Ok(None)` instead.
+    #[error("{} is locked by somebody else, so the {mode} lock was not taken", path.display())]
+    Contended {
+        /// The lock file.
+        path: PathBuf,
+        /// The mode asked for.
+        mode: LockMode,
+    },
+
+    /// The path cannot name a lock file: empty, missing parent, a FIFO, a loop of links, …
+    #[error("cannot use {} as a lock file: {reason}", path.display())]
+    InvalidPath {
+        /// The path as it was resolved.
+        path: PathBuf,
+        /// What is wrong with it and, where known, what to do.
+        reason: Cow<'static, str>,
+        /// What the operating system said, if it was asked.
+        source: Option<io::Error>,
+    },
+
+    /// The operating system failed in a way that trying again is not likely to mend.
+    #[error("cannot {operation} {}", path.display())]
+    Io {
+        /// The lock file.
+        path: PathBuf,
+        /// What was being done.
+        operation: Operation,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// The permissions of the file, its directory or its file system do not allow it.
+    #[error("no permission to {operation} {}", path.display())]
+    Permission {
+        /// The lock file.
+        path: PathBuf,
+        /// What was being done.
+        operation: Operation,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// The lock may not have been released as asked. Its handle has been closed, which releases
+    /// it unless the file system failed at that too.
+    #[error("releasing the {mode} lock on {} failed", path.display())]
+    Release {
+        /// The lock file.
+        path: PathBuf,
+        /// The mode that was held.
+        mode: LockMode,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// Each time the lock was taken, the path had come to name another file.
+    #[error(
+        "{} was replaced {times} times while its lock was being taken; something else keeps \
+         removing or renaming it",
+        path.display()
+    )]
+    Replaced {
+        /// The lock file.
+        path: PathBuf,
+        /// How often it was found replaced.
+        times: u32,
+    },
+
+    /// The lock was not free within the time given, the queue inside this process included.
+    #[error("gave up after {waited:?} waiting for the {mode} lock on {}", path.display())]
+    Timeout {
+        /// The lock file.
+        path: PathBuf,
+        /// The mode asked for.
+        mode: LockMode,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+
+    /// A shortage or an outage that may pass: no free descriptors, no lock resources, a stale
+    /// NFS handle.
+    #[error("cannot {operation} {} at the moment", path.display())]
+    Transient {
+        /// The lock file.
+        path: PathBuf,
+        /// What was being done.
+        operation: Operation,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// The backend, or the file system the file is on, cannot do this at all.
+    #[error("the {backend} backend cannot {operation} {}", path.display())]
+    Unsupported {
+        /// The lock file.
+        path: PathBuf,
+        /// The backend's name.
+        backend: &'static str,
+        /// What was asked for.
+        operation: Operation,
+        /// Why it cannot.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// What sort of failure this is: what to match on.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Contended { .. } => ErrorKind::Contended,
+            Self::InvalidPath { .. } => ErrorKind::InvalidPath,
+            Self::Io { .. } => ErrorKind::Io,
+            Self::Permission { .. } => ErrorKind::Permission,
+            Self::Release { .. } => ErrorKind::Release,
+            Self::Replaced { .. } => ErrorKind::Replaced,
+            Self::Timeout { .. } => ErrorKind::Timeout,
+            Self::Transient { .. } => ErrorKind::Transient,
+            Self::Unsupported { .. } => ErrorKind::Unsupported,
+        }
+    }
+
+    /// The lock file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Contended { path, .. }
+            | Self::InvalidPath { path, .. }
+            | Self::Io { path, .. }
+            | Self::Permission { path, .. }
+            | Self::Release { path, .. }
+            | Self::Replaced { path, .. }
+            | Self::Timeout { path, .. }
+            | Self::Transient { path, .. }
+            | Self::Unsupported { path, .. } => path,
+        }
+    }
+
+    /// Whether the deadline passed before the lock was free.
+    #[must_use]
+    pub const fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout { .. })
+    }
+
+    /// A failed call of `backend`, sorted by what the caller can do about it.
+    pub(crate) fn from_backend(
+        backend: &'static str,
+        path: &Path,
+        operation: Operation,
+        source: io::Error,
+    ) -> Self {
+        let path = path.to_owned();
+        match classify(operation, &source) {
+            ErrorKind::InvalidPath => {
+                let reason = match source.kind() {
+                    io::ErrorKind::NotFound => {
+                        "it does not exist, or a directory above it does not"
+                    }
+                    io::ErrorKind::NotADirectory => "something above it is not a directory",
+                    io::ErrorKind::IsADirectory => "it names a directory",
+                    _ => "the operating system refuses it",
+                };
+                Self::InvalidPath {
+                    path,
+                    reason: reason.into(),
+                    source: Some(source),
+                }
+            }
+            ErrorKind::Permission => Self::Permission {
+                path,
+                operation,
+                source,
+            },
+            ErrorKind::Transient => Self::Transient {
+                path,
+                operation,
+                source,
+            },
+            ErrorKind::Unsupported => Self::Unsupported {
+                path,
+                backend,
+                operation,
+                source,
+            },
+            _ => Self::Io {
+                path,
+                operation,
+                source,
+            },
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    /// Keeps the whole error inside, under the nearest [`io::ErrorKind`].
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Contended { .. } => io::ErrorKind::WouldBlock,
+            Error::InvalidPath { source, .. } => source
+                .as_ref()
+                .map_or(io::ErrorKind::InvalidInput, io::Error::kind),
+            Error::Io { source, .. }
+            | Error::Permission { source, .. }
+            | Error::Release { source, .. }
+            | Error::Transient { source, .. } => source.kind(),
+            Error::Replaced { .. } => io::ErrorKind::ResourceBusy,
+            Error::Timeout { .. } => io::ErrorKind::TimedOut,
+            Error::Unsupported { .. } => io::ErrorKind::Unsupported,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// The sorts of [`Error`], without their details.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Somebody else holds the lock and waiting was not wanted.
+    Contended,
+    /// The path cannot name a lock file.
+    InvalidPath,
+    /// The operating system failed.
+    Io,
+    /// Not permitted.
+    Permission,
+    /// The release failed.
+    Release,
+    /// The file kept being replaced.
+    Replaced,
+    /// The deadline passed.
+    Timeout,
+    /// May pass: trying again later makes sense.
+    Transient,
+    /// Cannot be done here.
+    Unsupported,
+}
+
+/// What was being done when an [`Error`] arose; displays as a verb, as in "cannot *open* /a.lock".
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Checking that the path still names the locked file.
+    CheckIdentity,
+    /// Making a temporary lock file.
+    CreateTemporary,
+    /// Taking the lock.
+    Lock(LockMode),
+    /// Opening or creating the file.
+    Open,
+    /// Removing the file when it is released.
+    Remove,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CheckIdentity => f.write_str("check the identity of"),
+            Self::CreateTemporary => f.write_str("create a temporary file in"),
+            Self::Lock(LockMode::Exclusive) => f.write_str("take an exclusive lock on"),
+            Self::Lock(LockMode::Shared) => f.write_str("take a shared lock on"),
+            Self::Open => f.write_str("open"),
+            Self::Remove => f.write_str("remove on release"),
+        }
+    }
+}
+
+/// Sorts what a backend's call failed with. What is said of a path counts only while opening.
+fn classify(operation: Operation, error: &io::Error) -> ErrorKind {
+    use io::ErrorKind as Io;
+    match error.kind() {
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::Permission,
+        Io::Unsupported => ErrorKind::Unsupported,
+        Io::Interrupted
+        | Io::OutOfMemory
+        | Io::ResourceBusy
+        | Io::StaleNetworkFileHandle
+        | Io::TimedOut
+        | Io::WouldBlock => ErrorKind::Transient,
+        Io::InvalidFilename
+        | Io::InvalidInput
+        | Io::IsADirectory
+        | Io::NotADirectory
+        | Io::NotFound
+            if operation == Operation::Open =>
+        {
+            ErrorKind::InvalidPath
+        }
+        _ => classify_os(operation, error),
+    }
+}
+
+/// The codes that [`io::ErrorKind`] has no stable name for.
+#[cfg(unix)]
+fn classify_os(operation: Operation, error: &io::Error) -> ErrorKind {
+    use rustix::io::Errno;
+    match Errno::from_io_error(error) {
+        Some(Errno::LOOP) if operation == Operation::Open => ErrorKind::InvalidPath,
+        Some(Errno::NOLCK | Errno::MFILE | Errno::NFILE | Errno::NOBUFS) => ErrorKind::Transient,
+        _ => ErrorKind::Io,
+    }
+}
+
+#[cfg(not(unix))]
+fn classify_os(_: Operation, _: &io::Error) -> ErrorKind {
+    ErrorKind::Io
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    fn error(operation: Operation, source: io::Error) -> Error {
+        Error::from_backend("flock", Path::new("/a.lock"), operation, source)
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn os_errors_are_told_apart() {
+        use rustix::io::Errno;
+        let lock = Operation::Lock(LockMode::Shared);
+        for (operation, errno, kind) in [
+            (Operation::Open, Errno::NOENT, ErrorKind::InvalidPath),
+            (Operation::Open, Errno::NOTDIR, ErrorKind::InvalidPath),
+            (Operation::Open, Errno::ISDIR, ErrorKind::InvalidPath),
+            (Operation::Open, Errno::NAMETOOLONG, ErrorKind::InvalidPath),
+            (Operation::Open, Errno::LOOP, ErrorKind::InvalidPath),
+            (Operation::Open, Errno::ACCESS, ErrorKind::Permission),
+            (Operation::Open, Errno::PERM, ErrorKind::Permission),
+            (Operation::Open, Errno::ROFS, ErrorKind::Permission),
+            (Operation::Open, Errno::MFILE, ErrorKind::Transient),
+            (Operation::Open, Errno::NFILE, ErrorKind::Transient),
+            (Operation::Open, Errno::NOSPC, ErrorKind::Io),
+            (lock, Errno::NOLCK, ErrorKind::Transient),
+            (lock, Errno::STALE, ErrorKind::Transient),
+            (lock, Errno::NOSYS, ErrorKind::Unsupported),
+            (lock, Errno::OPNOTSUPP, ErrorKind::Unsupported),
+            (lock, Errno::IO, ErrorKind::Io),
+            (lock, Errno::INVAL, ErrorKind::Io),
+        ] {
+            assert_eq!(
+                error(operation, errno.into()).kind(),
+                kind,
+                "{operation:?} {errno:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_message_names_path_and_mode_and_never_repeats_its_source() {
+        let failed = error(
+            Operation::Lock(LockMode::Shared),
+            io::Error::other("the cause"),
+        );
+        assert_eq!(failed.to_string(), "cannot take a shared lock on /a.lock");
+        assert_eq!(failed.source().unwrap().to_string(), "the cause");
+        assert_eq!(failed.path(), Path::new("/a.lock"));
+    }
+
+    #[test]
+    fn an_io_error_keeps_the_kind_and_the_error() {
+        let timeout = Error::Timeout {
+            path: "/a.lock".into(),
+            mode: LockMode::Exclusive,
+            waited: Duration::from_secs(5),
+        };
+        assert!(timeout.is_timeout());
+        let io: io::Error = timeout.into();
+        assert_eq!(io.kind(), io::ErrorKind::TimedOut);
+        let inner = io.get_ref().unwrap().downcast_ref::<Error>().unwrap();
+        assert_eq!(inner.kind(), ErrorKind::Timeout);
+        let missing: io::Error = error(Operation::Open, io::ErrorKind::NotFound.into()).into();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    }
+}

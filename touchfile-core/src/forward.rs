@@ -1,0 +1,85 @@
+//! `Arc<B>`, `Box<B>` and `Box<H>` are backends and handles too.
+//!
+//! The futures are handed on as they are, not awaited inside another boxed future: forwarding
+//! costs no allocation. That is why these methods are written the way `async_trait` expands them.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::{Attempt, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions};
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+macro_rules! forward_backend {
+    ($($pointer:ident),*) => {$(
+        impl<B: LockBackend + ?Sized> LockBackend for $pointer<B> {
+            type Handle = B::Handle;
+
+            fn name(&self) -> &'static str {
+                (**self).name()
+            }
+
+            fn capabilities(&self) -> Capabilities {
+                (**self).capabilities()
+            }
+
+            fn open<'s, 'p, 'o, 'f>(
+                &'s self,
+                path: &'p Path,
+                options: &'o OpenOptions,
+            ) -> BoxFuture<'f, io::Result<B::Handle>>
+            where
+                's: 'f,
+                'p: 'f,
+                'o: 'f,
+                Self: 'f,
+            {
+                (**self).open(path, options)
+            }
+        }
+    )*};
+}
+
+forward_backend!(Arc, Box);
+
+impl<H: LockHandle + ?Sized> LockHandle for Box<H> {
+    fn try_lock<'s, 'f>(&'s mut self, mode: LockMode) -> BoxFuture<'f, io::Result<Attempt>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        (**self).try_lock(mode)
+    }
+
+    fn lock<'s, 'f>(&'s mut self, mode: LockMode) -> BoxFuture<'f, io::Result<()>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        (**self).lock(mode)
+    }
+
+    fn unlock<'s, 'f>(&'s mut self) -> BoxFuture<'f, io::Result<()>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        (**self).unlock()
+    }
+
+    fn is_current<'s, 'p, 'f>(&'s self, path: &'p Path) -> BoxFuture<'f, io::Result<bool>>
+    where
+        's: 'f,
+        'p: 'f,
+        Self: 'f,
+    {
+        (**self).is_current(path)
+    }
+
+    fn may_block(&self) -> bool {
+        (**self).may_block()
+    }
+}

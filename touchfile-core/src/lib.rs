@@ -1,0 +1,19 @@
+//! Inter-process locks on touch files.
+#![forbid(unsafe_code)]
+
+mod backend;
+pub mod backoff;
+mod boxed;
+mod capabilities;
+mod error;
+mod forward;
+mod mode;
+mod options;
+mod timer;
+
+pub use backend::{LockBackend, LockHandle};
+pub use boxed::BoxBackend;
+pub use capabilities::Capabilities;
+pub use error::{Error, ErrorKind, Operation, Result};
+pub use mode::{Attempt, LockMode};
+pub use options::OpenOptions;

@@ -1,0 +1,49 @@
+//! How a lock is asked for, and what one attempt came to.
+
+use std::fmt;
+
+/// How a lock is held: together with other readers, or alone.
+///
+/// The enum is exhaustive on purpose: the laws of exclusion are written over these two.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum LockMode {
+    /// Held alone: conflicts with every other holder.
+    Exclusive,
+    /// Held together with other shared holders: conflicts with an exclusive holder only.
+    Shared,
+}
+
+impl LockMode {
+    /// Whether a holder in this mode and one in `other` exclude each other.
+    ///
+    /// ```
+    /// use touchfile_core::LockMode::{Exclusive, Shared};
+    /// assert!(Exclusive.conflicts_with(Shared));
+    /// assert!(!Shared.conflicts_with(Shared));
+    /// ```
+    #[must_use]
+    pub const fn conflicts_with(self, other: Self) -> bool {
+        matches!(self, Self::Exclusive) || matches!(other, Self::Exclusive)
+    }
+}
+
+impl fmt::Display for LockMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Exclusive => "exclusive",
+            Self::Shared => "shared",
+        })
+    }
+}
+
+/// What one attempt to take a lock came to. Contention is an answer, not an error.
+///
+/// The enum is exhaustive on purpose: an attempt has no third outcome that is not an error.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[must_use = "an attempt may have taken the lock"]
+pub enum Attempt {
+    /// The lock is held now.
+    Acquired,
+    /// A conflicting holder existed at some moment of the call; nothing is held.
+    WouldBlock,
+}

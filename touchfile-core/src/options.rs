@@ -1,0 +1,46 @@
+//! How a lock file is opened.
+
+/// How [`LockBackend::open`](crate::LockBackend::open) opens a lock file.
+///
+/// A backend refuses what it cannot do with [`std::io::ErrorKind::Unsupported`].
+///
+/// ```
+/// use touchfile_core::OpenOptions;
+///
+/// let mut options = OpenOptions::new();
+/// options.create = false; // the file must be there already
+/// assert_eq!(options.create_mode, 0o666);
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// Create the file when it is missing. Default: true.
+    pub create: bool,
+    /// Permission bits of a file that is created, before the umask takes its part.
+    /// Default: `0o666`. Users of one group share a lock only if this lets them open it.
+    pub create_mode: u32,
+    /// Follow a symbolic link that is the last component of the path. Default: false, so that a
+    /// link planted in a directory others can write to leads nowhere.
+    pub follow_symlinks: bool,
+    /// Remove the file as the last act of the last holder. Default: false.
+    pub remove_on_release: bool,
+}
+
+impl OpenOptions {
+    /// The defaults: create with mode `0o666`, follow no link, leave the file in place.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            create: true,
+            create_mode: 0o666,
+            follow_symlinks: false,
+            remove_on_release: false,
+        }
+    }
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
