@@ -15,16 +15,16 @@ use crate::{Capabilities, LockBackend, LockHandle, OpenOptions};
 /// allocation; locking and unlocking allocate no more than the backend itself does.
 ///
 /// ```
-/// # use touchfile_core::doc::MemoryBackend;
 /// use touchfile_core::{BoxBackend, TouchFile};
+/// use touchfile_mock::World;
 ///
-/// # fn wanted() -> bool { true }
-/// let backend = if wanted() {
-///     BoxBackend::new(MemoryBackend::default())
+/// # fn in_tests() -> bool { true }
+/// let backend = if in_tests() {
+///     BoxBackend::new(World::new().process("a"))
 /// } else {
-///     unimplemented!("another one")
+///     unreachable!("here a real one: touchfile_flock::FlockBackend")
 /// };
-/// let touch = TouchFile::new(backend, "/tmp/a.lock")?;
+/// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
 /// let guard = touch.blocking().lock_exclusive()?;
 /// # drop(guard);
 /// # Ok::<(), touchfile_core::Error>(())

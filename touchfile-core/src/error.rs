@@ -185,6 +185,12 @@ impl Error {
     ) -> Self {
         let path = path.to_owned();
         match classify(operation, &source) {
+            // A backend's own words need no cause behind them.
+            ErrorKind::InvalidPath if source.get_ref().is_some() => Self::InvalidPath {
+                path,
+                reason: source.to_string().into(),
+                source: None,
+            },
             ErrorKind::InvalidPath => {
                 let reason = match source.kind() {
                     io::ErrorKind::NotFound => {

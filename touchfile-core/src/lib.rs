@@ -6,10 +6,12 @@ pub mod backoff;
 mod boxed;
 mod capabilities;
 mod error;
+pub mod file;
 mod forward;
 mod mode;
 mod options;
 mod timer;
+mod touch_file;
 
 pub use backend::{LockBackend, LockHandle};
 pub use boxed::BoxBackend;
@@ -17,3 +19,4 @@ pub use capabilities::Capabilities;
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use mode::{Attempt, LockMode};
 pub use options::OpenOptions;
+pub use touch_file::{Blocking, Builder, Guard, LockGuard, OwnedLockGuard, TouchFile, WaitEvent};

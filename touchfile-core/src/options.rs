@@ -9,16 +9,16 @@
 ///
 /// let mut options = OpenOptions::new();
 /// options.create = false; // the file must be there already
-/// assert_eq!(options.create_mode, 0o666);
+/// options.create_mode = Some(0o660); // for a group, whatever the umask
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct OpenOptions {
     /// Create the file when it is missing. Default: true.
     pub create: bool,
-    /// Permission bits of a file that is created, before the umask takes its part.
-    /// Default: `0o666`. Users of one group share a lock only if this lets them open it.
-    pub create_mode: u32,
+    /// Permission bits of a file that is created, exactly as given. Default: none given, which is
+    /// `0o666` less the umask. Users of one group share a lock only if the mode lets them open it.
+    pub create_mode: Option<u32>,
     /// Follow a symbolic link that is the last component of the path. Default: false, so that a
     /// link planted in a directory others can write to leads nowhere.
     pub follow_symlinks: bool,
@@ -27,12 +27,12 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// The defaults: create with mode `0o666`, follow no link, leave the file in place.
+    /// The defaults: create with the usual mode, follow no link, leave the file in place.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             create: true,
-            create_mode: 0o666,
+            create_mode: None,
             follow_symlinks: false,
             remove_on_release: false,
         }

@@ -1,1 +1,111 @@
-//! Soon.
+//! The flock(2) backend of touchfile.
+//!
+//! [`FlockBackend`] locks whole files with flock(2), through fs4. It excludes every other program
+//! on the same host that uses flock(2): std's `File::lock`, flock(1), the `flock` functions of
+//! other languages. It does not exclude programs that use fcntl(2) locks.
+//!
+//! ```
+//! use touchfile_core::{LockMode, TouchFile};
+//! use touchfile_flock::FlockBackend;
+//!
+//! let touch = TouchFile::temporary(FlockBackend::new())?;
+//! let guard = touch.blocking().lock(LockMode::Exclusive)?;
+//! assert_eq!(guard.mode(), LockMode::Exclusive);
+//! # Ok::<(), touchfile_core::Error>(())
+//! ```
+//!
+//! # Platform-specific behavior
+//!
+//! Tested on Linux. An exclusive lock needs no write access there: read-only files, directories
+//! and the running executable can be lock files. On NFS the Linux client turns flock(2) into a
+//! byte-range lock at the server, which does not exclude flock(2) on the server itself, and from
+//! NFSv4 on an exclusive one does need write access (flock(2), "NFS details").
+//!
+//! The crate is empty on systems that are not Unix.
+#![cfg(unix)]
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use async_trait::async_trait;
+use fs4::TryLockError;
+use touchfile_core::file::{FileHandle, RawFileLock};
+use touchfile_core::{Attempt, Capabilities, LockBackend, LockMode, OpenOptions};
+
+/// Locks with flock(2).
+///
+/// # Fairness
+///
+/// None is promised between processes: a waiter may be overtaken.
+///
+/// # Errors
+///
+/// Besides what all backends return, a file system that has no flock(2) is
+/// [`io::ErrorKind::Unsupported`], with its name in the message.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct FlockBackend {
+    _private: (),
+}
+
+impl FlockBackend {
+    /// A backend; it has no state.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { _private: () }
+    }
+}
+
+#[async_trait]
+impl LockBackend for FlockBackend {
+    type Handle = FlockHandle;
+
+    fn name(&self) -> &'static str {
+        "flock"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::NONE;
+        capabilities.shared = true;
+        capabilities.cross_process = true;
+        capabilities.crash_release = true;
+        capabilities.fork_safe = true;
+        capabilities.identity = true;
+        capabilities.remove_on_release = true;
+        capabilities.real_files = true;
+        capabilities.exclusive_read_only = true;
+        capabilities.excludes_flock = true;
+        capabilities
+    }
+
+    async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<FlockHandle> {
+        FileHandle::open(Flock, path, options)
+    }
+}
+
+/// A file open for flock(2).
+pub type FlockHandle = FileHandle<Flock>;
+
+/// The two calls of flock(2).
+#[derive(Debug)]
+pub struct Flock;
+
+impl RawFileLock for Flock {
+    fn try_lock(&self, file: &File, mode: LockMode) -> io::Result<Attempt> {
+        // Spelled out, because `file.try_lock()` would be std's own method (qdrant#9226).
+        let attempt = match mode {
+            LockMode::Exclusive => fs4::FileExt::try_lock(file),
+            LockMode::Shared => fs4::FileExt::try_lock_shared(file),
+        };
+        match attempt {
+            Ok(()) => Ok(Attempt::Acquired),
+            Err(TryLockError::WouldBlock) => Ok(Attempt::WouldBlock),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn unlock(&self, file: &File) -> io::Result<()> {
+        fs4::FileExt::unlock(file)
+    }
+}

@@ -1,0 +1,193 @@
+//! A lock file, open: all of a [`LockHandle`] but the two system calls backends differ in.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use tracing::warn;
+
+use super::identity::FileId;
+use super::process::Process;
+use super::{file_system_name, open, retry_interrupted, wait};
+use crate::{Attempt, LockHandle, LockMode, OpenOptions};
+
+/// The two system calls in which one way of locking files differs from another.
+///
+/// Neither may block. Interrupted calls are repeated by the caller.
+pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
+    /// Makes one attempt to lock `file`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says but "held by somebody else", which is `Ok(WouldBlock)`.
+    fn try_lock(&self, file: &File, mode: LockMode) -> io::Result<Attempt>;
+
+    /// Unlocks `file`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says.
+    fn unlock(&self, file: &File) -> io::Result<()>;
+}
+
+/// A [`LockHandle`] on a real file, over any [`RawFileLock`].
+///
+/// It keeps the file open, so that locking again costs no open. Only the process that opened it
+/// locks and unlocks with it: in a forked child, dropping or unlocking it leaves the parent's lock
+/// alone, and locking opens the file anew.
+///
+/// # Platform-specific behavior
+///
+/// A release is always an explicit unlock before any close: closing alone would leave the lock
+/// with a child that is between fork and exec and still has a copy of the descriptor (flock(2),
+/// fcntl(2): such locks belong to the open file description).
+#[derive(Debug)]
+pub struct FileHandle<R: RawFileLock> {
+    raw: R,
+    file: File,
+    id: FileId,
+    process: Process,
+    held: Option<LockMode>,
+    path: PathBuf,
+    options: OpenOptions,
+}
+
+impl<R: RawFileLock> FileHandle<R> {
+    /// Opens `path` by the rules of [`open`] and takes no lock.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`]; with `remove_on_release` also [`io::ErrorKind::IsADirectory`] for a
+    /// directory and [`io::ErrorKind::Unsupported`] together with `follow_symlinks`.
+    pub fn open(raw: R, path: &Path, options: &OpenOptions) -> io::Result<Self> {
+        let (file, id) = open_for(path, options)?;
+        Ok(Self {
+            raw,
+            file,
+            id,
+            process: Process::current(),
+            held: None,
+            path: path.to_owned(),
+            options: options.clone(),
+        })
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    fn try_lock_now(&mut self, mode: LockMode) -> io::Result<Attempt> {
+        if let Some(held) = self.held {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("this handle already holds the {held} lock: unlock it first"),
+            ));
+        }
+        if !self.process.is_current() {
+            (self.file, self.id) = open_for(&self.path, &self.options)?;
+            self.process = Process::current();
+        }
+        let attempt = retry_interrupted(|| self.raw.try_lock(&self.file, mode))
+            .map_err(|error| self.name_file_system(error))?;
+        if attempt == Attempt::Acquired {
+            self.held = Some(mode);
+        }
+        Ok(attempt)
+    }
+
+    fn unlock_now(&mut self) -> io::Result<()> {
+        let Some(mode) = self.held.take() else {
+            return Ok(());
+        };
+        if !self.process.is_current() {
+            return Ok(()); // the parent's lock, not ours
+        }
+        let removed = if self.options.remove_on_release {
+            self.remove_if_last(mode)
+        } else {
+            Ok(())
+        };
+        retry_interrupted(|| self.raw.unlock(&self.file))?;
+        removed
+    }
+
+    /// Unlinks the file as the last act of its last holder.
+    ///
+    /// Safe because whoever locks the file next checks that the path still names it: they find
+    /// that it does not and start over. Only a process that holds the file exclusively may do so;
+    /// a shared holder tries to become that one, and may lose its lock in the attempt, which it is
+    /// about to give up anyway.
+    fn remove_if_last(&self, mode: LockMode) -> io::Result<()> {
+        let alone = mode == LockMode::Exclusive
+            || retry_interrupted(|| self.raw.try_lock(&self.file, LockMode::Exclusive))?
+                == Attempt::Acquired;
+        if alone && self.is_at(&self.path)? {
+            fs::remove_file(&self.path)?;
+        }
+        Ok(())
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        Ok(FileId::of_path(path, self.options.follow_symlinks)? == Some(self.id))
+    }
+
+    fn name_file_system(&self, error: io::Error) -> io::Error {
+        if error.kind() != io::ErrorKind::Unsupported {
+            return error;
+        }
+        let name = file_system_name(&self.file);
+        io::Error::new(
+            error.kind(),
+            format!("the file system ({name}) refuses it: {error}"),
+        )
+    }
+}
+
+#[async_trait]
+impl<R: RawFileLock> LockHandle for FileHandle<R> {
+    async fn try_lock(&mut self, mode: LockMode) -> io::Result<Attempt> {
+        self.try_lock_now(mode)
+    }
+
+    async fn lock(&mut self, mode: LockMode) -> io::Result<()> {
+        wait::until_acquired(|| self.try_lock_now(mode)).await
+    }
+
+    async fn unlock(&mut self) -> io::Result<()> {
+        self.unlock_now()
+    }
+
+    async fn is_current(&self, path: &Path) -> io::Result<bool> {
+        self.is_at(path)
+    }
+}
+
+impl<R: RawFileLock> Drop for FileHandle<R> {
+    fn drop(&mut self) {
+        if let Err(error) = self.unlock_now() {
+            let path = self.path.display();
+            warn!(target: "touchfile", %path, %error, "releasing the lock of a dropped handle failed");
+        }
+    }
+}
+
+fn open_for(path: &Path, options: &OpenOptions) -> io::Result<(File, FileId)> {
+    if options.remove_on_release && options.follow_symlinks {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "removing on release would remove a followed link and leave the file behind it",
+        ));
+    }
+    let file = open(path, options)?;
+    if options.remove_on_release && file.metadata()?.is_dir() {
+        return Err(io::Error::new(
+            io::ErrorKind::IsADirectory,
+            "it is a directory, which cannot be removed on release",
+        ));
+    }
+    let id = FileId::of_file(&file)?;
+    Ok((file, id))
+}

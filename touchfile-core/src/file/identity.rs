@@ -1,0 +1,95 @@
+//! The identity of a file, whatever its names.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::Stat;
+use rustix::io::Errno;
+
+use super::retry_interrupted;
+
+/// Which file something is: its device and its inode number.
+///
+/// While a descriptor of a file is open no other file gets its number, so comparing the
+/// identity of an open file with that of a path is sound.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// The identity of an open file.
+    ///
+    /// # Errors
+    ///
+    /// Those of fstat(2).
+    pub fn of_file(file: &File) -> io::Result<Self> {
+        retry_interrupted(|| Ok(Self::from_stat(&rustix::fs::fstat(file)?)))
+    }
+
+    /// The identity of what `path` names, or `None` if it names nothing.
+    ///
+    /// A symbolic link as the last component is itself the answer unless `follow_symlinks`.
+    ///
+    /// # Errors
+    ///
+    /// Those of stat(2), but for the path naming nothing.
+    pub fn of_path(path: &Path, follow_symlinks: bool) -> io::Result<Option<Self>> {
+        let stat = rustix::io::retry_on_intr(|| {
+            if follow_symlinks {
+                rustix::fs::stat(path)
+            } else {
+                rustix::fs::lstat(path)
+            }
+        });
+        match stat {
+            Ok(stat) => Ok(Some(Self::from_stat(&stat))),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    #[allow(
+        clippy::cast_lossless,
+        clippy::unnecessary_cast,
+        reason = "the fields' types differ from one Unix to the next"
+    )]
+    fn from_stat(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_path_that_names_another_file_has_another_identity() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.lock");
+        let file = File::create(&path).unwrap();
+        let id = FileId::of_file(&file).unwrap();
+        assert_eq!(FileId::of_path(&path, false).unwrap(), Some(id));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(FileId::of_path(&path, false).unwrap(), None);
+        fs::write(&path, "").unwrap();
+        assert_ne!(FileId::of_path(&path, false).unwrap(), Some(id));
+    }
+
+    #[test]
+    fn a_link_is_another_file_unless_it_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("a.lock"), dir.path().join("link"));
+        let id = FileId::of_file(&File::create(&path).unwrap()).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(FileId::of_path(&link, true).unwrap(), Some(id));
+        assert_ne!(FileId::of_path(&link, false).unwrap(), Some(id));
+    }
+}

@@ -1,0 +1,52 @@
+//! The toolbox that backends locking real files share.
+//!
+//! A backend that locks files of the operating system differs from the next one in two calls: try
+//! to lock, and unlock. It implements [`RawFileLock`] and uses [`FileHandle`] as its handle; all
+//! else is here, once:
+//!
+//! - [`open`]: opening a lock file without being led astray (planted links, FIFOs, other users'
+//!   files in sticky directories);
+//! - [`FileId`]: the identity of a file, to notice that a path has come to name another;
+//! - [`FileHandle`]: EINTR, waiting, identity, removal on release, and release by no process but
+//!   the one that acquired;
+//! - [`file_system_name`]: what to call the file system in an error.
+//!
+//! This is the only place in the crate that knows an operating system.
+
+#[cfg(unix)]
+mod file_system;
+#[cfg(unix)]
+mod handle;
+#[cfg(unix)]
+mod identity;
+#[cfg(unix)]
+mod open;
+mod path;
+#[cfg(unix)]
+mod process;
+#[cfg(unix)]
+mod wait;
+
+#[cfg(unix)]
+pub use file_system::file_system_name;
+#[cfg(unix)]
+pub use handle::{FileHandle, RawFileLock};
+#[cfg(unix)]
+pub use identity::FileId;
+#[cfg(unix)]
+pub use open::open;
+pub(crate) use path::{check_parent, create_temporary};
+
+#[cfg(unix)]
+use std::io;
+
+/// Repeats a system call for as long as a signal interrupts it.
+#[cfg(unix)]
+fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The one acquisition loop.
+//!
+//! Queue inside the process → idle or new handle → try, else wait → does the path still name the
+//! file? → guard. Whatever is dropped on the way releases what it has: first the handle, then the
+//! place in the queue.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
+use tracing::{Instrument, Span, debug, debug_span};
+
+use super::TouchFile;
+use super::guard::Guard;
+use super::polite::PoliteHandle;
+use super::wait::supervise;
+use crate::{Attempt, Error, LockBackend, LockMode, Operation, Result};
+
+/// The permits of the in-process queue; as many as tokio's `RwLock` has.
+pub(super) const EVERYBODY: u32 = u32::MAX >> 3;
+
+/// How often an acquisition starts over because the file was replaced. Files removed on release
+/// are replaced at every release, so many rounds are ordinary; this many in a row are not.
+const MAX_REPLACED: u32 = 1_000;
+
+/// A lock that is held and not in a guard yet. The handle goes before the place in the queue.
+struct Held<'a, B: LockBackend> {
+    handle: PoliteHandle<B::Handle>,
+    permit: SemaphorePermit<'a>,
+}
+
+/// Waits for the lock.
+pub(super) async fn lock<T, B>(
+    touch: T,
+    mode: LockMode,
+    timeout: Option<Duration>,
+) -> Result<Guard<T, B>>
+where
+    T: Deref<Target = TouchFile<B>>,
+    B: LockBackend,
+{
+    touch.refuse_unclaimed(mode)?;
+    let span = touch.span(mode);
+    let acquisition = supervise(&touch, mode, timeout, touch.acquire(mode));
+    let Held { handle, permit } = acquisition.instrument(span).await?;
+    permit.forget(); // the guard gives it back
+    Ok(Guard::new(touch, handle, mode))
+}
+
+/// Takes the lock if nobody has it or is queued for it in this process.
+pub(super) async fn try_lock<T, B>(touch: T, mode: LockMode) -> Result<Option<Guard<T, B>>>
+where
+    T: Deref<Target = TouchFile<B>>,
+    B: LockBackend,
+{
+    touch.refuse_unclaimed(mode)?;
+    let span = touch.span(mode);
+    let Some(Held { handle, permit }) = touch.try_acquire(mode).instrument(span).await? else {
+        return Ok(None);
+    };
+    permit.forget(); // the guard gives it back
+    Ok(Some(Guard::new(touch, handle, mode)))
+}
+
+/// How many permits a holder takes.
+pub(super) const fn permits(mode: LockMode) -> u32 {
+    match mode {
+        LockMode::Exclusive => EVERYBODY,
+        LockMode::Shared => 1,
+    }
+}
+
+impl<B: LockBackend> TouchFile<B> {
+    fn refuse_unclaimed(&self, mode: LockMode) -> Result<()> {
+        if mode == LockMode::Exclusive || self.backend.capabilities().shared {
+            return Ok(());
+        }
+        let unclaimed = std::io::Error::new(
+            std::io::ErrorKind::Unsupported,
+            "it has exclusive locks only",
+        );
+        Err(self.error(Operation::Lock(mode), unclaimed))
+    }
+
+    fn span(&self, mode: LockMode) -> Span {
+        let (path, backend) = (self.path.display(), self.backend.name());
+        debug_span!(target: "touchfile", "acquire", %path, backend, %mode)
+    }
+
+    async fn acquire(&self, mode: LockMode) -> Result<Held<'_, B>> {
+        let mut contended = None;
+        let permit = match self.queue.try_acquire_many(permits(mode)) {
+            Ok(permit) => permit,
+            Err(_) => {
+                note_contention(&mut contended, "this process");
+                self.queue
+                    .acquire_many(permits(mode))
+                    .await
+                    .expect("the queue is never closed")
+            }
+        };
+        for _ in 0..MAX_REPLACED {
+            let mut handle = self.idle_or_new().await?;
+            let locked = match handle.try_lock(mode).await {
+                Ok(Attempt::Acquired) => Ok(()),
+                Ok(Attempt::WouldBlock) => {
+                    note_contention(&mut contended, "another holder");
+                    handle.lock(mode).await
+                }
+                Err(error) => Err(error),
+            };
+            locked.map_err(|error| self.error(Operation::Lock(mode), error))?;
+            if self.is_current(&mut handle).await? {
+                let waited = contended
+                    .map(|since: Instant| since.elapsed())
+                    .unwrap_or_default();
+                debug!(target: "touchfile", ?waited, "acquired");
+                return Ok(Held { handle, permit });
+            }
+            self.start_over(handle).await;
+        }
+        Err(self.replaced())
+    }
+
+    async fn try_acquire(&self, mode: LockMode) -> Result<Option<Held<'_, B>>> {
+        let Ok(permit) = self.queue.try_acquire_many(permits(mode)) else {
+            return Ok(None);
+        };
+        for _ in 0..MAX_REPLACED {
+            let mut handle = self.idle_or_new().await?;
+            let attempt = handle.try_lock(mode).await;
+            match attempt.map_err(|error| self.error(Operation::Lock(mode), error))? {
+                Attempt::WouldBlock if self.is_current(&mut handle).await? => {
+                    self.put_idle(handle);
+                    return Ok(None);
+                }
+                Attempt::Acquired if self.is_current(&mut handle).await? => {
+                    debug!(target: "touchfile", waited = ?Duration::ZERO, "acquired");
+                    return Ok(Some(Held { handle, permit }));
+                }
+                // What was tried is a file that was replaced: free or not, it says nothing.
+                Attempt::Acquired | Attempt::WouldBlock => self.start_over(handle).await,
+            }
+        }
+        Err(self.replaced())
+    }
+
+    async fn idle_or_new(&self) -> Result<PoliteHandle<B::Handle>> {
+        if let Some(handle) = self.take_idle() {
+            return Ok(handle);
+        }
+        let opened = self.backend.open(&self.path, &self.options).await;
+        opened
+            .map(PoliteHandle::new)
+            .map_err(|error| self.error(Operation::Open, error))
+    }
+
+    async fn is_current(&self, handle: &mut PoliteHandle<B::Handle>) -> Result<bool> {
+        if !self.verify {
+            return Ok(true);
+        }
+        let current = handle.is_current(&self.path).await;
+        current.map_err(|error| self.error(Operation::CheckIdentity, error))
+    }
+
+    /// Gives up a lock on a file that the path no longer names.
+    async fn start_over(&self, stale: PoliteHandle<B::Handle>) {
+        drop(stale);
+        self.clear_idle();
+        debug!(target: "touchfile", "replaced");
+        // A file that is replaced over and over must not keep the runtime from its other tasks.
+        tokio::task::yield_now().await;
+    }
+
+    fn replaced(&self) -> Error {
+        Error::Replaced {
+            path: self.path.clone(),
+            times: MAX_REPLACED,
+        }
+    }
+
+    fn error(&self, operation: Operation, source: std::io::Error) -> Error {
+        Error::from_backend(self.backend.name(), &self.path, operation, source)
+    }
+}
+
+fn note_contention(contended: &mut Option<Instant>, by: &'static str) {
+    if contended.is_none() {
+        *contended = Some(Instant::now());
+        debug!(target: "touchfile", by, "contended");
+    }
+}

@@ -1,0 +1,185 @@
+//! The same methods for threads without a runtime.
+
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Mutex;
+
+use super::TouchFile;
+use super::acquire;
+use super::guard::Guard;
+use crate::{Error, LockBackend, LockMode, Result};
+
+/// A [`TouchFile`] as threads without a runtime see it; made by [`TouchFile::blocking`], or by
+/// [`TouchFile::blocking_owned`] with guards that can be stored and sent.
+///
+/// It works where no runtime exists and in [`tokio::task::spawn_blocking`], and queues fairly with
+/// the async callers of the same `TouchFile`.
+///
+/// # Panics
+///
+/// Every method panics in an async task, whose thread it would block, as tokio's own
+/// `blocking_*` methods do.
+///
+/// # Examples
+///
+/// ```
+/// use touchfile_core::{LockMode, TouchFile};
+/// # use touchfile_mock::World;
+/// # let backend = World::new().process("a");
+///
+/// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+/// let guard = touch.blocking().lock(LockMode::Exclusive)?;
+/// assert!(touch.blocking().try_lock(LockMode::Shared)?.is_none());
+/// guard.blocking_unlock()?;
+/// # Ok::<(), touchfile_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a view does nothing by itself"]
+pub struct Blocking<T> {
+    touch: T,
+}
+
+impl<T> Blocking<T> {
+    pub(super) fn new(touch: T) -> Self {
+        Self { touch }
+    }
+}
+
+impl<T, B> Blocking<T>
+where
+    T: Deref<Target = TouchFile<B>> + Clone,
+    B: LockBackend,
+{
+    /// [`TouchFile::lock`], blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`TouchFile::lock`].
+    pub fn lock(&self, mode: LockMode) -> Result<Guard<T, B>> {
+        refuse_in_async();
+        block_on(acquire::lock(self.touch.clone(), mode, None))
+    }
+
+    /// [`TouchFile::lock_exclusive`], blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`TouchFile::lock`].
+    pub fn lock_exclusive(&self) -> Result<Guard<T, B>> {
+        self.lock(LockMode::Exclusive)
+    }
+
+    /// [`TouchFile::lock_shared`], blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`TouchFile::lock`].
+    pub fn lock_shared(&self) -> Result<Guard<T, B>> {
+        self.lock(LockMode::Shared)
+    }
+
+    /// [`TouchFile::lock_timeout`], blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`TouchFile::lock_timeout`].
+    pub fn lock_timeout(&self, mode: LockMode, timeout: Duration) -> Result<Guard<T, B>> {
+        refuse_in_async();
+        block_on(acquire::lock(self.touch.clone(), mode, Some(timeout)))
+    }
+
+    /// [`TouchFile::try_lock`], on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`TouchFile::try_lock`].
+    pub fn try_lock(&self, mode: LockMode) -> Result<Option<Guard<T, B>>> {
+        refuse_in_async();
+        block_on(acquire::try_lock(self.touch.clone(), mode))
+    }
+
+    /// [`TouchFile::with_lock`], blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`TouchFile::with_lock`].
+    pub fn with_lock<R>(
+        &self,
+        mode: LockMode,
+        critical: impl FnOnce(&Guard<T, B>) -> R,
+    ) -> Result<R> {
+        let guard = self.lock(mode)?;
+        Ok(critical(&guard))
+    }
+
+    /// [`TouchFile::with_lock_timeout`], blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`TouchFile::with_lock_timeout`].
+    pub fn with_lock_timeout<R>(
+        &self,
+        mode: LockMode,
+        timeout: Duration,
+        critical: impl FnOnce(&Guard<T, B>) -> R,
+    ) -> Result<R> {
+        let guard = self.lock_timeout(mode, timeout)?;
+        Ok(critical(&guard))
+    }
+
+    /// [`TouchFile::try_with_lock`], on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`TouchFile::try_with_lock`].
+    pub fn try_with_lock<R>(
+        &self,
+        mode: LockMode,
+        critical: impl FnOnce(&Guard<T, B>) -> R,
+    ) -> Result<R> {
+        let Some(guard) = self.try_lock(mode)? else {
+            return Err(Error::Contended {
+                path: self.touch.path.clone(),
+                mode,
+            });
+        };
+        Ok(critical(&guard))
+    }
+}
+
+/// Panics in an async task, every time, and not only when there happens to be something to wait
+/// for: tokio offers this check only as part of its own blocking calls.
+#[track_caller]
+pub(super) fn refuse_in_async() {
+    drop(Mutex::const_new(()).blocking_lock());
+}
+
+/// Drives a future to its end on this thread.
+///
+/// The thread's own small runtime lends it a timer. Futures that are ready at once, as those of a
+/// free lock are, never get as far as starting it.
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
+    thread_local! {
+        static RUNTIME: Runtime = Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime with nothing but a timer asks the system for nothing");
+    }
+    RUNTIME.with(|runtime| {
+        let mut future = pin!(future);
+        let entered = runtime.enter();
+        if let Poll::Ready(output) = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            return output;
+        }
+        drop(entered);
+        runtime.block_on(future)
+    })
+}

@@ -1,0 +1,217 @@
+//! Making a `TouchFile` with settings of its own.
+
+use std::io;
+use std::path::{self, Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::TouchFile;
+use super::acquire::EVERYBODY;
+use super::wait::{OnWait, WaitEvent};
+use crate::{Error, LockBackend, OpenOptions, Operation, Result, file};
+
+/// Settings of a [`TouchFile`]; made by [`TouchFile::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use touchfile_core::TouchFile;
+/// # use touchfile_mock::World;
+/// # let backend = World::new().process("a");
+///
+/// let touch = TouchFile::builder(backend)
+///     .path("/some/where/a.lock")
+///     .create_mode(0o660)
+///     .on_wait(Duration::from_secs(1), |wait| {
+///         eprintln!("waiting for {} since {:?}", wait.path().display(), wait.waited());
+///     })
+///     .build()?;
+/// # Ok::<(), touchfile_core::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder<B> {
+    backend: B,
+    place: Place,
+    options: OpenOptions,
+    verify: Option<bool>,
+    on_wait: Option<OnWait>,
+}
+
+/// Where the file is to be.
+#[derive(Debug)]
+enum Place {
+    Path(PathBuf),
+    TemporaryIn(Option<PathBuf>),
+}
+
+impl<B: LockBackend> Builder<B> {
+    pub(super) fn new(backend: B) -> Self {
+        Self {
+            backend,
+            place: Place::TemporaryIn(None),
+            options: OpenOptions::new(),
+            verify: None,
+            on_wait: None,
+        }
+    }
+
+    /// Where the lock file is. Without a path the file is temporary.
+    pub fn path(mut self, path: impl AsRef<Path>) -> Self {
+        self.place = Place::Path(path.as_ref().to_owned());
+        self
+    }
+
+    /// A temporary file in `directory`, instead of the system's place for such files.
+    pub fn temporary_in(mut self, directory: impl AsRef<Path>) -> Self {
+        self.place = Place::TemporaryIn(Some(directory.as_ref().to_owned()));
+        self
+    }
+
+    /// Whether a missing file is created. Default: true.
+    pub fn create(mut self, create: bool) -> Self {
+        self.options.create = create;
+        self
+    }
+
+    /// The permission bits of a file that is created, whatever the umask.
+    /// Default: `0o666` less the umask. Users of one group share a lock only if its mode lets them.
+    pub fn create_mode(mut self, mode: u32) -> Self {
+        self.options.create_mode = Some(mode);
+        self
+    }
+
+    /// Whether a symbolic link as the last component of the path is followed. Default: false.
+    pub fn follow_symlinks(mut self, follow: bool) -> Self {
+        self.options.follow_symlinks = follow;
+        self
+    }
+
+    /// Whether the last holder removes the file as its last act. Default: false, which is faster
+    /// and needs no right to remove files.
+    ///
+    /// Requires [`Capabilities::remove_on_release`](crate::Capabilities).
+    pub fn remove_on_release(mut self, remove: bool) -> Self {
+        self.options.remove_on_release = remove;
+        self
+    }
+
+    /// Whether each acquisition checks that the path still names the locked file, and starts over
+    /// if it does not. Default: true where the backend can tell.
+    ///
+    /// Turn it off only where nobody ever removes or replaces the file: it costs a stat(2).
+    /// Requires [`Capabilities::identity`](crate::Capabilities) to be turned on.
+    pub fn verify(mut self, verify: bool) -> Self {
+        self.verify = Some(verify);
+        self
+    }
+
+    /// Calls `report` when a wait passes `period`, and again each time it passes another.
+    ///
+    /// It runs in the waiting task: it should be quick and must not wait for this lock. A period
+    /// under a millisecond counts as one.
+    pub fn on_wait(
+        mut self,
+        period: Duration,
+        report: impl Fn(&WaitEvent<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        let period = period.max(Duration::from_millis(1));
+        self.on_wait = Some(OnWait {
+            period,
+            report: Arc::new(report),
+        });
+        self
+    }
+
+    /// Makes the `TouchFile`. A temporary file is created now, any other when it is first locked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidPath`] as in [`TouchFile::new`], [`Error::Unsupported`] if a setting asks
+    /// for what the backend does not claim, and what keeps a temporary file from being created.
+    pub fn build(self) -> Result<TouchFile<B>> {
+        let Self {
+            backend,
+            place,
+            options,
+            verify,
+            on_wait,
+        } = self;
+        let capabilities = backend.capabilities();
+        let temporary = matches!(place, Place::TemporaryIn(_));
+        let unsupported = |path: &Path, operation| Error::Unsupported {
+            path: path.to_owned(),
+            backend: backend.name(),
+            operation,
+            source: io::Error::new(io::ErrorKind::Unsupported, "it does not claim that it can"),
+        };
+        let path = match place {
+            Place::Path(path) => absolute(&path, capabilities.real_files)?,
+            Place::TemporaryIn(directory) => {
+                let directory = directory.unwrap_or_else(std::env::temp_dir);
+                if !capabilities.remove_on_release {
+                    return Err(unsupported(&directory, Operation::Remove));
+                }
+                let directory = absolute(&directory, capabilities.real_files)?;
+                temporary_name(&directory, backend.name(), capabilities.real_files)?
+            }
+        };
+        if options.remove_on_release && !capabilities.remove_on_release {
+            return Err(unsupported(&path, Operation::Remove));
+        }
+        if verify == Some(true) && !capabilities.identity {
+            return Err(unsupported(&path, Operation::CheckIdentity));
+        }
+        Ok(TouchFile {
+            backend,
+            path,
+            options,
+            verify: verify.unwrap_or(capabilities.identity),
+            on_wait,
+            temporary: AtomicBool::new(temporary),
+            queue: Semaphore::new(EVERYBODY as usize),
+            idle: Mutex::new(Vec::new()),
+        })
+    }
+}
+
+/// Refuses what can be seen to be wrong with a path before anything is opened.
+fn absolute(given: &Path, real: bool) -> Result<PathBuf> {
+    let invalid = |path: &Path, reason, source| Error::InvalidPath {
+        path: path.to_owned(),
+        reason,
+        source,
+    };
+    if given.as_os_str().is_empty() {
+        let reason = "it is empty; TouchFile::temporary makes a file with a new name";
+        return Err(invalid(given, reason.into(), None));
+    }
+    if given.as_os_str().as_encoded_bytes().contains(&0) {
+        return Err(invalid(given, "it contains a NUL byte".into(), None));
+    }
+    let path = path::absolute(given).map_err(|error| {
+        invalid(
+            given,
+            "it is relative, and there is no current directory".into(),
+            Some(error),
+        )
+    })?;
+    if real {
+        file::check_parent(&path).map_err(|(reason, source)| invalid(&path, reason, source))?;
+    }
+    Ok(path)
+}
+
+fn temporary_name(directory: &Path, backend: &'static str, real: bool) -> Result<PathBuf> {
+    if real {
+        return file::create_temporary(directory).map_err(|error| {
+            Error::from_backend(backend, directory, Operation::CreateTemporary, error)
+        });
+    }
+    // Nobody but this process sees an unreal file: a name of its own is enough.
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    Ok(directory.join(format!("touchfile-{number}.lock")))
+}

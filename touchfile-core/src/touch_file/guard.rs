@@ -1,0 +1,154 @@
+//! A lock that is held.
+
+use std::fmt;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::{debug, warn};
+
+use super::TouchFile;
+use super::acquire::permits;
+use super::polite::PoliteHandle;
+use crate::{Error, LockBackend, LockMode, Result};
+
+/// A held lock that borrows its [`TouchFile`].
+pub type LockGuard<'a, B> = Guard<&'a TouchFile<B>, B>;
+
+/// A held lock that owns its [`TouchFile`], and so can be stored and sent.
+pub type OwnedLockGuard<B> = Guard<Arc<TouchFile<B>>, B>;
+
+/// A held lock: what [`LockGuard`] and [`OwnedLockGuard`] are.
+///
+/// Dropping it releases the lock, needs no runtime, never panics, and logs a failure;
+/// [`unlock`](Self::unlock) returns it instead. A guard that is leaked ([`std::mem::forget`])
+/// keeps the lock for as long as the process lives.
+///
+/// In a child that the process forked, dropping its copy of a guard leaves the parent's lock alone.
+#[must_use = "dropping a guard at once releases its lock"]
+#[clippy::has_significant_drop]
+pub struct Guard<T, B>
+where
+    T: Deref<Target = TouchFile<B>>,
+    B: LockBackend,
+{
+    touch: T,
+    /// Missing only while it is being given back.
+    handle: Option<PoliteHandle<B::Handle>>,
+    mode: LockMode,
+}
+
+impl<T, B> Guard<T, B>
+where
+    T: Deref<Target = TouchFile<B>>,
+    B: LockBackend,
+{
+    /// Takes over the handle, and the permits of the in-process queue that go with `mode`.
+    pub(super) fn new(touch: T, handle: PoliteHandle<B::Handle>, mode: LockMode) -> Self {
+        Self {
+            touch,
+            handle: Some(handle),
+            mode,
+        }
+    }
+
+    /// Releases the lock and returns when it is released.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Release`] if the backend failed. Its handle is closed then, which releases the
+    /// lock unless the file system fails at that as well.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future releases the lock as dropping the guard does.
+    pub async fn unlock(mut self) -> Result<()> {
+        let Some(handle) = &mut self.handle else {
+            return Ok(());
+        };
+        match handle.unlock().await {
+            Ok(()) => {
+                self.released();
+                if let Some(handle) = self.handle.take() {
+                    self.touch.put_idle(handle);
+                }
+                Ok(())
+            }
+            Err(source) => {
+                self.handle = None;
+                Err(Error::Release {
+                    path: self.path().to_owned(),
+                    mode: self.mode,
+                    source,
+                })
+            }
+        }
+    }
+
+    /// [`unlock`](Self::unlock) for threads without a runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`unlock`](Self::unlock).
+    ///
+    /// # Panics
+    ///
+    /// In an async task, whose thread it would block.
+    pub fn blocking_unlock(self) -> Result<()> {
+        super::blocking::refuse_in_async();
+        super::blocking::block_on(self.unlock())
+    }
+
+    /// The mode the lock is held in.
+    pub fn mode(&self) -> LockMode {
+        self.mode
+    }
+
+    /// The absolute path of the lock file.
+    pub fn path(&self) -> &Path {
+        self.touch.path()
+    }
+
+    fn released(&self) {
+        let path = self.touch.path.display();
+        debug!(target: "touchfile", %path, mode = %self.mode, "released");
+    }
+}
+
+impl<T, B> fmt::Debug for Guard<T, B>
+where
+    T: Deref<Target = TouchFile<B>>,
+    B: LockBackend,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("path", &self.path())
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T, B> Drop for Guard<T, B>
+where
+    T: Deref<Target = TouchFile<B>>,
+    B: LockBackend,
+{
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            match handle.release_now() {
+                Ok(reusable) => {
+                    self.released();
+                    if let Some(handle) = reusable {
+                        self.touch.put_idle(handle);
+                    }
+                }
+                Err(error) => {
+                    let path = self.touch.path.display();
+                    warn!(target: "touchfile", %path, %error, "releasing the lock failed");
+                }
+            }
+        }
+        // The handle has gone first: the next in the queue does not find our own lock in its way.
+        self.touch.queue.add_permits(permits(self.mode) as usize);
+    }
+}

@@ -1,0 +1,157 @@
+//! Handles that keep off the runtime's threads where their calls may block.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use super::blocking::block_on;
+use crate::backoff::Backoff;
+use crate::{Attempt, LockBackend, LockHandle, LockMode, OpenOptions};
+
+/// A handle whose calls, and whose drop, run on a thread of their own if they may block.
+///
+/// A call on a stalled network file system can take for ever. Its thread then stays behind with
+/// the handle, and lets go of whatever it may have got when the call returns; the caller is free
+/// to give up. It is a plain thread, not one of the runtime's, so that shutting down the runtime
+/// does not wait for it either.
+#[derive(Debug)]
+pub(super) struct PoliteHandle<H: LockHandle> {
+    /// Missing while a call has it, and for good if that call was given up.
+    handle: Option<H>,
+}
+
+impl<H: LockHandle> PoliteHandle<H> {
+    pub(super) fn new(handle: H) -> Self {
+        Self {
+            handle: Some(handle),
+        }
+    }
+
+    pub(super) async fn try_lock(&mut self, mode: LockMode) -> io::Result<Attempt> {
+        match self.inline() {
+            Some(handle) => handle.try_lock(mode).await,
+            None => {
+                self.elsewhere(move |handle| block_on(handle.try_lock(mode)))
+                    .await
+            }
+        }
+    }
+
+    pub(super) async fn lock(&mut self, mode: LockMode) -> io::Result<()> {
+        if let Some(handle) = self.inline() {
+            return handle.lock(mode).await;
+        }
+        // A wait on another thread could not be called off: wait here, and only try there.
+        let mut backoff = Backoff::new();
+        while self.try_lock(mode).await? == Attempt::WouldBlock {
+            backoff.pause().await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn unlock(&mut self) -> io::Result<()> {
+        match self.inline() {
+            Some(handle) => handle.unlock().await,
+            None => self.elsewhere(|handle| block_on(handle.unlock())).await,
+        }
+    }
+
+    pub(super) async fn is_current(&mut self, path: &Path) -> io::Result<bool> {
+        match self.inline() {
+            Some(handle) => handle.is_current(path).await,
+            None => {
+                let path = path.to_owned();
+                self.elsewhere(move |handle| block_on(handle.is_current(&path)))
+                    .await
+            }
+        }
+    }
+
+    /// Releases without waiting for anything, and returns the handle if it can be used again.
+    pub(super) fn release_now(mut self) -> io::Result<Option<Self>> {
+        let Some(handle) = self.inline() else {
+            return Ok(None); // dropping it releases, elsewhere
+        };
+        match now_or_never(handle.unlock()) {
+            Some(Ok(())) => Ok(Some(self)),
+            Some(Err(error)) => Err(error),
+            None => Ok(None),
+        }
+    }
+
+    /// The handle, if its calls may run right here.
+    fn inline(&mut self) -> Option<&mut H> {
+        self.handle.as_mut().filter(|handle| !handle.may_block())
+    }
+
+    async fn elsewhere<R: Send + 'static>(
+        &mut self,
+        call: impl FnOnce(&mut H) -> io::Result<R> + Send + 'static,
+    ) -> io::Result<R> {
+        let Some(mut handle) = self.handle.take() else {
+            return Err(io::Error::other(
+                "an earlier call on this handle was given up",
+            ));
+        };
+        let (send, receive) = oneshot::channel();
+        spawn(move || {
+            let done = call(&mut handle);
+            // If nobody waits for it any more, the handle is dropped here, which releases.
+            drop(send.send((handle, done)));
+        })?;
+        let (handle, done) = receive
+            .await
+            .map_err(|_| io::Error::other("the backend panicked in this call"))?;
+        self.handle = Some(handle);
+        done
+    }
+}
+
+impl<H: LockHandle> Drop for PoliteHandle<H> {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take_if(|handle| handle.may_block()) {
+            // Where there is no thread to be had the closure, and with it the handle, is dropped
+            // right here: late is better than never.
+            if let Err(error) = spawn(move || drop(handle)) {
+                warn!(target: "touchfile", %error, "a handle was closed on its caller's thread");
+            }
+        }
+    }
+}
+
+fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new()
+        .name("touchfile-call".into())
+        .spawn(work)
+        .map(drop)
+}
+
+/// Removes the file at `path` if nobody holds its lock, as its exclusive holder.
+pub(super) fn remove_if_free<B: LockBackend>(backend: &B, path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create = false;
+    options.remove_on_release = true;
+    let busy = || io::Error::new(io::ErrorKind::ResourceBusy, "somebody else holds it");
+    now_or_never(async {
+        let mut handle = PoliteHandle::new(backend.open(path, &options).await?);
+        match handle.try_lock(LockMode::Exclusive).await? {
+            Attempt::Acquired => handle.unlock().await,
+            Attempt::WouldBlock => Err(busy()),
+        }
+    })
+    .unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+}
+
+/// The output of a future that is ready at once, as those of backends on local files are.
+fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
