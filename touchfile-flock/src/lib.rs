@@ -92,6 +92,7 @@ pub type FlockHandle = FileHandle<Flock>;
 pub struct Flock;
 
 impl RawFileLock for Flock {
+    #[inline]
     fn try_lock(&self, file: &File, mode: LockMode) -> io::Result<Attempt> {
         // Spelled out, because `file.try_lock()` would be std's own method (qdrant#9226).
         let attempt = match mode {
@@ -105,6 +106,7 @@ impl RawFileLock for Flock {
         }
     }
 
+    #[inline]
     fn unlock(&self, file: &File) -> io::Result<()> {
         fs4::FileExt::unlock(file)
     }

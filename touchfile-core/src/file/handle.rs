@@ -79,6 +79,7 @@ impl<R: RawFileLock> FileHandle<R> {
         &self.file
     }
 
+    #[inline]
     fn try_lock_now(&mut self, mode: LockMode) -> io::Result<Attempt> {
         if let Some(held) = self.held {
             return Err(io::Error::new(
@@ -98,6 +99,7 @@ impl<R: RawFileLock> FileHandle<R> {
         Ok(attempt)
     }
 
+    #[inline]
     fn unlock_now(&mut self) -> io::Result<()> {
         let Some(mode) = self.held.take() else {
             return Ok(());
@@ -130,6 +132,7 @@ impl<R: RawFileLock> FileHandle<R> {
         Ok(())
     }
 
+    #[inline]
     fn is_at(&self, path: &Path) -> io::Result<bool> {
         Ok(FileId::of_path(path, self.options.follow_symlinks)? == Some(self.id))
     }

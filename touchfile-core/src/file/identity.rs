@@ -36,6 +36,7 @@ impl FileId {
     /// # Errors
     ///
     /// Those of stat(2), but for the path naming nothing.
+    #[inline]
     pub fn of_path(path: &Path, follow_symlinks: bool) -> io::Result<Option<Self>> {
         let stat = rustix::io::retry_on_intr(|| {
             if follow_symlinks {
@@ -51,6 +52,7 @@ impl FileId {
         }
     }
 
+    #[inline]
     #[allow(
         clippy::cast_lossless,
         clippy::unnecessary_cast,

@@ -42,6 +42,7 @@ use std::io;
 
 /// Repeats a system call for as long as a signal interrupts it.
 #[cfg(unix)]
+#[inline]
 fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
