@@ -75,7 +75,7 @@ fn wiped_on_fork() -> Option<&'static AtomicU64> {
     if advised.is_err() {
         // SAFETY: the range is the mapping just made, and nothing refers to it. Failing to unmap
         // it costs a page and nothing else.
-        drop(unsafe { munmap(page, length) });
+        unsafe { munmap(page, length) }.ok();
         return None;
     }
     // SAFETY: the page is mapped readable and writable, is never unmapped, is aligned to far more

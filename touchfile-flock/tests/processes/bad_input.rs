@@ -1,0 +1,289 @@
+//! Whatever a path may turn out to be: a clear error, nothing hangs, nothing is created or leaked.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use libtest_mimic::Trial;
+use nix::unistd::{Gid, Uid, mkfifo, setfsgid, setfsuid};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tempfile::tempdir;
+use touchfile_core::{Error, ErrorKind, LockMode, TouchFile};
+use touchfile_flock::FlockBackend;
+
+use crate::trial;
+use crate::worker::{Worker, belongings, say};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("bad_paths_give_clear_errors_and_leave_nothing", bad_paths),
+        trial(
+            "a_read_only_file_system_gives_shared_and_exclusive_locks_but_no_new_file",
+            read_only,
+        ),
+    ]
+}
+
+/// In a process of its own, because descriptors are counted and limits are set.
+fn bad_paths() {
+    let dir = tempdir().unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+    let mut worker = Worker::with_role("bad input", &dir.path().join("unused"));
+    loop {
+        match worker.answer().as_str() {
+            "done" => break,
+            "" => panic!("the worker failed"),
+            skipped => eprintln!("{skipped}"),
+        }
+    }
+    worker.finish();
+}
+
+fn read_only() {
+    let dir = tempdir().unwrap();
+    // A mount of our own, in a mount namespace of our own, gone with the last process in it.
+    let script = "mount -t tmpfs tmpfs \"$0\" && : > \"$0/there\" \
+                  && mount -o remount,ro \"$0\" && echo mounted && cat";
+    let child = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .arg(dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else {
+        eprintln!("skipped: there is no unshare(1) here");
+        return;
+    };
+    let mut line = String::new();
+    let mut out = io::BufReader::new(child.stdout.take().unwrap());
+    io::BufRead::read_line(&mut out, &mut line).unwrap();
+    if line == "mounted\n" {
+        // The mount as seen from outside its namespace.
+        let inside = PathBuf::from(format!("/proc/{}/root{}", child.id(), dir.path().display()));
+        let there = touch(&inside.join("there"));
+        for mode in [LockMode::Shared, LockMode::Exclusive] {
+            assert!(there.blocking().try_lock(mode).unwrap().is_some());
+        }
+        let error = fails(&inside.join("missing"));
+        assert_eq!(error.kind(), ErrorKind::Permission, "{error}");
+    } else {
+        eprintln!("skipped: mounting is not permitted here");
+    }
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+/// The role of the worker.
+pub(crate) fn meet_all(unused: &Path) {
+    let dir = unused.parent().expect("it is in a directory");
+    let at = |name: &str| dir.join(name);
+    // Before anything is counted: the first error message opens nothing later ones would not.
+    drop(fails(&at("a/missing/parent")));
+
+    meet(dir, "a missing parent", ErrorKind::InvalidPath, || {
+        fails(&at("missing/a.lock"))
+    });
+    meet(
+        dir,
+        "a parent that is a file",
+        ErrorKind::InvalidPath,
+        || {
+            fs::write(at("file"), "").expect("a file");
+            let error = fails(&at("file/a.lock"));
+            fs::remove_file(at("file")).expect("it was there");
+            error
+        },
+    );
+    meet(dir, "no path", ErrorKind::InvalidPath, || {
+        fails(Path::new(""))
+    });
+    meet(dir, "a NUL byte", ErrorKind::InvalidPath, || {
+        fails(&at("a\0b"))
+    });
+    meet(dir, "too long a name", ErrorKind::InvalidPath, || {
+        fails(&at(&"x".repeat(300)))
+    });
+    meet(dir, "too long a path", ErrorKind::InvalidPath, || {
+        fails(&at(&"d/".repeat(3000)))
+    });
+    meet(
+        dir,
+        "a directory that is not there",
+        ErrorKind::InvalidPath,
+        || fails(&at("new/")),
+    );
+    meet(
+        dir,
+        "a directory where a file is to be removed",
+        ErrorKind::InvalidPath,
+        || {
+            let builder = TouchFile::builder(FlockBackend::new())
+                .path(dir)
+                .remove_on_release(true);
+            builder
+                .build()
+                .expect("it has a parent")
+                .blocking()
+                .lock_exclusive()
+                .expect_err("refused")
+        },
+    );
+    for mode in [0o666, 0o444] {
+        meet(dir, "a FIFO", ErrorKind::InvalidPath, || {
+            mkfifo(&at("fifo"), nix::sys::stat::Mode::empty()).expect("a FIFO");
+            fs::set_permissions(at("fifo"), Permissions::from_mode(mode)).expect("it is ours");
+            // Unprivileged, so that one is opened for reading only, which waits for a writer.
+            let error = unprivileged(|| fails(&at("fifo")));
+            fs::remove_file(at("fifo")).expect("it was there");
+            error
+        });
+    }
+    meet(dir, "a socket", ErrorKind::InvalidPath, || {
+        let socket = UnixListener::bind(at("socket")).expect("a socket");
+        let error = fails(&at("socket"));
+        drop(socket);
+        fs::remove_file(at("socket")).expect("it was there");
+        error
+    });
+    meet(dir, "a device", ErrorKind::InvalidPath, || {
+        fails(Path::new("/dev/null"))
+    });
+    meet(
+        dir,
+        "a loop of symbolic links",
+        ErrorKind::InvalidPath,
+        || with_link(&at("loop"), &at("loop"), |link| follow(link)),
+    );
+    meet(
+        dir,
+        "a dangling symbolic link",
+        ErrorKind::InvalidPath,
+        || with_link(&at("nowhere"), &at("link"), |link| fails(link)),
+    );
+    meet(
+        dir,
+        "a dangling symbolic link, followed",
+        ErrorKind::InvalidPath,
+        || with_link(&at("nowhere"), &at("link"), |link| follow(link)),
+    );
+    meet(
+        dir,
+        "a file that is not to be created",
+        ErrorKind::InvalidPath,
+        || {
+            let touch = TouchFile::builder(FlockBackend::new())
+                .path(at("new"))
+                .create(false)
+                .build();
+            touch
+                .expect("it has a parent")
+                .blocking()
+                .lock_exclusive()
+                .expect_err("it is missing")
+        },
+    );
+    meet(dir, "no permission to read", ErrorKind::Permission, || {
+        fs::write(at("secret"), "").expect("a file");
+        fs::set_permissions(at("secret"), Permissions::from_mode(0o000)).expect("it is ours");
+        let error = unprivileged(|| fails(&at("secret")));
+        fs::remove_file(at("secret")).expect("it was there");
+        error
+    });
+    meet(
+        dir,
+        "no permission to create",
+        ErrorKind::Permission,
+        || {
+            fs::create_dir(at("closed")).expect("a directory");
+            fs::set_permissions(at("closed"), Permissions::from_mode(0o555)).expect("it is ours");
+            let error = unprivileged(|| fails(&at("closed/new")));
+            fs::remove_dir(at("closed")).expect("it is empty");
+            error
+        },
+    );
+    meet(dir, "no descriptor left", ErrorKind::Transient, || {
+        let limit = getrlimit(Resource::Nofile);
+        let spare = fs::File::open("/dev/null").expect("a descriptor");
+        let none = Rlimit {
+            current: Some(0),
+            maximum: limit.maximum,
+        };
+        setrlimit(Resource::Nofile, none).expect("limits can be lowered");
+        let error = fails(&at("new"));
+        setrlimit(Resource::Nofile, limit).expect("limits can be raised again");
+        drop(spare);
+        error
+    });
+    say("done");
+}
+
+/// One bad input: the error, and that it has left nothing.
+fn meet(dir: &Path, what: &str, kind: ErrorKind, happens: impl FnOnce() -> Error) {
+    let before = (belongings(), listing(dir));
+    let error = happens();
+    assert_eq!(error.kind(), kind, "{what}: {error}: {error:?}");
+    assert!(!error.to_string().is_empty());
+    assert_eq!(
+        (belongings(), listing(dir)),
+        before,
+        "{what} left something behind"
+    );
+}
+
+fn touch(path: &Path) -> TouchFile<FlockBackend> {
+    TouchFile::new(FlockBackend::new(), path).expect("it has a parent")
+}
+
+/// The error of making or of locking a touch file at `path`.
+fn fails(path: &Path) -> Error {
+    match TouchFile::new(FlockBackend::new(), path) {
+        Ok(touch) => touch
+            .blocking()
+            .lock_exclusive()
+            .expect_err("it cannot be locked"),
+        Err(error) => error,
+    }
+}
+
+fn follow(path: &Path) -> Error {
+    let builder = TouchFile::builder(FlockBackend::new())
+        .path(path)
+        .follow_symlinks(true);
+    let touch = builder.build().expect("it has a parent");
+    touch
+        .blocking()
+        .lock_exclusive()
+        .expect_err("it leads nowhere")
+}
+
+fn with_link<R>(target: &Path, link: &Path, work: impl FnOnce(&Path) -> R) -> R {
+    symlink(target, link).expect("a link");
+    let result = work(link);
+    fs::remove_file(link).expect("it was there");
+    result
+}
+
+/// Runs `work` in a thread that has no rights over files of others. Only root has any to lose.
+fn unprivileged<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    const NOBODY: u32 = 65_534;
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            // Of this thread alone (setfsuid(2)), and gone with it.
+            setfsgid(Gid::from_raw(NOBODY));
+            setfsuid(Uid::from_raw(NOBODY));
+            work()
+        });
+        thread.join().expect("no panic")
+    })
+}
+
+fn listing(dir: &Path) -> Vec<Vec<u8>> {
+    let names = fs::read_dir(dir).expect("it is there");
+    names
+        .map(|entry| entry.expect("an entry").file_name().as_bytes().to_vec())
+        .collect()
+}

@@ -1,0 +1,121 @@
+//! Laws 3 and 4: a wait that is given up leaves nothing behind.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use tempfile::tempdir;
+use tokio::task::JoinSet;
+use touchfile_core::{LockMode, TouchFile};
+use touchfile_flock::FlockBackend;
+
+use crate::trial;
+use crate::worker::{Worker, belongings, say};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial(
+        "a_cancelled_waiter_leaves_no_thread_descriptor_or_lock_behind",
+        leaves_nothing,
+    )]
+}
+
+fn leaves_nothing() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let mut holder = Worker::new(&path);
+    let mut waiter = Worker::with_role("cancel", &path);
+    for _ in 0..3 {
+        assert_eq!(waiter.answer(), "ready");
+        assert_eq!(holder.ask("lock exclusive"), "held");
+        waiter.tell("wait and cancel");
+        assert_eq!(waiter.answer(), "nothing left");
+        assert_eq!(holder.ask("unlock"), "released");
+        // Nothing takes the lock now that it is free, and the other process gets it at once.
+        waiter.tell("race");
+        assert_eq!(holder.ask("lock exclusive"), "held");
+        assert_eq!(holder.ask("unlock"), "released");
+        assert_eq!(waiter.answer(), "nothing left");
+        assert_eq!(holder.ask("try exclusive"), "held");
+        assert_eq!(holder.ask("unlock"), "released");
+    }
+}
+
+/// Waits many times, gives up each time, and looks at what it has got then.
+pub(crate) fn cancel_many(path: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let runtime = runtime.expect("a runtime");
+    let touch = Arc::new(TouchFile::new(FlockBackend::new(), path).expect("a touch file"));
+    let before = belongings();
+    let mut orders = std::io::stdin().lines();
+    loop {
+        say("ready");
+        let Some(order) = orders.next() else { break };
+        assert_eq!(order.expect("text"), "wait and cancel");
+        runtime.block_on(give_up_while_held(&touch));
+        drop(
+            touch
+                .blocking()
+                .try_lock(LockMode::Exclusive)
+                .expect("an attempt"),
+        );
+        report(&before);
+        let Some(order) = orders.next() else { break };
+        assert_eq!(order.expect("text"), "race");
+        runtime.block_on(give_up_in_a_race(&touch));
+        report(&before);
+    }
+}
+
+/// Somebody else holds the lock: half of the waits meet a deadline, half are aborted.
+async fn give_up_while_held(touch: &Arc<TouchFile<FlockBackend>>) {
+    let mut waits = JoinSet::new();
+    for number in 0..200 {
+        let touch = touch.clone();
+        let mode = if number % 2 == 0 {
+            LockMode::Exclusive
+        } else {
+            LockMode::Shared
+        };
+        let patience = Duration::from_millis(if number % 4 < 2 { number / 10 } else { 60_000 });
+        waits.spawn(async move { touch.lock_timeout_owned(mode, patience).await.map(drop) });
+    }
+    let mut timed_out = 0;
+    while timed_out < 100 {
+        let done = waits
+            .join_next()
+            .await
+            .expect("waits are left")
+            .expect("no panic");
+        assert!(done.is_err_and(|error| error.is_timeout()));
+        timed_out += 1;
+    }
+    waits.shutdown().await;
+}
+
+/// The lock comes and goes while waits are given up, so that some are given up as they get it.
+async fn give_up_in_a_race(touch: &Arc<TouchFile<FlockBackend>>) {
+    for round in 0..300 {
+        let patience = Duration::from_micros(round * 10);
+        let first = touch.lock_timeout(LockMode::Exclusive, patience);
+        let second = tokio::time::timeout(patience / 2, touch.lock(LockMode::Shared));
+        drop(tokio::join!(async { first.await.map(drop) }, async {
+            second.await.map(drop)
+        }));
+    }
+}
+
+fn report(before: &std::collections::BTreeMap<&'static str, usize>) {
+    let mut after = belongings();
+    // One handle is kept for the next acquisition, and holds no lock.
+    *after.get_mut("descriptors").expect("it is counted") -= 1;
+    if after == *before {
+        say("nothing left");
+    } else {
+        say(&format!(
+            "before: {before:?}, after, less one idle handle: {after:?}"
+        ));
+    }
+}

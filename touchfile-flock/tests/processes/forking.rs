@@ -1,0 +1,210 @@
+//! Law 6: what a forked child does to its parent's lock, which is nothing.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use fork::{Fork, fork, waitpid};
+use libtest_mimic::Trial;
+use tempfile::tempdir;
+use touchfile_core::{LockMode, TouchFile};
+use touchfile_flock::FlockBackend;
+
+use crate::trial;
+use crate::worker::{Held, Touch, Worker, say};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "a_child_that_drops_its_copy_of_a_guard_releases_nothing",
+            child_drops,
+        ),
+        trial(
+            "a_child_that_unlocks_its_copy_of_a_guard_releases_nothing",
+            child_unlocks,
+        ),
+        trial(
+            "a_child_is_excluded_by_its_parent_though_it_has_its_handles",
+            child_tries,
+        ),
+        trial(
+            "a_child_that_is_still_there_does_not_prolong_the_lock",
+            child_outlives,
+        ),
+        trial(
+            "children_between_fork_and_exec_do_not_prolong_the_lock",
+            storm,
+        ),
+        trial(
+            "a_program_that_was_executed_does_not_inherit_the_lock",
+            exec,
+        ),
+    ]
+}
+
+fn child_drops() {
+    child_leaves_the_lock_alone("fork-and-drop");
+}
+
+fn child_unlocks() {
+    child_leaves_the_lock_alone("fork-and-unlock");
+}
+
+fn child_leaves_the_lock_alone(command: &str) {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let (mut parent, mut other) = (Worker::new(&path), Worker::new(&path));
+    assert_eq!(parent.ask("lock exclusive"), "held");
+    assert_eq!(parent.ask(command), "child ended well");
+    assert_eq!(other.ask("try exclusive"), "busy");
+    assert_eq!(parent.ask("unlock"), "released");
+    assert_eq!(other.ask("try exclusive"), "held");
+}
+
+fn child_tries() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let mut parent = Worker::new(&path);
+    // An idle handle is what the child would reuse.
+    assert_eq!(parent.ask("lock exclusive"), "held");
+    assert_eq!(parent.ask("unlock"), "released");
+    assert_eq!(parent.ask("fork-and-try"), "child was excluded");
+}
+
+fn child_outlives() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let mut parent = Worker::with_role("fork", &path);
+    assert_eq!(parent.answer(), "released while the child lives");
+    let mut other = Worker::new(&path);
+    assert_eq!(other.ask("try exclusive"), "held");
+}
+
+fn storm() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let (mut parent, mut other) = (Worker::new(&path), Worker::new(&path));
+    for round in 0..100 {
+        assert_eq!(parent.ask("lock-in-a-storm"), "released");
+        assert_eq!(other.ask("try exclusive"), "held", "in round {round}");
+        assert_eq!(other.ask("unlock"), "released");
+    }
+}
+
+fn exec() {
+    let dir = tempdir().unwrap();
+    let touch = Touch::new(FlockBackend::new(), dir.path().join("a.lock")).unwrap();
+    let guard = touch.blocking().lock_exclusive().unwrap();
+    // Other tests open descriptors at the same time, so only ours are looked for.
+    let listing = Command::new("ls")
+        .args(["-l", "/proc/self/fd"])
+        .output()
+        .unwrap();
+    let listing = String::from_utf8_lossy(&listing.stdout).into_owned();
+    assert!(!listing.contains("a.lock"), "{listing}");
+    drop(guard);
+}
+
+pub(crate) fn fork_and_drop(guard: &mut Option<Held>) -> &'static str {
+    in_child(|| {
+        drop(guard.take());
+        true
+    })
+}
+
+pub(crate) fn fork_and_unlock(guard: &mut Option<Held>) -> &'static str {
+    in_child(|| {
+        guard
+            .take()
+            .is_some_and(|guard| guard.blocking_unlock().is_ok())
+    })
+}
+
+pub(crate) fn fork_and_try(touch: &Arc<Touch>) -> &'static str {
+    // The child is made while the handle is idle; the parent locks, then lets the child try.
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    match fork().expect("a child") {
+        Fork::Child => {
+            drop(writer);
+            // The end of the pipe says that the parent holds the lock.
+            std::io::copy(&mut &reader, &mut std::io::sink()).expect("a pipe");
+            let excluded = touch
+                .blocking()
+                .try_lock(LockMode::Exclusive)
+                .expect("an attempt");
+            std::process::exit(i32::from(excluded.is_some()));
+        }
+        Fork::Parent(child) => {
+            drop(reader);
+            let guard = touch.blocking().lock_exclusive().expect("a lock");
+            drop(writer);
+            let excluded = ended_well(child);
+            drop(guard);
+            if excluded {
+                "child was excluded"
+            } else {
+                "child got in"
+            }
+        }
+    }
+}
+
+pub(crate) fn fork_while_holding(path: &Path) {
+    let touch = TouchFile::new(FlockBackend::new(), path).expect("a touch file");
+    let guard = touch.blocking().lock_exclusive().expect("a lock");
+    match fork().expect("a child") {
+        Fork::Child => {
+            // Keeps its copy of the descriptor until the test has ended.
+            std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).expect("standard input");
+            std::mem::forget(guard);
+        }
+        Fork::Parent(child) => {
+            drop(guard);
+            say("released while the child lives");
+            ended_well(child);
+        }
+    }
+}
+
+pub(crate) fn lock_and_unlock_in_a_storm(touch: &Touch) -> &'static str {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    // With a user id, though it is our own, std forks and execs: a longer window
+                    // than that of posix_spawn, which it uses otherwise.
+                    let uid = rustix::process::getuid().as_raw();
+                    Command::new("true").uid(uid).status().expect("true(1)");
+                }
+            });
+        }
+        for _ in 0..20 {
+            touch
+                .blocking()
+                .lock_exclusive()
+                .expect("a lock")
+                .blocking_unlock()
+                .expect("a release");
+        }
+        let guard = touch.blocking().lock_exclusive().expect("a lock");
+        drop(guard);
+        stop.store(true, Ordering::Relaxed);
+    });
+    "released"
+}
+
+fn in_child(work: impl FnOnce() -> bool) -> &'static str {
+    match fork().expect("a child") {
+        Fork::Child => std::process::exit(i32::from(!work())),
+        Fork::Parent(child) if ended_well(child) => "child ended well",
+        Fork::Parent(_) => "child failed",
+    }
+}
+
+fn ended_well(child: i32) -> bool {
+    waitpid(child).is_ok_and(|status| status == 0)
+}

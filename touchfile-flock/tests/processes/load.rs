@@ -1,0 +1,154 @@
+//! Many at once: processes on one counter, tasks on one TouchFile.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use libtest_mimic::Trial;
+use tempfile::tempdir;
+use touchfile_core::{LockMode, TouchFile};
+use touchfile_flock::FlockBackend;
+
+use crate::trial;
+use crate::worker::{Worker, say};
+
+const PROCESSES: u64 = 64;
+const INCREMENTS: u64 = 200;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "64_processes_increment_a_counter_200_times_and_lose_nothing",
+            processes,
+        ),
+        trial("1000_tasks_on_one_touch_file_take_turns_in_order", tasks),
+        trial(
+            "a_flood_of_readers_and_writers_in_one_process_keeps_the_law",
+            readers_and_writers,
+        ),
+    ]
+}
+
+fn processes() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    fs::write(counter(&path), "0").unwrap();
+    let mut workers: Vec<_> = (0..PROCESSES)
+        .map(|_| Worker::with_role("increment", &path))
+        .collect();
+    for worker in &mut workers {
+        assert_eq!(worker.answer(), "ready");
+    }
+    for worker in &mut workers {
+        worker.tell("go");
+    }
+    for worker in workers {
+        worker.finish();
+    }
+    let total: u64 = fs::read_to_string(counter(&path)).unwrap().parse().unwrap();
+    assert_eq!(total, PROCESSES * INCREMENTS);
+}
+
+/// Reads the counter and writes it anew, with nothing but the lock to make that atomic.
+pub(crate) fn increment(path: &Path) {
+    let touch = TouchFile::new(FlockBackend::new(), path).expect("a touch file");
+    say("ready");
+    std::io::stdin()
+        .read_line(&mut String::new())
+        .expect("standard input is text");
+    for _ in 0..INCREMENTS {
+        let guard = touch.blocking().lock_exclusive().expect("a lock");
+        let count: u64 = fs::read_to_string(counter(path))
+            .expect("a counter")
+            .parse()
+            .expect("a number");
+        fs::write(counter(path), (count + 1).to_string()).expect("a counter");
+        drop(guard);
+    }
+}
+
+fn counter(path: &Path) -> std::path::PathBuf {
+    path.with_extension("counter")
+}
+
+fn tasks() {
+    let dir = tempdir().unwrap();
+    let touch = TouchFile::new(FlockBackend::new(), dir.path().join("a.lock")).unwrap();
+    let touch = Arc::new(touch);
+    // One thread: the tasks start, and so queue, in the order they are spawned.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let first = touch.clone().lock_exclusive_owned().await.unwrap();
+        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let tasks: Vec<_> = (0..1000)
+            .map(|number| {
+                let (touch, order) = (touch.clone(), order.clone());
+                tokio::spawn(async move {
+                    let guard = touch.lock_exclusive().await.unwrap();
+                    order.lock().unwrap().push(number);
+                    tokio::task::yield_now().await;
+                    drop(guard);
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        drop(first);
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(*order.lock().unwrap(), (0..1000).collect::<Vec<_>>());
+    });
+}
+
+fn readers_and_writers() {
+    let dir = tempdir().unwrap();
+    let touch = TouchFile::new(FlockBackend::new(), dir.path().join("a.lock")).unwrap();
+    let touch = Arc::new(touch);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap();
+    let (readers, writers) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..200)
+            .map(|number| {
+                let (touch, readers, writers) = (touch.clone(), readers.clone(), writers.clone());
+                tokio::spawn(async move {
+                    let mut most_readers = 0;
+                    for _ in 0..20 {
+                        if number % 10 == 0 {
+                            let guard = touch.lock(LockMode::Exclusive).await.unwrap();
+                            assert_eq!(writers.fetch_add(1, Ordering::SeqCst), 0);
+                            assert_eq!(readers.load(Ordering::SeqCst), 0);
+                            tokio::task::yield_now().await;
+                            writers.fetch_sub(1, Ordering::SeqCst);
+                            drop(guard);
+                        } else {
+                            let guard = touch.lock(LockMode::Shared).await.unwrap();
+                            most_readers = most_readers.max(readers.fetch_add(1, Ordering::SeqCst));
+                            assert_eq!(writers.load(Ordering::SeqCst), 0);
+                            tokio::task::yield_now().await;
+                            readers.fetch_sub(1, Ordering::SeqCst);
+                            drop(guard);
+                        }
+                    }
+                    most_readers
+                })
+            })
+            .collect();
+        let mut together = HashSet::new();
+        for task in tasks {
+            together.insert(task.await.unwrap());
+        }
+        assert!(
+            together.iter().any(|readers| *readers > 0),
+            "readers never shared the lock"
+        );
+    });
+}

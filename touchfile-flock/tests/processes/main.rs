@@ -1,0 +1,38 @@
+//! TouchFile over flock, between real processes.
+//!
+//! Each test talks to workers: this very binary, run again with a role (see `worker`), which obey
+//! commands on standard input and answer on standard output, a line each.
+
+mod bad_input;
+mod cancelling;
+mod exclusion;
+mod forking;
+mod load;
+mod replacing;
+mod worker;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    if let Some(role) = worker::role() {
+        return worker::run(&role);
+    }
+    let mut trials = Vec::new();
+    trials.extend(bad_input::trials());
+    trials.extend(cancelling::trials());
+    trials.extend(exclusion::trials());
+    trials.extend(forking::trials());
+    trials.extend(load::trials());
+    trials.extend(replacing::trials());
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// One test: a sentence, and a function that panics if it is not true.
+fn trial(sentence: &'static str, test: fn()) -> Trial {
+    Trial::test(sentence, move || {
+        test();
+        Ok(())
+    })
+}

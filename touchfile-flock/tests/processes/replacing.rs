@@ -1,0 +1,109 @@
+//! Law 7: the lock is on what the path names now.
+
+use std::fs;
+use std::path::Path;
+
+use libtest_mimic::Trial;
+use tempfile::tempdir;
+
+use crate::trial;
+use crate::worker::Worker;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_waiter_whose_file_was_unlinked_starts_over", unlinked),
+        trial("a_waiter_whose_file_was_replaced_starts_over", replaced),
+        trial(
+            "an_idle_handle_on_an_unlinked_file_is_not_reused",
+            stale_idle_handle,
+        ),
+        trial(
+            "processes_that_remove_the_file_on_release_exclude_each_other",
+            removing,
+        ),
+    ]
+}
+
+fn unlinked() {
+    a_waiter_starts_over_when(|path| fs::remove_file(path).unwrap());
+}
+
+fn replaced() {
+    a_waiter_starts_over_when(|path| {
+        let new = path.with_extension("new");
+        fs::write(&new, "").unwrap();
+        fs::rename(&new, path).unwrap();
+    });
+}
+
+fn a_waiter_starts_over_when(happens: fn(&Path)) {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let (mut a, mut b, mut c) = (Worker::new(&path), Worker::new(&path), Worker::new(&path));
+    assert_eq!(a.ask("lock exclusive"), "held");
+    b.tell("lock exclusive");
+    crate::worker::wait_until("the waiter has the file open", || has_open(b.pid(), &path));
+    happens(&path);
+    // A third process locks what the path names now, before the waiter's file is free.
+    assert_eq!(c.ask("lock exclusive"), "held");
+    assert_eq!(a.ask("unlock"), "released");
+    // The waiter has been given the file that is gone, must see that, and wait for the new one.
+    crate::worker::wait_until("the waiter has let go of the old file", || {
+        !has_open_deleted(b.pid(), &path)
+    });
+    assert_eq!(c.ask("unlock"), "released");
+    assert_eq!(b.answer(), "held");
+    assert_eq!(c.ask("try exclusive"), "busy");
+}
+
+fn stale_idle_handle() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let (mut a, mut b) = (Worker::new(&path), Worker::new(&path));
+    assert_eq!(a.ask("lock exclusive"), "held");
+    assert_eq!(a.ask("unlock"), "released");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(b.ask("lock exclusive"), "held");
+    assert_eq!(a.ask("try exclusive"), "busy");
+}
+
+fn removing() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let mut workers: Vec<_> = (0..8)
+        .map(|_| Worker::with_role("obey and remove", &path))
+        .collect();
+    let mut inside = 0;
+    for _ in 0..25 {
+        for worker in &mut workers {
+            worker.tell("lock exclusive");
+        }
+        // Each is let in, is alone then, and lets go: in an order that they decide.
+        for _ in 0..workers.len() {
+            let holder = crate::worker::first_answer(&mut workers);
+            inside += 1;
+            assert!(path.exists(), "the holder's file is gone");
+            assert_eq!(workers[holder].ask("unlock"), "released");
+        }
+    }
+    assert_eq!(inside, 200);
+    drop(workers);
+    assert!(!path.exists(), "the last holder left the file");
+}
+
+fn has_open(pid: u32, path: &Path) -> bool {
+    open_files(pid).iter().any(|open| open == path)
+}
+
+fn has_open_deleted(pid: u32, path: &Path) -> bool {
+    let mut deleted = path.as_os_str().to_owned();
+    deleted.push(" (deleted)");
+    open_files(pid).iter().any(|open| *open == deleted)
+}
+
+fn open_files(pid: u32) -> Vec<std::path::PathBuf> {
+    fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+        .collect()
+}

@@ -1,0 +1,242 @@
+//! The other process: what it can be told to do, and how a test talks to it.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use touchfile_core::{LockMode, OwnedLockGuard, TouchFile};
+use touchfile_flock::FlockBackend;
+
+use crate::{bad_input, cancelling, forking, load};
+
+pub(crate) type Touch = TouchFile<FlockBackend>;
+pub(crate) type Held = OwnedLockGuard<FlockBackend>;
+
+const ROLE: &str = "TOUCHFILE_TEST_ROLE";
+const LOCK: &str = "TOUCHFILE_TEST_LOCK";
+
+/// What this process is to do, if it is a worker.
+pub(crate) fn role() -> Option<String> {
+    env::var(ROLE).ok()
+}
+
+/// Does it.
+pub(crate) fn run(role: &str) -> ExitCode {
+    let path = env::var_os(LOCK).expect("a worker is told its lock file");
+    let path = Path::new(&path);
+    match role {
+        "obey" => obey(path, false),
+        "obey and remove" => obey(path, true),
+        "increment" => load::increment(path),
+        "bad input" => bad_input::meet_all(path),
+        "cancel" => cancelling::cancel_many(path),
+        "fork" => forking::fork_while_holding(path),
+        other => unreachable!("nobody has the role {other:?}"),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Obeys commands until standard input ends.
+fn obey(path: &Path, remove: bool) {
+    let touch = TouchFile::builder(FlockBackend::new())
+        .path(path)
+        .remove_on_release(remove);
+    let touch = Arc::new(touch.build().expect("a touch file"));
+    let mut guard: Option<Held> = None;
+    for line in std::io::stdin().lines() {
+        let line = line.expect("standard input is text");
+        let mut words = line.split(' ');
+        let command = words.next().unwrap_or_default();
+        let mode = match words.next() {
+            Some("shared") => LockMode::Shared,
+            _ => LockMode::Exclusive,
+        };
+        let answer = match command {
+            "lock" => {
+                guard = Some(touch.blocking_owned().lock(mode).expect("a lock"));
+                "held"
+            }
+            "try" => {
+                guard = touch.blocking_owned().try_lock(mode).expect("an attempt");
+                if guard.is_some() { "held" } else { "busy" }
+            }
+            "timeout" => {
+                let patience = Duration::from_millis(50);
+                match touch.blocking_owned().lock_timeout(mode, patience) {
+                    Ok(held) => {
+                        guard = Some(held);
+                        "held"
+                    }
+                    Err(error) if error.is_timeout() => "timeout",
+                    Err(error) => unreachable!("{error}"),
+                }
+            }
+            "unlock" => {
+                guard
+                    .take()
+                    .expect("a lock to release")
+                    .blocking_unlock()
+                    .expect("a release");
+                "released"
+            }
+            "drop" => {
+                guard = None;
+                "released"
+            }
+            "fork-and-drop" => forking::fork_and_drop(&mut guard),
+            "fork-and-unlock" => forking::fork_and_unlock(&mut guard),
+            "fork-and-try" => forking::fork_and_try(&touch),
+            "lock-in-a-storm" => forking::lock_and_unlock_in_a_storm(&touch),
+            other => unreachable!("nobody obeys {other:?}"),
+        };
+        say(answer);
+    }
+    drop(guard);
+}
+
+/// Answers the parent.
+pub(crate) fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .expect("the parent reads");
+}
+
+/// A worker, as its parent sees it. It ends with its standard input, and is killed when dropped.
+pub(crate) struct Worker {
+    child: Child,
+    commands: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Worker {
+    /// One that obeys, on the lock file at `path`.
+    pub(crate) fn new(path: &Path) -> Self {
+        Self::with_role("obey", path)
+    }
+
+    pub(crate) fn with_role(role: &str, path: &Path) -> Self {
+        let mut child = Command::new(env::current_exe().expect("this binary has a path"))
+            .env(ROLE, role)
+            .env(LOCK, path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a child process");
+        let answers = BufReader::new(child.stdout.take().expect("a pipe was asked for"));
+        Self {
+            commands: child.stdin.take(),
+            child,
+            answers,
+        }
+    }
+
+    /// Commands, and does not wait for the answer.
+    pub(crate) fn tell(&mut self, command: &str) {
+        let commands = self
+            .commands
+            .as_mut()
+            .expect("the worker was not told to end");
+        writeln!(commands, "{command}").expect("the worker listens");
+    }
+
+    /// The next answer.
+    pub(crate) fn answer(&mut self) -> String {
+        let mut line = String::new();
+        self.answers
+            .read_line(&mut line)
+            .expect("the worker's answers are text");
+        line.truncate(line.trim_end().len());
+        line
+    }
+
+    pub(crate) fn ask(&mut self, command: &str) -> String {
+        self.tell(command);
+        self.answer()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and the wait for its end.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it is a child of ours");
+        self.child.wait().expect("it is a child of ours");
+    }
+
+    /// Lets it end by itself.
+    pub(crate) fn finish(mut self) {
+        self.commands = None;
+        let status = self.child.wait().expect("it is a child of ours");
+        assert!(status.success(), "the worker failed: {status}");
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Descriptors, threads and locks of this process, by what they are and how many.
+pub(crate) fn belongings() -> BTreeMap<&'static str, usize> {
+    let count = |directory| fs::read_dir(directory).expect("/proc is mounted").count();
+    let locks = fs::read_dir("/proc/self/fdinfo")
+        .expect("/proc is mounted")
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .filter(|info| info.contains("lock:"))
+        .count();
+    BTreeMap::from([
+        ("descriptors", count("/proc/self/fd")),
+        ("threads", count("/proc/self/task")),
+        ("locks", locks),
+    ])
+}
+
+/// Waits for a condition, and panics if it does not come about.
+pub(crate) fn wait_until(condition: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{condition}: not within 20 s");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits for the first of `workers` to answer, and returns which it was.
+pub(crate) fn first_answer(workers: &mut [Worker]) -> usize {
+    let ready = |worker: &Worker, wait: Option<&Timespec>| {
+        let mut fds = [PollFd::new(worker.answers.get_ref(), PollFlags::IN)];
+        poll(&mut fds, wait).expect("poll") > 0
+    };
+    let mut fds: Vec<_> = workers
+        .iter()
+        .map(|worker| PollFd::new(worker.answers.get_ref(), PollFlags::IN))
+        .collect();
+    poll(&mut fds, None).expect("poll");
+    let first = fds
+        .iter()
+        .position(|fd| !fd.revents().is_empty())
+        .expect("one is ready");
+    drop(fds);
+    assert_eq!(workers[first].answer(), "held");
+    let nothing = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    for (number, worker) in workers.iter().enumerate() {
+        assert!(
+            !ready(worker, Some(&nothing)),
+            "{first} and {number} both hold the lock"
+        );
+    }
+    first
+}
