@@ -156,19 +156,19 @@ pub(crate) fn meet_all(unused: &Path) {
         dir,
         "a loop of symbolic links",
         ErrorKind::InvalidPath,
-        || with_link(&at("loop"), &at("loop"), |link| follow(link)),
+        || with_link(&at("loop"), &at("loop"), follow),
     );
     meet(
         dir,
         "a dangling symbolic link",
         ErrorKind::InvalidPath,
-        || with_link(&at("nowhere"), &at("link"), |link| fails(link)),
+        || with_link(&at("nowhere"), &at("link"), fails),
     );
     meet(
         dir,
         "a dangling symbolic link, followed",
         ErrorKind::InvalidPath,
-        || with_link(&at("nowhere"), &at("link"), |link| follow(link)),
+        || with_link(&at("nowhere"), &at("link"), follow),
     );
     meet(
         dir,

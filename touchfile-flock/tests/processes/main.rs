@@ -2,6 +2,7 @@
 //!
 //! Each test talks to workers: this very binary, run again with a role (see `worker`), which obey
 //! commands on standard input and answer on standard output, a line each.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bad_input;
 mod cancelling;
