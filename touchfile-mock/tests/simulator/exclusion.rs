@@ -3,11 +3,11 @@
 use std::io::ErrorKind;
 
 use touchfile_core::Attempt::{Acquired, WouldBlock};
+use touchfile_core::LockHandle;
 use touchfile_core::LockMode::{Exclusive, Shared};
-use touchfile_core::{LockBackend, LockHandle, OpenOptions};
 use touchfile_mock::{MockBackend, World};
 
-use crate::support::{PATH, block_on, hold, open, open_in, pending};
+use crate::support::{PATH, block_on, hold, open, open_at, open_in, pending};
 
 #[test]
 fn handles_exclude_each_other_between_processes_and_within_one() {
@@ -43,9 +43,7 @@ fn an_exclusive_lock_waits_for_the_last_of_the_shared_holders() {
 fn locks_on_two_files_have_nothing_to_do_with_each_other() {
     let world = World::new();
     let _holder = hold(&world, "a", Exclusive);
-    let elsewhere = world.process("b");
-    let other = elsewhere.open("/b.lock".as_ref(), &OpenOptions::new());
-    let mut other = block_on(other).unwrap();
+    let mut other = open_at(&world.process("b"), "/b.lock");
     assert_eq!(block_on(other.try_lock(Exclusive)).unwrap(), Acquired);
 }
 

@@ -9,7 +9,7 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{LockBackend, LockHandle, OpenOptions};
 use touchfile_mock::{Call, EventKind, Fault, World};
 
-use crate::support::{PATH, block_on, hold, open, pending, ready};
+use crate::support::{PATH, block_on, hold, open, open_at, pending, ready};
 
 const EIO: i32 = 5;
 const ENOLCK: i32 = 37;
@@ -72,9 +72,7 @@ fn a_fault_strikes_as_often_as_it_says_where_it_says() {
     world.inject(narrow);
     let mut b = open(&world, "b");
     assert!(block_on(b.try_lock(Shared)).is_ok(), "another process");
-    let elsewhere = world.process("a");
-    let other = elsewhere.open("/b.lock".as_ref(), &OpenOptions::new());
-    let mut other = block_on(other).unwrap();
+    let mut other = open_at(&world.process("a"), "/b.lock");
     assert!(block_on(other.try_lock(Shared)).is_ok(), "another path");
     assert_eq!(world.armed_faults(), 2);
 
@@ -127,8 +125,8 @@ async fn each_call_can_be_delayed_on_the_paused_clock() {
     }
     let started = Instant::now();
     let backend = world.process("a");
-    let opening = backend.open(PATH.as_ref(), &OpenOptions::new());
-    let mut a = opening.await.unwrap();
+    let options = OpenOptions::new();
+    let mut a = backend.open(PATH.as_ref(), &options).await.unwrap();
     assert_eq!(started.elapsed(), minute);
     assert_eq!(a.try_lock(Exclusive).await.unwrap(), Acquired);
     assert_eq!(started.elapsed(), minute * 2);

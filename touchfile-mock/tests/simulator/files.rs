@@ -8,7 +8,7 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{LockBackend, LockHandle, OpenOptions};
 use touchfile_mock::{MockHandle, World};
 
-use crate::support::{PATH, block_on, hold, open};
+use crate::support::{PATH, block_on, hold, open, open_at};
 
 fn is_current(handle: &MockHandle, path: &str) -> bool {
     block_on(handle.is_current(Path::new(path))).unwrap()
@@ -88,9 +88,7 @@ fn two_names_of_one_file_share_one_lock() {
     let world = World::new();
     let holder = hold(&world, "a", Exclusive);
     world.hard_link(PATH, "/b.lock").unwrap();
-    let other = world.process("b");
-    let second = other.open(Path::new("/b.lock"), &OpenOptions::new());
-    let mut second = block_on(second).unwrap();
+    let mut second = open_at(&world.process("b"), "/b.lock");
     assert_eq!(block_on(second.try_lock(Exclusive)).unwrap(), WouldBlock);
     assert!(is_current(&holder, "/b.lock"));
 

@@ -111,7 +111,8 @@ fn a_stopped_waiter_is_passed_over_and_keeps_its_place() {
     ready(second.poll()).unwrap();
 
     world.resume("b");
-    drop((second, c));
+    drop(second);
+    drop(c);
     assert!(stopped.is_woken() && !third.is_woken());
     ready(stopped.poll()).unwrap();
     assert!(third.poll().is_pending());

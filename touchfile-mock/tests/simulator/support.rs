@@ -30,8 +30,12 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+pub(crate) fn open_at(backend: &MockBackend, path: &str) -> MockHandle {
+    block_on(backend.open(path.as_ref(), &OpenOptions::new())).unwrap()
+}
+
 pub(crate) fn open_in(backend: &MockBackend) -> MockHandle {
-    block_on(backend.open(PATH.as_ref(), &OpenOptions::new())).unwrap()
+    open_at(backend, PATH)
 }
 
 /// A handle of this process on [`PATH`].

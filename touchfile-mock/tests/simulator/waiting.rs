@@ -70,7 +70,8 @@ fn a_cancelled_waiter_leaves_nothing_behind_and_lets_the_next_move_up() {
     drop(writer);
     assert!(reader.is_woken(), "only the writer was in its way");
     ready(reader.poll()).unwrap();
-    drop((holder, reader, c));
+    drop((holder, reader));
+    drop(c);
     assert!(world.holders(PATH).is_empty() && world.waiters(PATH).is_empty());
     assert_eq!(block_on(b.try_lock(Exclusive)).unwrap(), Acquired);
 }
