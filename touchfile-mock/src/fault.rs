@@ -1,0 +1,224 @@
+//! What goes wrong on request: failures, refusals and delays, armed in advance.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A call of the backend traits that a [`Fault`] can strike.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Call {
+    /// [`LockHandle::is_current`](touchfile_core::LockHandle::is_current).
+    IsCurrent,
+    /// [`LockHandle::lock`](touchfile_core::LockHandle::lock), at its start. A `TouchFile` makes
+    /// this call only after a `try_lock` that found the lock taken.
+    Lock,
+    /// [`LockBackend::open`](touchfile_core::LockBackend::open).
+    Open,
+    /// [`LockHandle::try_lock`](touchfile_core::LockHandle::try_lock).
+    TryLock,
+    /// [`LockHandle::unlock`](touchfile_core::LockHandle::unlock). Dropping a handle is not a
+    /// call and cannot fail.
+    Unlock,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::IsCurrent => "is_current",
+            Self::Lock => "lock",
+            Self::Open => "open",
+            Self::TryLock => "try_lock",
+            Self::Unlock => "unlock",
+        })
+    }
+}
+
+/// The error that a call fails with: an errno, or a kind of [`io::Error`].
+///
+/// ```
+/// use std::io;
+/// use touchfile_mock::Failure;
+///
+/// assert_eq!(Failure::from(5), Failure::Errno(5)); // EIO
+/// let error = io::Error::from(Failure::from(io::ErrorKind::StorageFull));
+/// assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// What [`io::Error::from_raw_os_error`] makes of this code.
+    Errno(i32),
+    /// An error of this kind without an OS code.
+    Kind(io::ErrorKind),
+}
+
+impl From<i32> for Failure {
+    fn from(errno: i32) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<io::ErrorKind> for Failure {
+    fn from(kind: io::ErrorKind) -> Self {
+        Self::Kind(kind)
+    }
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Errno(errno) => Self::from_raw_os_error(errno),
+            Failure::Kind(kind) => kind.into(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        io::Error::from(*self).fmt(f)
+    }
+}
+
+/// Something that goes wrong, once or several times, in the calls it is narrowed down to.
+///
+/// Arm it with [`World::inject`](crate::World::inject). A call first sits out the oldest delay
+/// that matches it, then meets the oldest failure or refusal that matches it; each strikes as
+/// many [`times`](Self::times) as it says, and is spent.
+///
+/// ```
+/// use touchfile_mock::{Call, Fault, World};
+///
+/// const ENOLCK: i32 = 37;
+/// let world = World::new();
+/// world.inject(Fault::fail(Call::TryLock, ENOLCK).times(3).in_process("a"));
+/// world.inject(Fault::refuse().on_path("/run/a.lock"));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a fault does nothing until `World::inject` arms it"]
+pub struct Fault {
+    call: Call,
+    effect: Effect,
+    times: u32,
+    process: Option<String>,
+    path: Option<PathBuf>,
+}
+
+impl Fault {
+    /// `call` takes this long before it does anything, on tokio's clock.
+    ///
+    /// Dropping the future meanwhile means that the call never happened.
+    pub fn delay(call: Call, by: Duration) -> Self {
+        Self::new(call, Effect::Delay(by))
+    }
+
+    /// `call` fails and does nothing else: no file is created, no lock is taken, and a lock that
+    /// could not be unlocked stays held until its handle is dropped.
+    pub fn fail(call: Call, error: impl Into<Failure>) -> Self {
+        Self::new(call, Effect::Fail(error.into()))
+    }
+
+    /// `try_lock` answers [`WouldBlock`](touchfile_core::Attempt::WouldBlock) though the lock is
+    /// free: the false "busy" that law 2 forbids.
+    pub fn refuse() -> Self {
+        Self::new(Call::TryLock, Effect::Refuse)
+    }
+
+    /// Strikes only calls of the process with this name.
+    pub fn in_process(mut self, name: impl Into<String>) -> Self {
+        self.process = Some(name.into());
+        self
+    }
+
+    /// Strikes only calls on this path, or on handles opened by it.
+    pub fn on_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// Strikes this many calls instead of one.
+    pub fn times(mut self, times: u32) -> Self {
+        self.times = times;
+        self
+    }
+
+    fn new(call: Call, effect: Effect) -> Self {
+        Self {
+            call,
+            effect,
+            times: 1,
+            process: None,
+            path: None,
+        }
+    }
+
+    fn strikes(&self, call: Call, process: &str, path: &Path) -> bool {
+        self.call == call
+            && self.process.as_deref().is_none_or(|name| name == process)
+            && self.path.as_deref().is_none_or(|only| only == path)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Effect {
+    Delay(Duration),
+    Fail(Failure),
+    Refuse,
+}
+
+/// The faults that are armed, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Vec<Fault>);
+
+impl Faults {
+    pub(crate) fn arm(&mut self, fault: Fault) {
+        if fault.times > 0 {
+            self.0.push(fault);
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// How many calls are still to be struck.
+    pub(crate) fn armed(&self) -> u64 {
+        self.0.iter().map(|fault| u64::from(fault.times)).sum()
+    }
+
+    pub(crate) fn take_delay(
+        &mut self,
+        call: Call,
+        process: &str,
+        path: &Path,
+    ) -> Option<Duration> {
+        match self.take(call, process, path, |e| matches!(e, Effect::Delay(_)))? {
+            Effect::Delay(by) => Some(by),
+            Effect::Fail(_) | Effect::Refuse => None,
+        }
+    }
+
+    /// The failure or refusal that `call` meets.
+    pub(crate) fn take_blow(&mut self, call: Call, process: &str, path: &Path) -> Option<Effect> {
+        self.take(call, process, path, |e| !matches!(e, Effect::Delay(_)))
+    }
+
+    fn take(
+        &mut self,
+        call: Call,
+        process: &str,
+        path: &Path,
+        wanted: impl Fn(&Effect) -> bool,
+    ) -> Option<Effect> {
+        let index = self
+            .0
+            .iter()
+            .position(|fault| fault.strikes(call, process, path) && wanted(&fault.effect))?;
+        let fault = &mut self.0[index];
+        let effect = fault.effect;
+        fault.times -= 1;
+        self.0.retain(|fault| fault.times > 0);
+        Some(effect)
+    }
+}

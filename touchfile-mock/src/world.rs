@@ -1,0 +1,238 @@
+//! The world that a test arranges, disturbs and questions.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::state::Shared;
+use crate::{Call, Claim, Event, Failure, Fault, MockBackend};
+
+/// A simulated machine: named files, and processes that lock them.
+///
+/// Clones are the same world. Paths are names and nothing more: there are no directories and no
+/// symbolic links, nothing is resolved, and every name may be created.
+///
+/// ```
+/// # use touchfile_core::{LockBackend, LockHandle, OpenOptions};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+/// use touchfile_core::LockMode::Exclusive;
+/// use touchfile_mock::World;
+///
+/// let world = World::new();
+/// let mut a = world.process("a").open("/a.lock".as_ref(), &OpenOptions::new()).await?;
+/// a.lock(Exclusive).await?;
+/// assert_eq!(world.holders("/a.lock"), [("a", Exclusive)]);
+///
+/// world.kill("a");
+/// assert!(world.holders("/a.lock").is_empty());
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct World(pub(crate) Arc<Shared>);
+
+impl World {
+    /// An empty world, whose history begins now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Shared::new()))
+    }
+
+    /// The backend of the process with this name, which is started if it does not run.
+    ///
+    /// Asking again gives the same process, until it is [killed](Self::kill).
+    #[must_use]
+    pub fn process(&self, name: &str) -> MockBackend {
+        MockBackend::of(self.clone(), self.0.with(|state| state.process(name)))
+    }
+
+    /// Kills a process, as SIGKILL does; false if there is none of this name.
+    ///
+    /// Its locks are released (unless its backend [was made](MockBackend::with_capabilities)
+    /// without `crash_release`: then they stay until [`lose_lock`](Self::lose_lock)), files it
+    /// meant to remove on release stay. Its pending calls and all later ones fail with "process …
+    /// was killed". The name may be started anew by [`process`](Self::process); backends and
+    /// handles of the dead process stay dead.
+    pub fn kill(&self, name: &str) -> bool {
+        self.0.with(|state| state.kill(name))
+    }
+
+    /// Stops a process, as SIGSTOP does; false if there is none of this name.
+    ///
+    /// It keeps the locks it holds. Its calls stay pending, and its waiters keep their place in
+    /// the queue but neither take the lock nor hold up those behind them. Dropping a handle is
+    /// not a call: that releases at once.
+    pub fn stop(&self, name: &str) -> bool {
+        self.0.with(|state| state.stop(name))
+    }
+
+    /// Lets a stopped process go on, as SIGCONT does; false if there is none of this name.
+    pub fn resume(&self, name: &str) -> bool {
+        self.0.with(|state| state.resume(name))
+    }
+
+    /// Whether a process of this name was started, and is neither killed nor stopped.
+    #[must_use]
+    pub fn is_running(&self, name: &str) -> bool {
+        self.0.with(|state| state.is_running(name))
+    }
+
+    /// How many handles this process has open: what a leak test counts.
+    #[must_use]
+    pub fn open_handles(&self, name: &str) -> usize {
+        self.0.with(|state| state.open_handles(name))
+    }
+
+    /// Who holds the lock of the file that `path` names now, in the order of acquisition.
+    #[must_use]
+    pub fn holders(&self, path: impl AsRef<Path>) -> Vec<Claim> {
+        self.0.with(|state| state.holders(path.as_ref()))
+    }
+
+    /// Who waits for the lock of the file that `path` names now, in the order of the queue.
+    #[must_use]
+    pub fn waiters(&self, path: impl AsRef<Path>) -> Vec<Claim> {
+        self.0.with(|state| state.waiters(path.as_ref()))
+    }
+
+    /// Whether `path` names a file.
+    #[must_use]
+    pub fn exists(&self, path: impl AsRef<Path>) -> bool {
+        self.0.with(|state| state.exists(path.as_ref()))
+    }
+
+    /// Creates a file, unless `path` names one already.
+    pub fn create(&self, path: impl AsRef<Path>) {
+        self.0.with(|state| state.create(path.as_ref()));
+    }
+
+    /// Removes the name of a file; whoever has it open goes on locking the nameless file.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if `path` names nothing.
+    pub fn unlink(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        self.0.with(|state| state.unlink(path.as_ref()))
+    }
+
+    /// Renames a fresh file, locked by nobody, over `path`, which may have named nothing.
+    pub fn replace(&self, path: impl AsRef<Path>) {
+        self.0.with(|state| state.replace(path.as_ref()));
+    }
+
+    /// Renames a file, over another if need be, as rename(2) does.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if `from` names nothing.
+    pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
+        self.0
+            .with(|state| state.rename(from.as_ref(), to.as_ref()))
+    }
+
+    /// Gives the file that `original` names a second name, as link(2) does. Both lock one file.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if `original` names nothing,
+    /// [`io::ErrorKind::AlreadyExists`] if `link` names something.
+    pub fn hard_link(&self, original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
+        self.0
+            .with(|state| state.hard_link(original.as_ref(), link.as_ref()))
+    }
+
+    /// Makes a file one that cannot be opened for writing, or can be again. It matters to
+    /// backends [made](MockBackend::with_capabilities) without `exclusive_read_only`, which
+    /// refuse to lock such a file exclusively.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if `path` names nothing.
+    pub fn set_read_only(&self, path: impl AsRef<Path>, read_only: bool) -> io::Result<()> {
+        self.0
+            .with(|state| state.set_read_only(path.as_ref(), read_only))
+    }
+
+    /// Takes the lock on `path` from everybody who holds it, and says how many that were.
+    ///
+    /// Each holder goes on believing that it holds the lock, as a client of NFS does whose lease
+    /// ran out, and somebody else may take it. When such a holder unlocks or drops its handle it
+    /// gets no error and releases nothing: the lock of whoever has it now stays.
+    pub fn lose_lock(&self, path: impl AsRef<Path>) -> usize {
+        self.0.with(|state| state.lose_locks_on(path.as_ref()))
+    }
+
+    /// Takes every lock that this process holds, like [`lose_lock`](Self::lose_lock), and says
+    /// how many that were.
+    pub fn lose_locks_of(&self, name: &str) -> usize {
+        self.0.with(|state| state.lose_locks_of(name))
+    }
+
+    /// Arms a fault.
+    pub fn inject(&self, fault: Fault) {
+        self.0.with(|state| state.faults.arm(fault));
+    }
+
+    /// The next such call of any process fails: [`Fault::fail`] without conditions.
+    ///
+    /// `error` is an errno or an [`io::ErrorKind`].
+    pub fn fail_next(&self, call: Call, error: impl Into<Failure>) {
+        self.inject(Fault::fail(call, error));
+    }
+
+    /// The next such call of any process takes this long: [`Fault::delay`] without conditions.
+    pub fn delay_next(&self, call: Call, by: Duration) {
+        self.inject(Fault::delay(call, by));
+    }
+
+    /// The next `times` attempts find the lock busy, though it is free: [`Fault::refuse`] without
+    /// conditions.
+    pub fn refuse_next(&self, times: u32) {
+        self.inject(Fault::refuse().times(times));
+    }
+
+    /// How many calls the armed faults will still strike. Zero at the end of a test says that
+    /// what it tests was really met.
+    #[must_use]
+    pub fn armed_faults(&self) -> u64 {
+        self.0.with(|state| state.faults.armed())
+    }
+
+    /// Disarms all faults.
+    pub fn clear_faults(&self) {
+        self.0.with(|state| state.faults.clear());
+    }
+
+    /// All that happened since the world began or [`clear_history`](Self::clear_history).
+    ///
+    /// Nothing is ever left out, so a long simulation should clear it now and then.
+    #[must_use]
+    pub fn history(&self) -> Vec<Event> {
+        self.0.with(|state| state.history.events().to_vec())
+    }
+
+    /// The [history](Self::history) as text, one line for each event: for messages of assertions.
+    #[must_use]
+    pub fn story(&self) -> String {
+        let lines: Vec<String> = self.history().iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    }
+
+    /// Forgets what happened so far. Times still count from the world's beginning.
+    pub fn clear_history(&self) {
+        self.0.with(|state| state.history.clear());
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
