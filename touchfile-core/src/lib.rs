@@ -1,4 +1,134 @@
-//! Inter-process locks on touch files.
+//! Inter-process locks on touch files: the traits that backends implement, and the [`TouchFile`]
+//! that programs use over any of them.
+//!
+//! A *touch file* is a file that exists to be locked, so that processes take turns. This crate
+//! knows how to take turns well, and leaves the locking itself to a [`LockBackend`]:
+//!
+//! | crate | backend |
+//! |---|---|
+//! | `touchfile-flock` | flock(2), on local file systems |
+//! | `touchfile-mock` | a simulator in memory, for tests |
+//! | yours | whatever keeps [the laws](LockBackend#the-laws) |
+//!
+//! Programs usually depend on the `touchfile` crate, which picks a backend. Libraries stay generic
+//! over `B: LockBackend`, or take a [`BoxBackend`].
+//!
+//! ```
+//! use touchfile_core::{LockBackend, LockMode, Result, TouchFile};
+//! use touchfile_mock::World;
+//!
+//! /// One at a time, across processes.
+//! async fn migrate<B: LockBackend>(touch: &TouchFile<B>) -> Result<()> {
+//!     touch.with_lock(LockMode::Exclusive, async |_guard| { /* … */ }).await
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//! let touch = TouchFile::new(World::new().process("a"), "/some/where/a.lock")?;
+//! migrate(&touch).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A complete backend
+//!
+//! A backend that locks real files with two system calls of its own implements
+//! [`file::RawFileLock`] and is done. This one has no files at all: locks live in this process.
+//! It promises exclusive locks and nothing else, and `TouchFile` refuses the rest for it.
+//!
+//! ```
+//! use std::collections::HashSet;
+//! use std::io;
+//! use std::path::{Path, PathBuf};
+//! use std::sync::{Arc, Mutex};
+//!
+//! use async_trait::async_trait;
+//! use touchfile_core::{
+//!     Attempt, Capabilities, ErrorKind, LockBackend, LockHandle, LockMode, OpenOptions, TouchFile,
+//! };
+//!
+//! /// The paths that are locked.
+//! type Locked = Arc<Mutex<HashSet<PathBuf>>>;
+//!
+//! #[derive(Clone, Debug, Default)]
+//! struct MemoryBackend {
+//!     locked: Locked,
+//! }
+//!
+//! #[async_trait]
+//! impl LockBackend for MemoryBackend {
+//!     type Handle = MemoryHandle;
+//!
+//!     fn name(&self) -> &'static str {
+//!         "memory"
+//!     }
+//!
+//!     fn capabilities(&self) -> Capabilities {
+//!         Capabilities::NONE // no shared locks, no other processes, no files
+//!     }
+//!
+//!     async fn open(&self, path: &Path, _: &OpenOptions) -> io::Result<MemoryHandle> {
+//!         Ok(MemoryHandle { locked: self.locked.clone(), path: path.to_owned(), held: false })
+//!     }
+//! }
+//!
+//! #[derive(Debug)]
+//! struct MemoryHandle {
+//!     locked: Locked,
+//!     path: PathBuf,
+//!     held: bool,
+//! }
+//!
+//! #[async_trait]
+//! impl LockHandle for MemoryHandle {
+//!     async fn try_lock(&mut self, mode: LockMode) -> io::Result<Attempt> {
+//!         if mode == LockMode::Shared {
+//!             return Err(io::ErrorKind::Unsupported.into());
+//!         }
+//!         if self.held {
+//!             return Err(io::ErrorKind::InvalidInput.into());
+//!         }
+//!         self.held = self.locked.lock().unwrap().insert(self.path.clone());
+//!         Ok(if self.held { Attempt::Acquired } else { Attempt::WouldBlock })
+//!     }
+//!
+//!     async fn unlock(&mut self) -> io::Result<()> {
+//!         if std::mem::take(&mut self.held) {
+//!             self.locked.lock().unwrap().remove(&self.path);
+//!         }
+//!         Ok(())
+//!     }
+//!
+//!     async fn is_current(&self, path: &Path) -> io::Result<bool> {
+//!         Ok(path == self.path) // nothing can come to have this name but what has it
+//!     }
+//! }
+//!
+//! impl Drop for MemoryHandle {
+//!     fn drop(&mut self) {
+//!         if self.held {
+//!             self.locked.lock().unwrap().remove(&self.path);
+//!         }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), touchfile_core::Error> {
+//! let touch = TouchFile::new(MemoryBackend::default(), "a.lock")?;
+//! let guard = touch.lock_exclusive().await?;
+//! assert!(touch.try_lock(LockMode::Exclusive).await?.is_none());
+//! guard.unlock().await?;
+//! let refused = touch.lock_shared().await.unwrap_err();
+//! assert_eq!(refused.kind(), ErrorKind::Unsupported);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Tracing
+//!
+//! Each acquisition is a [`tracing`] span `acquire` with the fields `path`, `backend` and `mode`,
+//! at level DEBUG and with the target `touchfile`. Its events are `contended`, `acquired` (with
+//! `waited`) and `replaced`; `released` and failures to release (WARN) come from the guard.
 #![deny(unsafe_code)] // allowed in `file::process` only
 
 mod backend;
