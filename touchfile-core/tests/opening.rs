@@ -61,7 +61,10 @@ fn a_missing_file_is_not_created_unless_asked_for() {
     let path = dir.path().join("a.lock");
     let mut options = OpenOptions::new();
     options.create = false;
-    assert_eq!(open(&path, &options).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        open(&path, &options).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     assert!(!path.exists());
 }
 
@@ -71,12 +74,23 @@ fn many_openers_of_a_missing_file_get_one_file() {
         let dir = tempdir().unwrap();
         let path = dir.path().join("a.lock");
         let inodes: Vec<u64> = thread::scope(|scope| {
-            let opener =
-                || open(&path, &OpenOptions::new()).unwrap().metadata().map(|m| m.ino()).unwrap();
+            let opener = || {
+                open(&path, &OpenOptions::new())
+                    .unwrap()
+                    .metadata()
+                    .map(|m| m.ino())
+                    .unwrap()
+            };
             let openers: Vec<_> = (0..4).map(|_| scope.spawn(opener)).collect();
-            openers.into_iter().map(|opener| opener.join().unwrap()).collect()
+            openers
+                .into_iter()
+                .map(|opener| opener.join().unwrap())
+                .collect()
         });
-        assert!(inodes.windows(2).all(|pair| pair[0] == pair[1]), "{inodes:?}");
+        assert!(
+            inodes.windows(2).all(|pair| pair[0] == pair[1]),
+            "{inodes:?}"
+        );
     }
 }
 
@@ -93,8 +107,16 @@ fn another_users_file_in_a_sticky_directory_can_be_opened() {
     File::create(&path).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
     chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
-    let plain = File::options().write(true).create(true).truncate(false).open(&path);
-    assert_eq!(plain.unwrap_err().kind(), ErrorKind::PermissionDenied, "the trap is not set");
+    let plain = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path);
+    assert_eq!(
+        plain.unwrap_err().kind(),
+        ErrorKind::PermissionDenied,
+        "the trap is not set"
+    );
     open(&path, &OpenOptions::new()).unwrap();
 }
 
@@ -119,7 +141,10 @@ fn a_fifo_is_refused_and_does_not_hang_whoever_may_only_read_it() {
         become_nobody();
         drop(send.send(open(&path, &OpenOptions::new())));
     });
-    let error = receive.recv_timeout(Duration::from_secs(20)).expect("it hangs").unwrap_err();
+    let error = receive
+        .recv_timeout(Duration::from_secs(20))
+        .expect("it hangs")
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains("FIFO"), "{error}");
 }
@@ -147,7 +172,10 @@ fn as_session_leader() {
     let error = open(Path::new(&name), &OpenOptions::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     // Whoever has a controlling terminal can open it by this name.
-    assert!(File::open("/dev/tty").is_err(), "it is our controlling terminal now");
+    assert!(
+        File::open("/dev/tty").is_err(),
+        "it is our controlling terminal now"
+    );
 }
 
 #[test]
@@ -171,7 +199,10 @@ fn a_symbolic_link_is_refused_unless_it_is_to_be_followed() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains("symbolic link"), "{error}");
     let opened = open(&link, &following()).unwrap();
-    assert_eq!(opened.metadata().unwrap().ino(), fs::metadata(&target).unwrap().ino());
+    assert_eq!(
+        opened.metadata().unwrap().ino(),
+        fs::metadata(&target).unwrap().ino()
+    );
 }
 
 #[test]
@@ -200,9 +231,15 @@ fn what_may_only_be_read_is_opened_for_reading() {
 #[test]
 fn directories_and_the_running_executable_can_be_opened() {
     let dir = tempdir().unwrap();
-    assert_eq!(access(&open(dir.path(), &OpenOptions::new()).unwrap()), OFlag::O_RDONLY);
+    assert_eq!(
+        access(&open(dir.path(), &OpenOptions::new()).unwrap()),
+        OFlag::O_RDONLY
+    );
     let running = std::env::current_exe().unwrap();
-    assert_eq!(access(&open(&running, &OpenOptions::new()).unwrap()), OFlag::O_RDONLY);
+    assert_eq!(
+        access(&open(&running, &OpenOptions::new()).unwrap()),
+        OFlag::O_RDONLY
+    );
 }
 
 #[test]
@@ -210,7 +247,10 @@ fn a_file_that_may_be_written_is_opened_for_writing() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("a.lock");
     for _ in 0..2 {
-        assert_eq!(access(&open(&path, &OpenOptions::new()).unwrap()), OFlag::O_RDWR);
+        assert_eq!(
+            access(&open(&path, &OpenOptions::new()).unwrap()),
+            OFlag::O_RDWR
+        );
     }
 }
 

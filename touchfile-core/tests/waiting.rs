@@ -1,0 +1,226 @@
+//! Waiting over the mock, under a paused clock: deadlines, reports, cancelling.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+use touchfile_core::LockMode::{Exclusive, Shared};
+use touchfile_core::TouchFile;
+use touchfile_mock::{Call, MockBackend, World};
+
+const PATH: &str = "/some/where/a.lock";
+const SECOND: Duration = Duration::from_secs(1);
+
+fn touch(world: &World, process: &str) -> Arc<TouchFile<MockBackend>> {
+    Arc::new(TouchFile::new(world.process(process), PATH).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_bounds_the_wait_for_another_process() {
+    let world = World::new();
+    let _held = touch(&world, "b").lock_exclusive_owned().await.unwrap();
+    let started = Instant::now();
+    let error = touch(&world, "a")
+        .lock_timeout(Shared, 5 * SECOND)
+        .await
+        .unwrap_err();
+    assert!(error.is_timeout());
+    assert!(error.to_string().contains("5s"), "{error}");
+    assert_eq!(started.elapsed().as_secs(), 5);
+    assert!(world.waiters(PATH).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_bounds_the_queue_inside_the_process() {
+    let touch = touch(&World::new(), "a");
+    let _held = touch.lock_exclusive().await.unwrap();
+    let started = Instant::now();
+    assert!(
+        touch
+            .lock_timeout(Exclusive, 5 * SECOND)
+            .await
+            .unwrap_err()
+            .is_timeout()
+    );
+    assert_eq!(started.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_bounds_opening_trying_and_checking() {
+    let world = World::new();
+    for call in [Call::Open, Call::TryLock, Call::IsCurrent] {
+        world.delay_next(call, 60 * SECOND);
+        let touch = touch(&world, "a");
+        let started = Instant::now();
+        let error = touch.lock_timeout(Exclusive, 5 * SECOND).await.unwrap_err();
+        assert!(error.is_timeout(), "{call:?}: {error}");
+        assert_eq!(started.elapsed().as_secs(), 5, "{call:?}");
+        assert!(
+            world.holders(PATH).is_empty(),
+            "{call:?} left the lock behind"
+        );
+        assert!(
+            touch.try_lock(Exclusive).await.unwrap().is_some(),
+            "{call:?} left the queue shut"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_of_zero_takes_a_free_lock_and_gives_up_at_once_on_a_held_one() {
+    let world = World::new();
+    let touch = touch(&world, "a");
+    let guard = touch.lock_timeout(Exclusive, Duration::ZERO).await.unwrap();
+    let started = Instant::now();
+    assert!(
+        touch
+            .lock_timeout(Exclusive, Duration::ZERO)
+            .await
+            .unwrap_err()
+            .is_timeout()
+    );
+    drop(guard);
+    let _other = self::touch(&world, "b")
+        .lock_exclusive_owned()
+        .await
+        .unwrap();
+    assert!(
+        touch
+            .lock_timeout(Exclusive, Duration::ZERO)
+            .await
+            .unwrap_err()
+            .is_timeout()
+    );
+    assert!(
+        started.elapsed() <= Duration::from_millis(2),
+        "timers tick in milliseconds"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_beyond_the_end_of_time_is_none() {
+    let world = World::new();
+    let held = touch(&world, "b").lock_exclusive_owned().await.unwrap();
+    let waiter = touch(&world, "a");
+    let waiter = tokio::spawn(async move {
+        waiter
+            .lock_timeout(Exclusive, Duration::MAX)
+            .await
+            .map(drop)
+    });
+    sleep(86_400 * SECOND).await;
+    drop(held);
+    waiter.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiters_of_one_process_are_served_in_order() {
+    let touch = touch(&World::new(), "a");
+    let first = touch.lock_exclusive().await.unwrap();
+    let served = Arc::new(Mutex::new(Vec::new()));
+    let tasks: Vec<_> = (0..100)
+        .map(|number| {
+            let (touch, served) = (touch.clone(), served.clone());
+            tokio::spawn(async move {
+                let mode = if number % 3 == 0 { Exclusive } else { Shared };
+                let _guard = touch.lock(mode).await.unwrap();
+                served.lock().unwrap().push(number);
+            })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    drop(first);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(*served.lock().unwrap(), (0..100).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_waiter_lets_the_next_one_in() {
+    let world = World::new();
+    let held = touch(&world, "b").lock_exclusive_owned().await.unwrap();
+    let touch = touch(&world, "a");
+    assert!(timeout(SECOND, touch.lock(Exclusive)).await.is_err());
+    assert!(world.waiters(PATH).is_empty());
+    let next = tokio::spawn(touch.clone().lock_exclusive_owned());
+    sleep(SECOND).await;
+    drop(held);
+    let started = Instant::now();
+    drop(next.await.unwrap().unwrap());
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acquisition_can_be_dropped_at_every_point_and_leaves_nothing() {
+    // Each call yields once on its way: so there is a point to drop at between any two of them.
+    for polls in 0..12 {
+        let world = World::new();
+        for call in [Call::Open, Call::TryLock, Call::IsCurrent] {
+            world.delay_next(call, Duration::from_millis(1));
+        }
+        let touch = touch(&world, "a");
+        {
+            let mut lock = std::pin::pin!(touch.lock(Exclusive));
+            for _ in 0..polls {
+                let step = Duration::from_micros(500);
+                if timeout(step, lock.as_mut()).await.is_ok() {
+                    break;
+                }
+            }
+        }
+        assert!(
+            world.holders(PATH).is_empty(),
+            "dropped after {polls} steps"
+        );
+        assert!(
+            touch.try_lock(Exclusive).await.unwrap().is_some(),
+            "dropped after {polls} steps"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_wait_is_reported_once_each_period() {
+    let world = World::new();
+    let held = touch(&world, "b").lock_exclusive_owned().await.unwrap();
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let log = reports.clone();
+    let touch = TouchFile::builder(world.process("a"))
+        .path(PATH)
+        .on_wait(2 * SECOND, move |event| {
+            assert_eq!(
+                (event.path().to_str(), event.mode()),
+                (Some(PATH), Exclusive)
+            );
+            assert_eq!(event.backend(), "mock");
+            log.lock().unwrap().push(event.waited().as_secs());
+        })
+        .build()
+        .unwrap();
+    assert!(
+        touch
+            .lock_timeout(Exclusive, 7 * SECOND)
+            .await
+            .unwrap_err()
+            .is_timeout()
+    );
+    assert_eq!(*reports.lock().unwrap(), [2, 4, 6]);
+    drop(held);
+    reports.lock().unwrap().clear();
+    drop(touch.lock_exclusive().await.unwrap());
+    assert!(
+        reports.lock().unwrap().is_empty(),
+        "there was nothing to wait for"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_wait_of_a_handle_repeats_its_attempts() {
+    let world = World::new();
+    world.refuse_next(5);
+    let started = Instant::now();
+    let guard = touch(&world, "a").lock_exclusive_owned().await.unwrap();
+    assert!(started.elapsed() < SECOND);
+    drop(guard);
+}
