@@ -1,0 +1,237 @@
+//! Backends whose calls may block, as those on a network file system that does not answer.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use touchfile_core::LockMode::Exclusive;
+use touchfile_core::{
+    Attempt, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions, TouchFile,
+};
+
+/// Longer than anything here takes, unless it hangs.
+const FOR_EVER: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_runtime_keeps_turning_while_a_call_is_stalled() {
+    for call in ["try_lock", "is_current", "unlock"] {
+        let server = Arc::new(Server::default());
+        let touch = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
+        server.stall(call);
+        let acquisition = async {
+            let guard = touch.lock(Exclusive).await.unwrap();
+            guard.unlock().await.unwrap();
+        };
+        // On a runtime with one thread: were that thread blocked, nobody would end the stall.
+        let bystander = async {
+            until(|| server.stalled() == 1).await;
+            server.go_on();
+        };
+        tokio::join!(acquisition, bystander);
+        assert_eq!(server.holders(), 0, "{call}");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_deadline_fires_while_a_call_is_stalled_and_what_it_gets_late_is_released() {
+    for call in ["try_lock", "is_current"] {
+        let server = Arc::new(Server::default());
+        let touch = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
+        server.stall(call);
+        let started = Instant::now();
+        let lock = touch.lock_timeout(Exclusive, Duration::from_millis(20));
+        assert!(lock.await.unwrap_err().is_timeout(), "{call}");
+        assert!(started.elapsed() >= Duration::from_millis(20));
+        until(|| server.stalled() == 1).await;
+        server.go_on();
+        until(|| server.open_handles() == 0).await;
+        assert_eq!(server.holders(), 0, "{call}");
+        // The touch file itself is none the worse.
+        drop(touch.lock(Exclusive).await.unwrap());
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_waiter_on_such_a_backend_can_be_cancelled() {
+    let server = Arc::new(Server::default());
+    let holder = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
+    let held = holder.lock(Exclusive).await.unwrap();
+    let touch = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
+    let waiting = tokio::time::timeout(Duration::from_millis(30), touch.lock(Exclusive));
+    assert!(waiting.await.is_err());
+    held.unlock().await.unwrap();
+    until(|| server.holders() == 0).await;
+    let again = tokio::time::timeout(FOR_EVER, touch.lock(Exclusive));
+    again.await.unwrap().unwrap().unlock().await.unwrap();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn dropping_a_guard_does_not_wait_for_a_stalled_release() {
+    let server = Arc::new(Server::default());
+    let touch = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
+    let guard = touch.lock(Exclusive).await.unwrap();
+    server.stall("drop");
+    drop(guard); // would hang here
+    until(|| server.stalled() == 1).await;
+    assert_eq!(server.holders(), 1);
+    server.go_on();
+    until(|| server.holders() == 0).await;
+}
+
+#[test]
+fn threads_without_a_runtime_give_up_at_their_deadline_too() {
+    let server = Arc::new(Server::default());
+    let touch = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
+    server.stall("try_lock");
+    let lock = touch
+        .blocking()
+        .lock_timeout(Exclusive, Duration::from_millis(20));
+    assert!(lock.unwrap_err().is_timeout());
+    server.go_on();
+}
+
+#[tokio::test]
+async fn a_backend_that_panics_on_its_thread_is_an_error_and_the_next_acquisition_goes_on() {
+    let server = Arc::new(Server::default());
+    let touch = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
+    server.stall("panic");
+    let error = touch.lock(Exclusive).await.unwrap_err();
+    assert!(format!("{error:?}").contains("panicked"), "{error:?}");
+    server.go_on();
+    drop(touch.lock(Exclusive).await.unwrap());
+}
+
+async fn until(mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(FOR_EVER, waiting).await.unwrap();
+}
+
+/// What the handles talk to. It can be told to leave the callers of one call waiting.
+#[derive(Debug, Default)]
+struct Server {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stalling: Option<&'static str>,
+    stalled: usize,
+    open_handles: usize,
+    held: bool,
+}
+
+impl Server {
+    fn stall(&self, call: &'static str) {
+        self.state.lock().unwrap().stalling = Some(call);
+    }
+
+    fn go_on(&self) {
+        self.state.lock().unwrap().stalling = None;
+        self.changed.notify_all();
+    }
+
+    /// How many calls are being kept waiting.
+    fn stalled(&self) -> usize {
+        self.state.lock().unwrap().stalled
+    }
+
+    fn open_handles(&self) -> usize {
+        self.state.lock().unwrap().open_handles
+    }
+
+    fn holders(&self) -> usize {
+        usize::from(self.state.lock().unwrap().held)
+    }
+
+    fn call(&self, name: &str) -> std::sync::MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap();
+        state.stalled += 1;
+        let mut state = self
+            .changed
+            .wait_while(state, |state| state.stalling == Some(name))
+            .unwrap();
+        state.stalled -= 1;
+        state
+    }
+}
+
+#[derive(Debug)]
+struct Stalling(Arc<Server>);
+
+#[derive(Debug)]
+struct Handle {
+    server: Arc<Server>,
+    holds: bool,
+}
+
+#[async_trait]
+impl LockBackend for Stalling {
+    type Handle = Handle;
+
+    fn name(&self) -> &'static str {
+        "stalling"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::NONE;
+        capabilities.identity = true;
+        capabilities
+    }
+
+    async fn open(&self, _: &Path, _: &OpenOptions) -> io::Result<Handle> {
+        self.0.state.lock().unwrap().open_handles += 1;
+        let server = self.0.clone();
+        let holds = false;
+        Ok(Handle { server, holds })
+    }
+}
+
+#[async_trait]
+impl LockHandle for Handle {
+    async fn try_lock(&mut self, _: LockMode) -> io::Result<Attempt> {
+        assert!(
+            self.server.state.lock().unwrap().stalling != Some("panic"),
+            "as the test asked"
+        );
+        let mut state = self.server.call("try_lock");
+        if state.held {
+            return Ok(Attempt::WouldBlock);
+        }
+        (state.held, self.holds) = (true, true);
+        Ok(Attempt::Acquired)
+    }
+
+    async fn unlock(&mut self) -> io::Result<()> {
+        self.server.call("unlock").held = false;
+        self.holds = false;
+        Ok(())
+    }
+
+    async fn is_current(&self, _: &Path) -> io::Result<bool> {
+        drop(self.server.call("is_current"));
+        Ok(true)
+    }
+
+    fn may_block(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        let mut state = self.server.call("drop");
+        state.held &= !self.holds;
+        state.open_handles -= 1;
+    }
+}
