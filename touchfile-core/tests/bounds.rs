@@ -1,4 +1,5 @@
 //! What may be sent, shared and moved: part of the interface, though no signature says it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io;
 use std::sync::Arc;

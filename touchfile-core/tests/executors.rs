@@ -1,4 +1,5 @@
 //! Without tokio, with several runtimes, from threads: waiting works wherever it is done.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
 use std::sync::mpsc;

@@ -1,5 +1,6 @@
 //! `FileHandle`: what a backend on real files gets for its two system calls.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs::{self, File};
 use std::future::Future;

@@ -1,4 +1,5 @@
 //! Taking and releasing, over the mock: what holds for every backend.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io;
 use std::path::Path;

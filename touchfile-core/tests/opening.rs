@@ -1,5 +1,6 @@
 //! The rules of opening a lock file, each with a test that fails without it.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};

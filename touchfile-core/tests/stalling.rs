@@ -1,4 +1,5 @@
 //! Backends whose calls may block, as those on a network file system that does not answer.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io;
 use std::path::Path;

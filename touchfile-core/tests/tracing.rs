@@ -1,4 +1,5 @@
 //! What a subscriber of `tracing` is told.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};

@@ -1,4 +1,5 @@
 //! Waiting over the mock, under a paused clock: deadlines, reports, cancelling.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

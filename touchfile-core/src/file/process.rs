@@ -24,8 +24,10 @@ impl Process {
     #[inline]
     pub(super) fn current() -> Self {
         static CELL: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
+        /// A child starts with its parent's value, and so with numbers its ancestors do not have.
+        static LAST: AtomicU64 = AtomicU64::new(0);
         match CELL.get_or_init(wiped_on_fork) {
-            Some(cell) => Self(generation(cell)),
+            Some(cell) => Self(generation(*cell, &LAST)),
             None => Self(u64::from(std::process::id())),
         }
     }
@@ -36,22 +38,52 @@ impl Process {
     }
 }
 
-/// The number of this process in its line of descent: what `cell` holds, or a new one if the
-/// kernel has emptied it.
+/// The number of this process in its line of descent: what `cell` holds, or the one after `last`
+/// if the kernel has emptied it.
 #[inline]
-fn generation(cell: &AtomicU64) -> u64 {
-    /// A child starts with its parent's value, and so with numbers its ancestors do not have.
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    match cell.load(Ordering::Relaxed) {
-        0 => {
-            let new = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-            // Another thread of this new process may have been quicker: then its number counts.
-            cell.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed)
-                .map_or_else(|first| first, |_| new)
-        }
+fn generation<N: Number>(cell: &N, last: &N) -> u64 {
+    match cell.read() {
+        // Another thread of this new process may be quicker: then its number counts.
+        0 => cell.fill(last.next()),
         known => known,
     }
 }
+
+/// An atomic number: std's, and in the test loom's.
+///
+/// Relaxed is enough: nothing else is read on the strength of what a number says.
+trait Number {
+    fn read(&self) -> u64;
+
+    /// Adds one and returns the sum.
+    fn next(&self) -> u64;
+
+    /// Stores `new` in place of zero and returns what is stored.
+    fn fill(&self, new: u64) -> u64;
+}
+
+/// The same for both kinds, which have no trait in common.
+macro_rules! impl_number {
+    ($atomic:ty) => {
+        impl Number for $atomic {
+            #[inline]
+            fn read(&self) -> u64 {
+                self.load(Ordering::Relaxed)
+            }
+
+            fn next(&self) -> u64 {
+                self.fetch_add(1, Ordering::Relaxed) + 1
+            }
+
+            fn fill(&self, new: u64) -> u64 {
+                self.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed)
+                    .map_or_else(|first| first, |_| new)
+            }
+        }
+    };
+}
+
+impl_number!(AtomicU64);
 
 /// A number that every forked child finds to be zero, or `None` if the system has no such thing.
 #[cfg(target_os = "linux")]
@@ -105,10 +137,28 @@ mod tests {
 
     #[test]
     fn an_emptied_cell_gives_a_new_process() {
-        let cell = AtomicU64::new(0);
-        let parent = generation(&cell);
-        assert_eq!(generation(&cell), parent);
+        let (cell, last) = (AtomicU64::new(0), AtomicU64::new(0));
+        let parent = generation(&cell, &last);
+        assert_eq!(generation(&cell, &last), parent);
         cell.store(0, Ordering::Relaxed); // what the kernel does in a child
-        assert_ne!(generation(&cell), parent);
+        assert_ne!(generation(&cell, &last), parent);
+    }
+
+    impl_number!(loom::sync::atomic::AtomicU64);
+
+    #[test]
+    fn threads_of_a_new_process_agree_on_its_number_in_every_interleaving() {
+        use loom::sync::atomic::AtomicU64;
+
+        loom::model(|| {
+            let parent = 7;
+            let numbers = loom::sync::Arc::new((AtomicU64::new(0), AtomicU64::new(parent)));
+            let other = numbers.clone();
+            let other = loom::thread::spawn(move || generation(&other.0, &other.1));
+            let mine = generation(&numbers.0, &numbers.1);
+            assert_eq!(mine, other.join().unwrap());
+            assert_eq!(mine, generation(&numbers.0, &numbers.1));
+            assert!(mine > parent);
+        });
     }
 }
