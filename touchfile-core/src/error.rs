@@ -101,7 +101,7 @@ pub enum Error {
     },
 
     /// The lock was not free within the time given, the queue inside this process included.
-    #[error("gave up after {waited:?} waiting for the {mode} lock on {}", path.display())]
+    #[error("gave up after {waited:.1?} waiting for the {mode} lock on {}", path.display())]
     Timeout {
         /// The lock file.
         path: PathBuf,

@@ -26,7 +26,7 @@ async fn a_deadline_bounds_the_wait_for_another_process() {
         .await
         .unwrap_err();
     assert!(error.is_timeout());
-    assert!(error.to_string().contains("5s"), "{error}");
+    assert!(error.to_string().contains("after 5.0s"), "{error}");
     assert_eq!(started.elapsed().as_secs(), 5);
     assert!(world.waiters(PATH).is_empty());
 }

@@ -1,5 +1,60 @@
 //! Locks on touch files: one at a time, across processes, in async and blocking Rust.
+//!
+//! A *touch file* is a file that exists to be locked, so that processes take turns.
+//!
+//! ```
+//! use std::time::Duration;
+//! use touchfile::{LockMode, Open, Result, TouchFile};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path().join("app.lock");
+//! let touch = TouchFile::open(path)?; // such as "/run/app.lock"
+//!
+//! // Wait for it, without blocking the runtime and not for ever.
+//! let guard = touch.lock_timeout(LockMode::Exclusive, Duration::from_secs(5)).await?;
+//! // … one at a time, across processes …
+//! guard.unlock().await?;
+//!
+//! // Or let a closure run under it.
+//! let answer = touch.with_lock(LockMode::Shared, async |_guard| 6 * 7).await?;
+//! assert_eq!(answer, 42);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Threads without a runtime have the same methods:
+//!
+//! ```
+//! use touchfile::{Open, TouchFile};
+//!
+//! let touch = TouchFile::open_temporary()?;
+//! let guard = touch.blocking().lock_exclusive()?;
+//! guard.blocking_unlock()?;
+//! # Ok::<(), touchfile::Error>(())
+//! ```
+//!
+//! # What is where
+//!
+//! - [`TouchFile`] is what programs use; [`Open`] makes one with the [`DefaultBackend`].
+//! - [`LockBackend`] is a way of locking. [`FlockBackend`] is the one for local file systems;
+//!   `TouchFile<B>` takes any other, [`BoxBackend`] one that is chosen at run time.
+//! - [`Error`] tells contention, timeouts and failures apart.
+//!
+//! # Testing code that locks
+//!
+//! Be generic over `B: LockBackend` and give it `touchfile_mock::MockBackend` in tests: a simulator
+//! of processes, lock files and faults. "What if the lock times out" is three lines then; the
+//! example `testing_with_mock` shows them.
+#![cfg(unix)]
 #![forbid(unsafe_code)]
 
-pub use touchfile_core::*;
+mod default;
+
+pub use default::{DefaultBackend, LockGuard, Open, OwnedLockGuard, TouchFile};
+pub use touchfile_core::{
+    Attempt, Blocking, BoxBackend, Builder, Capabilities, Error, ErrorKind, Guard, LockBackend,
+    LockHandle, LockMode, OpenOptions, Operation, Result, WaitEvent, backoff, file,
+};
 pub use touchfile_flock::FlockBackend;
