@@ -90,6 +90,7 @@ fn demonstrate() -> Outcome {
 fn write(cache: &Cache) -> Outcome {
     for generation in 1..=GENERATIONS {
         cache.rewrite(generation)?;
+        pause();
     }
     println!("the writer wrote {GENERATIONS} generations");
     Ok(())
@@ -107,8 +108,12 @@ fn read(cache: &Cache) -> Outcome {
             println!("a reader read {reads} times, and all it saw was whole");
             return Ok(());
         }
-        // A reader has other things to do. Readers that never let go at the same time would keep
-        // the writer out: flock(2) is not fair to it.
-        thread::sleep(Duration::from_millis(1));
+        pause();
     }
+}
+
+/// What else a process has to do. flock(2) is not fair: a process that did nothing but lock would
+/// keep the others waiting.
+fn pause() {
+    thread::sleep(Duration::from_millis(1));
 }

@@ -58,3 +58,8 @@ pub use touchfile_core::{
     LockHandle, LockMode, OpenOptions, Operation, Result, WaitEvent, backoff, file,
 };
 pub use touchfile_flock::FlockBackend;
+
+/// The code in the README is compiled and run, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
