@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, lstat};
 use touchfile_core::{BoxBackend, LockBackend, LockMode, TouchFile};
 use touchfile_flock::FlockBackend;
 
@@ -49,6 +49,13 @@ fn uncontended(criterion: &mut Criterion) {
     group.bench_function("raw flock pair", |bencher| {
         bencher.iter(|| {
             raw(&file, FlockOperation::NonBlockingLockExclusive);
+            raw(&file, FlockOperation::Unlock);
+        });
+    });
+    group.bench_function("raw flock pair and lstat", |bencher| {
+        bencher.iter(|| {
+            raw(&file, FlockOperation::NonBlockingLockExclusive);
+            black_box(lstat(&path).expect("it is there"));
             raw(&file, FlockOperation::Unlock);
         });
     });
