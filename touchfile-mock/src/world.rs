@@ -63,6 +63,20 @@ impl World {
     /// It keeps the locks it holds. Its calls stay pending, and its waiters keep their place in
     /// the queue but neither take the lock nor hold up those behind them. Dropping a handle is
     /// not a call: that releases at once.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// world.stop("a");
+    /// assert!(!world.is_running("a"));
+    /// assert_eq!(world.holders("/a.lock"), [("a", Exclusive)]);
+    /// # world.resume("a");
+    /// # drop(guard);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stop(&self, name: &str) -> bool {
         self.0.with(|state| state.stop(name))
     }
@@ -79,6 +93,18 @@ impl World {
     }
 
     /// How many handles this process has open: what a leak test counts.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// drop(touch.blocking().lock_exclusive()?);
+    /// assert_eq!(world.open_handles("a"), 1); // kept for the next acquisition
+    /// drop(touch);
+    /// assert_eq!(world.open_handles("a"), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn open_handles(&self, name: &str) -> usize {
         self.0.with(|state| state.open_handles(name))
@@ -91,6 +117,22 @@ impl World {
     }
 
     /// Who waits for the lock of the file that `path` names now, in the order of the queue.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let world = World::new();
+    /// let holder = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let waiter = TouchFile::new(world.process("b"), "/a.lock")?;
+    /// let guard = holder.lock_exclusive().await?;
+    /// let (waited, ()) = tokio::join!(waiter.lock_shared(), async {
+    ///     assert_eq!(world.waiters("/a.lock"), [("b", Shared)]);
+    ///     drop(guard);
+    /// });
+    /// assert_eq!(waited?.mode(), Shared);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn waiters(&self, path: impl AsRef<Path>) -> Vec<Claim> {
         self.0.with(|state| state.waiters(path.as_ref()))
@@ -112,11 +154,36 @@ impl World {
     /// # Errors
     ///
     /// [`io::ErrorKind::NotFound`] if `path` names nothing.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let _guard = touch.blocking().lock_exclusive()?;
+    /// world.unlink("/a.lock")?;
+    /// // The lock is on a file without a name now: it keeps nobody out of the next one.
+    /// let other = TouchFile::new(world.process("b"), "/a.lock")?;
+    /// assert!(other.blocking().try_lock(Exclusive)?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unlink(&self, path: impl AsRef<Path>) -> io::Result<()> {
         self.0.with(|state| state.unlink(path.as_ref()))
     }
 
     /// Renames a fresh file, locked by nobody, over `path`, which may have named nothing.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// drop(touch.blocking().lock_exclusive()?);
+    /// world.replace("/a.lock");
+    /// let _guard = touch.blocking().lock_exclusive()?; // notices, and opens the new file
+    /// assert_eq!(world.holders("/a.lock"), [("a", Exclusive)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn replace(&self, path: impl AsRef<Path>) {
         self.0.with(|state| state.replace(path.as_ref()));
     }
@@ -126,6 +193,18 @@ impl World {
     /// # Errors
     ///
     /// [`io::ErrorKind::NotFound`] if `from` names nothing.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let _guard = touch.blocking().lock_exclusive()?;
+    /// world.rename("/a.lock", "/b.lock")?;
+    /// assert!(!world.exists("/a.lock"));
+    /// assert_eq!(world.holders("/b.lock"), [("a", Exclusive)]); // the lock goes with the file
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
         self.0
             .with(|state| state.rename(from.as_ref(), to.as_ref()))
@@ -137,6 +216,19 @@ impl World {
     ///
     /// [`io::ErrorKind::NotFound`] if `original` names nothing,
     /// [`io::ErrorKind::AlreadyExists`] if `link` names something.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// world.create("/a.lock");
+    /// world.hard_link("/a.lock", "/b.lock")?;
+    /// let one = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let other = TouchFile::new(world.process("b"), "/b.lock")?;
+    /// let _guard = one.blocking().lock_exclusive()?;
+    /// assert!(other.blocking().try_lock(Shared)?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn hard_link(&self, original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
         self.0
             .with(|state| state.hard_link(original.as_ref(), link.as_ref()))
@@ -159,6 +251,21 @@ impl World {
     /// Each holder goes on believing that it holds the lock, as a client of NFS does whose lease
     /// ran out, and somebody else may take it. When such a holder unlocks or drops its handle it
     /// gets no error and releases nothing: the lock of whoever has it now stays.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// world.lose_lock("/a.lock");
+    /// let other = TouchFile::new(world.process("b"), "/a.lock")?;
+    /// let taken = other.blocking().try_lock(Exclusive)?;
+    /// assert!(taken.is_some()); // and "a" does not know
+    /// guard.blocking_unlock()?;
+    /// assert_eq!(world.holders("/a.lock"), [("b", Exclusive)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn lose_lock(&self, path: impl AsRef<Path>) -> usize {
         self.0.with(|state| state.lose_locks_on(path.as_ref()))
     }
@@ -177,23 +284,75 @@ impl World {
     /// The next such call of any process fails: [`Fault::fail`] without conditions.
     ///
     /// `error` is an errno or an [`io::ErrorKind`].
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # use touchfile_core::ErrorKind;
+    /// use touchfile_mock::Call;
+    ///
+    /// let world = World::new();
+    /// world.fail_next(Call::Open, 13); // EACCES
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let error = touch.blocking().lock_exclusive().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Permission);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn fail_next(&self, call: Call, error: impl Into<Failure>) {
         self.inject(Fault::fail(call, error));
     }
 
     /// The next such call of any process takes this long: [`Fault::delay`] without conditions.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use touchfile_mock::Call;
+    ///
+    /// let world = World::new();
+    /// world.delay_next(Call::Open, Duration::from_secs(60));
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let lock = touch.lock_timeout(Exclusive, Duration::from_secs(5));
+    /// assert!(lock.await.unwrap_err().is_timeout());
+    /// # Ok(()) }
+    /// ```
     pub fn delay_next(&self, call: Call, by: Duration) {
         self.inject(Fault::delay(call, by));
     }
 
     /// The next `times` attempts find the lock busy, though it is free: [`Fault::refuse`] without
     /// conditions.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// world.refuse_next(1);
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// assert!(touch.blocking().try_lock(Exclusive)?.is_none());
+    /// assert!(touch.blocking().try_lock(Exclusive)?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn refuse_next(&self, times: u32) {
         self.inject(Fault::refuse().times(times));
     }
 
     /// How many calls the armed faults will still strike. Zero at the end of a test says that
     /// what it tests was really met.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// world.refuse_next(2);
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// assert!(touch.blocking().try_lock(Exclusive)?.is_none());
+    /// assert_eq!(world.armed_faults(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn armed_faults(&self) -> u64 {
         self.0.with(|state| state.faults.armed())
@@ -213,6 +372,17 @@ impl World {
     }
 
     /// The [history](Self::history) as text, one line for each event: for messages of assertions.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// drop(touch.blocking().lock_exclusive()?);
+    /// println!("{}", world.story());
+    /// assert_eq!(world.story().lines().count(), world.history().len());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn story(&self) -> String {
         let lines: Vec<String> = self.history().iter().map(ToString::to_string).collect();

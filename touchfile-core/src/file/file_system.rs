@@ -10,6 +10,14 @@ use std::fs::File;
 ///
 /// On Linux it is looked up by the magic number of statfs(2); ext2 and ext3 have ext4's.
 /// Elsewhere the answer is `unknown`.
+///
+/// ```
+/// use std::fs::File;
+/// use touchfile_core::file::file_system_name;
+///
+/// println!("this directory is on {}", file_system_name(&File::open(".")?));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use]
 pub fn file_system_name(file: &File) -> String {
     name(file).unwrap_or_else(|| "unknown".into())

@@ -43,6 +43,46 @@ pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
 /// A release is always an explicit unlock before any close: closing alone would leave the lock
 /// with a child that is between fork and exec and still has a copy of the descriptor (flock(2),
 /// fcntl(2): such locks belong to the open file description).
+///
+/// ```
+/// # use touchfile_core::{Attempt, LockHandle, LockMode, OpenOptions};
+/// # let dir = tempfile::tempdir()?;
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// # runtime.block_on(async {
+/// use std::fs::File;
+/// use std::io;
+/// use touchfile_core::file::{FileHandle, RawFileLock};
+///
+/// /// flock(2), through fs4.
+/// #[derive(Debug)]
+/// struct Flock;
+///
+/// impl RawFileLock for Flock {
+///     fn try_lock(&self, file: &File, mode: LockMode) -> io::Result<Attempt> {
+///         let attempt = match mode {
+///             LockMode::Exclusive => fs4::FileExt::try_lock(file),
+///             LockMode::Shared => fs4::FileExt::try_lock_shared(file),
+///         };
+///         match attempt {
+///             Ok(()) => Ok(Attempt::Acquired),
+///             Err(fs4::TryLockError::WouldBlock) => Ok(Attempt::WouldBlock),
+///             Err(fs4::TryLockError::Error(error)) => Err(error),
+///         }
+///     }
+///
+///     fn unlock(&self, file: &File) -> io::Result<()> {
+///         fs4::FileExt::unlock(file)
+///     }
+/// }
+///
+/// let path = dir.path().join("a.lock");
+/// let mut handle = FileHandle::open(Flock, &path, &OpenOptions::new())?;
+/// handle.lock(LockMode::Exclusive).await?;
+/// handle.unlock().await?;
+/// # Ok::<(), io::Error>(())
+/// # })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct FileHandle<R: RawFileLock> {
     raw: R,

@@ -13,6 +13,20 @@ use super::retry_interrupted;
 ///
 /// While a descriptor of a file is open no other file gets its number, so comparing the
 /// identity of an open file with that of a path is sound.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// use std::fs::{self, File};
+/// use touchfile_core::file::FileId;
+///
+/// let path = dir.path().join("a.lock");
+/// let file = File::create(&path)?;
+/// assert_eq!(FileId::of_path(&path, false)?, Some(FileId::of_file(&file)?));
+///
+/// fs::remove_file(&path)?;
+/// assert_eq!(FileId::of_path(&path, false)?, None);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct FileId {
     device: u64,

@@ -38,6 +38,17 @@ const ALWAYS: OFlags = OFlags::CLOEXEC
 /// A missing file is created with `O_CREAT | O_EXCL` only after opening without `O_CREAT` found
 /// none: Linux refuses `O_CREAT` on another user's file in a sticky directory
 /// (`fs.protected_regular` in proc_sys_fs(5)).
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// use touchfile_core::OpenOptions;
+/// use touchfile_core::file::open;
+///
+/// let path = dir.path().join("a.lock");
+/// std::os::unix::fs::symlink("/etc/passwd", &path)?; // planted by somebody
+/// assert!(open(&path, &OpenOptions::new()).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     let flags = if options.follow_symlinks {
         ALWAYS

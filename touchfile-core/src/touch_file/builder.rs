@@ -65,12 +65,33 @@ impl<B: LockBackend> Builder<B> {
     }
 
     /// A temporary file in `directory`, instead of the system's place for such files.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_flock::FlockBackend;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("a.lock");
+    /// let touch = TouchFile::builder(FlockBackend::new()).temporary_in(dir.path()).build()?;
+    /// assert!(touch.path().starts_with(dir.path()));
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn temporary_in(mut self, directory: impl AsRef<Path>) -> Self {
         self.place = Place::TemporaryIn(Some(directory.as_ref().to_owned()));
         self
     }
 
     /// Whether a missing file is created. Default: true.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_flock::FlockBackend;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("a.lock");
+    /// let touch = TouchFile::builder(FlockBackend::new()).path(path).create(false).build()?;
+    /// let error = touch.blocking().lock_exclusive().unwrap_err();
+    /// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::NotFound);
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn create(mut self, create: bool) -> Self {
         self.options.create = create;
         self
@@ -78,12 +99,39 @@ impl<B: LockBackend> Builder<B> {
 
     /// The permission bits of a file that is created, whatever the umask.
     /// Default: `0o666` less the umask. Users of one group share a lock only if its mode lets them.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_flock::FlockBackend;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("a.lock");
+    /// # use std::os::unix::fs::PermissionsExt;
+    /// let touch = TouchFile::builder(FlockBackend::new()).path(&path).create_mode(0o660).build()?;
+    /// drop(touch.blocking().lock_exclusive()?);
+    /// assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o660);
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn create_mode(mut self, mode: u32) -> Self {
         self.options.create_mode = Some(mode);
         self
     }
 
     /// Whether a symbolic link as the last component of the path is followed. Default: false.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_flock::FlockBackend;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("a.lock");
+    /// let link = dir.path().join("link");
+    /// std::os::unix::fs::symlink(&path, &link).unwrap();
+    /// # std::fs::write(&path, "").unwrap();
+    /// let touch = TouchFile::new(FlockBackend::new(), &link)?;
+    /// assert!(touch.blocking().lock_exclusive().is_err());
+    /// let touch = TouchFile::builder(FlockBackend::new()).path(&link).follow_symlinks(true).build()?;
+    /// assert!(touch.blocking().lock_exclusive().is_ok());
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn follow_symlinks(mut self, follow: bool) -> Self {
         self.options.follow_symlinks = follow;
         self
@@ -93,6 +141,19 @@ impl<B: LockBackend> Builder<B> {
     /// and needs no right to remove files.
     ///
     /// Requires [`Capabilities::remove_on_release`](crate::Capabilities).
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_flock::FlockBackend;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("a.lock");
+    /// let touch = TouchFile::builder(FlockBackend::new()).path(&path).remove_on_release(true).build()?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// assert!(path.exists());
+    /// guard.blocking_unlock()?;
+    /// assert!(!path.exists());
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn remove_on_release(mut self, remove: bool) -> Self {
         self.options.remove_on_release = remove;
         self
@@ -103,6 +164,20 @@ impl<B: LockBackend> Builder<B> {
     ///
     /// Turn it off only where nobody ever removes or replaces the file: it costs a stat(2).
     /// Requires [`Capabilities::identity`](crate::Capabilities) to be turned on.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_flock::FlockBackend;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("a.lock");
+    /// let careless = TouchFile::builder(FlockBackend::new()).path(&path).verify(false).build()?;
+    /// drop(careless.blocking().lock_exclusive()?);
+    /// std::fs::remove_file(&path).unwrap();
+    /// let _guard = careless.blocking().lock_exclusive()?; // on a file that is gone: it excludes nobody
+    /// let careful = TouchFile::new(FlockBackend::new(), &path)?;
+    /// assert!(careful.blocking().try_lock(Exclusive)?.is_some());
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn verify(mut self, verify: bool) -> Self {
         self.verify = Some(verify);
         self
@@ -112,6 +187,27 @@ impl<B: LockBackend> Builder<B> {
     ///
     /// It runs in the waiting task: it should be quick and must not wait for this lock. A period
     /// under a millisecond counts as one.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let world = World::new();
+    /// # let backend = world.process("a");
+    /// # use std::time::Duration;
+    /// let touch = TouchFile::builder(backend)
+    ///     .path("/some/where/a.lock")
+    ///     .on_wait(Duration::from_secs(1), |wait| {
+    ///         eprintln!("{:?}: still waiting for the {} lock", wait.waited(), wait.mode());
+    ///     })
+    ///     .build()?;
+    /// # let _held = touch.lock_exclusive().await?;
+    /// let patience = Duration::from_secs(5); // so there are four reports
+    /// assert!(touch.lock_timeout(Exclusive, patience).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_wait(
         mut self,
         period: Duration,

@@ -62,6 +62,25 @@ where
     /// # Cancel safety
     ///
     /// Dropping the future releases the lock as dropping the guard does.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let world = World::new();
+    /// # let backend = world.process("a");
+    /// # use touchfile_core::ErrorKind;
+    /// # use touchfile_mock::Call;
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// touch.lock_exclusive().await?.unlock().await?;
+    ///
+    /// let guard = touch.lock_exclusive().await?;
+    /// world.fail_next(Call::Unlock, 5); // EIO
+    /// assert_eq!(guard.unlock().await.unwrap_err().kind(), ErrorKind::Release);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn unlock(mut self) -> Result<()> {
         let Some(handle) = &mut self.handle else {
             return Ok(());

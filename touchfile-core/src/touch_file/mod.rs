@@ -96,6 +96,16 @@ impl<B: LockBackend> TouchFile<B> {
     ///
     /// [`Error::InvalidPath`] if `path` is empty, contains a NUL byte, or has no parent directory
     /// that exists. For a file without a name of its own, see [`temporary`](Self::temporary).
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let world = World::new();
+    /// # let backend = world.process("a");
+    /// let touch = TouchFile::new(backend, "a.lock")?;
+    /// assert!(touch.path().is_absolute());
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn new(backend: B, path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(backend).path(path).build()
     }
@@ -110,6 +120,19 @@ impl<B: LockBackend> TouchFile<B> {
     ///
     /// Whatever keeps a file from being created there; [`Error::Unsupported`] if the backend
     /// cannot remove files safely.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_flock::FlockBackend;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("a.lock");
+    /// let touch = TouchFile::temporary(FlockBackend::new())?;
+    /// let path = touch.path().to_owned();
+    /// assert!(path.exists());
+    /// drop(touch);
+    /// assert!(!path.exists());
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn temporary(backend: B) -> Result<Self> {
         Self::builder(backend).build()
     }
@@ -128,6 +151,20 @@ impl<B: LockBackend> TouchFile<B> {
     /// # Cancel safety
     ///
     /// Dropping the future gives up the place in the queue and leaves nothing behind.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let world = World::new();
+    /// # let backend = world.process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let guard = touch.lock(Shared).await?;
+    /// assert_eq!(guard.mode(), Shared);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn lock(&self, mode: LockMode) -> Result<LockGuard<'_, B>> {
         acquire::lock(self, mode, None).await
     }
@@ -162,6 +199,23 @@ impl<B: LockBackend> TouchFile<B> {
     /// # Cancel safety
     ///
     /// As [`lock`](Self::lock).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let world = World::new();
+    /// # let backend = world.process("a");
+    /// # use std::time::Duration;
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let held = touch.lock_exclusive().await?;
+    /// let error = touch.lock_timeout(Exclusive, Duration::from_secs(5)).await.unwrap_err();
+    /// assert!(error.is_timeout());
+    /// # drop(held);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn lock_timeout(
         &self,
         mode: LockMode,
@@ -182,6 +236,22 @@ impl<B: LockBackend> TouchFile<B> {
     /// # Cancel safety
     ///
     /// Dropping the future leaves nothing behind.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let world = World::new();
+    /// # let backend = world.process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let one = touch.try_lock(Shared).await?;
+    /// let other = touch.try_lock(Shared).await?;
+    /// assert!(one.is_some() && other.is_some());
+    /// assert!(touch.try_lock(Exclusive).await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn try_lock(&self, mode: LockMode) -> Result<Option<LockGuard<'_, B>>> {
         acquire::try_lock(self, mode).await
     }
@@ -322,6 +392,23 @@ impl<B: LockBackend> TouchFile<B> {
     ///
     /// [`Error::Contended`] where [`try_lock`](Self::try_lock) says `None`, else as it: then
     /// `critical` did not run.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let world = World::new();
+    /// # let backend = world.process("a");
+    /// # use touchfile_core::ErrorKind;
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let held = touch.lock_exclusive().await?;
+    /// let error = touch.try_with_lock(Exclusive, async |_| unreachable!()).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Contended);
+    /// # drop(held);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn try_with_lock<R>(
         &self,
         mode: LockMode,
@@ -339,6 +426,19 @@ impl<B: LockBackend> TouchFile<B> {
     }
 
     /// The same methods for threads without a runtime, with guards that can be stored and sent.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let world = World::new();
+    /// # let backend = world.process("a");
+    /// # use std::{sync::Arc, thread};
+    /// let touch = Arc::new(TouchFile::new(backend, "/some/where/a.lock")?);
+    /// let guard = touch.blocking_owned().lock_exclusive()?;
+    /// let holder = thread::spawn(move || guard.blocking_unlock());
+    /// holder.join().unwrap()?;
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn blocking_owned(self: &Arc<Self>) -> Blocking<Arc<Self>> {
         Blocking::new(self.clone())
     }
@@ -354,6 +454,19 @@ impl<B: LockBackend> TouchFile<B> {
     }
 
     /// Leaves a temporary file in place when this is gone, and returns its path.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_flock::FlockBackend;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("a.lock");
+    /// let touch = TouchFile::temporary(FlockBackend::new())?;
+    /// let path = touch.keep().to_owned();
+    /// drop(touch);
+    /// assert!(path.exists());
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn keep(&self) -> &Path {
         self.temporary.store(false, Ordering::Relaxed);
         &self.path

@@ -103,7 +103,8 @@ fn the_same_name_is_the_same_process_and_a_new_backend_a_new_world() {
     let (mut first, mut second) = (open_in(&one), open_in(&two));
     block_on(first.lock(Exclusive)).unwrap();
     assert_eq!(block_on(second.try_lock(Exclusive)).unwrap(), Acquired);
-    let mut clone = open_in(&one.clone());
-    assert_eq!(block_on(clone.try_lock(Exclusive)).unwrap(), WouldBlock);
+    let clone = one.clone();
+    let mut third = open_in(&clone);
+    assert_eq!(block_on(third.try_lock(Exclusive)).unwrap(), WouldBlock);
     assert_eq!(one.world().holders(PATH), [("main", Exclusive)]);
 }

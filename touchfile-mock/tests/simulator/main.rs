@@ -1,4 +1,5 @@
 //! What the simulator promises, one module for each part of it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod capabilities;
 mod exclusion;
