@@ -1,0 +1,194 @@
+//! How the command ends: exit statuses, and the one line that says why.
+
+use std::error::Error as _;
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
+
+use touchfile::{Error, ErrorKind, Operation};
+
+// From sysexits.h, as far as flock(1) and shells agree on a use for them.
+const USAGE: u8 = 64;
+const NO_INPUT: u8 = 66;
+const UNAVAILABLE: u8 = 69;
+const OS_ERROR: u8 = 71;
+const CANNOT_CREATE: u8 = 73;
+const IO_ERROR: u8 = 74;
+const TEMPORARY_FAILURE: u8 = 75;
+
+// From the shells: POSIX "Exit Status for Commands".
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+const KILLED: u8 = 128;
+
+/// Why the command did not run, or what went wrong with its lock.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: u8,
+    line: Option<String>,
+}
+
+impl Failure {
+    /// Somebody else has the lock, and the caller wants to know by `status` alone.
+    pub(crate) fn conflict(status: u8) -> Self {
+        Self { status, line: None }
+    }
+
+    /// The lock was not free in time, and the caller wants to know by `status`.
+    pub(crate) fn timeout(status: u8, line: String) -> Self {
+        Self {
+            status,
+            line: Some(line),
+        }
+    }
+
+    /// The name of the lock file is the empty string.
+    pub(crate) fn empty_path() -> Self {
+        Self {
+            status: NO_INPUT,
+            line: Some("the name of the lock file is empty; give it one".into()),
+        }
+    }
+
+    /// Signals cannot be received, so that the command must not be started.
+    pub(crate) fn signals(error: &io::Error) -> Self {
+        Self {
+            status: OS_ERROR,
+            line: Some(format!("cannot prepare to receive signals: {error}")),
+        }
+    }
+
+    /// The command could not be started: the statuses are those of a shell.
+    pub(crate) fn spawn(command: &str, error: &io::Error) -> Self {
+        let (status, line) = match error.kind() {
+            io::ErrorKind::NotFound => (
+                NOT_FOUND,
+                format!("cannot run {command}: no such command, or its interpreter is missing"),
+            ),
+            io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock => {
+                (OS_ERROR, format!("cannot run {command}: {error}"))
+            }
+            _ => (NOT_EXECUTABLE, format!("cannot run {command}: {error}")),
+        };
+        Self {
+            status,
+            line: Some(line),
+        }
+    }
+
+    /// The command was started, and its end could not be learnt.
+    pub(crate) fn wait(command: &str, error: &io::Error) -> Self {
+        Self {
+            status: OS_ERROR,
+            line: Some(format!("cannot learn how {command} ended: {error}")),
+        }
+    }
+
+    /// Says why on standard error, in one line.
+    pub(crate) fn report(self) -> ExitCode {
+        if let Some(line) = self.line {
+            say(&line);
+        }
+        ExitCode::from(self.status)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let mut line = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            line = format!("{line}: {error}");
+            cause = error.source();
+        }
+        if let Some(advice) = advice(&error) {
+            line = format!("{line}; {advice}");
+        }
+        Self {
+            status: status(&error),
+            line: Some(line),
+        }
+    }
+}
+
+/// What the command ended with, as a shell puts it.
+pub(crate) fn with_status(status: ExitStatus) -> ExitCode {
+    let code = match (status.code(), status.signal()) {
+        (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
+        (None, Some(signal)) => u8::try_from(signal).map_or(u8::MAX, |n| KILLED.saturating_add(n)),
+        (None, None) => u8::MAX,
+    };
+    ExitCode::from(code)
+}
+
+/// Prints what the argument parser has to say: help, version or a usage error.
+pub(crate) fn with_clap(answer: &clap::Error) -> ExitCode {
+    // Where it cannot be printed, nobody is there to be told so.
+    answer.print().ok();
+    if answer.use_stderr() {
+        ExitCode::from(USAGE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Prints one line on standard error, whatever is in it, and whether or not anybody reads it.
+pub(crate) fn say(line: &str) {
+    let mut printable = String::from("touchfile: ");
+    for c in line.chars() {
+        // A file name can hold line feeds and escape sequences.
+        if c.is_control() {
+            printable.extend(c.escape_default());
+        } else {
+            printable.push(c);
+        }
+    }
+    printable.push('\n');
+    // One call, so that the lines of several processes do not mix.
+    io::stderr().write_all(printable.as_bytes()).ok();
+}
+
+fn status(error: &Error) -> u8 {
+    match error.kind() {
+        ErrorKind::InvalidPath => NO_INPUT,
+        // sysexits.h: EX_NOPERM is not meant for files.
+        ErrorKind::Permission | ErrorKind::Io if cannot_create(error) => CANNOT_CREATE,
+        ErrorKind::Permission => NO_INPUT,
+        ErrorKind::Contended | ErrorKind::Replaced | ErrorKind::Timeout | ErrorKind::Transient => {
+            TEMPORARY_FAILURE
+        }
+        ErrorKind::Unsupported => UNAVAILABLE,
+        _ => IO_ERROR,
+    }
+}
+
+/// What to do about it, where that is known and the message does not say it yet.
+fn advice(error: &Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::InvalidPath if error.path().is_symlink() => {
+            Some("give the name of the file it leads to")
+        }
+        ErrorKind::Permission if cannot_create(error) => {
+            Some("give a lock file in a directory that you may write to")
+        }
+        ErrorKind::Permission => Some("ask its owner to let you read it"),
+        ErrorKind::Replaced | ErrorKind::Transient => Some("try again later"),
+        ErrorKind::Unsupported => Some("give a lock file on a local file system"),
+        _ => None,
+    }
+}
+
+/// Whether it was missing, and stays so.
+fn cannot_create(error: &Error) -> bool {
+    let opening = match error {
+        Error::Io { operation, .. } | Error::Permission { operation, .. } => {
+            *operation == Operation::Open
+        }
+        _ => false,
+    };
+    opening
+        && error
+            .path()
+            .symlink_metadata()
+            .is_err_and(|missing| missing.kind() == io::ErrorKind::NotFound)
+}

@@ -1,0 +1,47 @@
+//! Receiving through handlers, on systems that have no signalfd(2).
+//!
+//! Two things cannot be known here, and are documented as differences: where a signal comes from,
+//! and whether the process was started to ignore it.
+
+use std::io;
+
+use nix::sys::signal::Signal;
+use nix::unistd::{getpgrp, tcgetpgrp};
+
+use super::{Event, FORWARDED, FROM_KEYS};
+
+/// Receives signals in place of their usual effect, for the rest of the process.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    signals: signal_hook::iterator::Signals,
+}
+
+impl Signals {
+    /// Starts to receive.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let all = FORWARDED.into_iter().chain([Signal::SIGCHLD]);
+        let signals = signal_hook::iterator::Signals::new(all.map(|signal| signal as i32))?;
+        Ok(Self { signals })
+    }
+
+    /// Notes that the command has just been started.
+    pub(crate) fn note_started(&mut self) {}
+
+    /// Waits for the next event.
+    pub(crate) fn next(&mut self) -> io::Result<Event> {
+        for signal in &mut self.signals {
+            match Signal::try_from(signal)? {
+                Signal::SIGCHLD => return Ok(Event::ChildChanged),
+                // Probably a key's, in the foreground of a terminal.
+                signal if FROM_KEYS.contains(&signal) && is_in_foreground() => {}
+                signal => return Ok(Event::Forward(signal)),
+            }
+        }
+        Err(io::Error::other("the receiver of signals was closed"))
+    }
+}
+
+fn is_in_foreground() -> bool {
+    std::fs::File::open("/dev/tty")
+        .is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp()))
+}
