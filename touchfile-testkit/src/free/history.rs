@@ -117,6 +117,13 @@ impl History {
         let times = self.calls.iter().map(|record| record.invoked_ns);
         times.min().unwrap_or(0)
     }
+
+    /// The last time there is.
+    pub(super) fn end_ns(&self) -> u64 {
+        let answers = self.calls.iter().filter_map(Record::answered_ns);
+        let calls = self.calls.iter().map(|record| record.invoked_ns);
+        answers.chain(calls).max().unwrap_or(0)
+    }
 }
 
 impl Record {

@@ -2,9 +2,10 @@
 //!
 //! Several processes [`hammer`] on a few lock files. Each writes down when it made each call and
 //! when it had the answer. From the logs, and from the times at which processes were killed, a
-//! [`History`] is put together.
+//! [`History`] is put together, which [`check`] judges.
 #![allow(dead_code, unused_imports, reason = "until the suite runs this lane")]
 
+mod check;
 mod hammer;
 mod history;
 mod join;
@@ -13,6 +14,7 @@ mod plan;
 mod random;
 mod witness;
 
+pub(crate) use check::{Violation, check};
 pub(crate) use hammer::hammer;
 pub(crate) use history::History;
 pub(crate) use log::now_ns;

@@ -1,0 +1,150 @@
+//! The checker against the definition, and against histories that went wrong in a known way.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use proptest::test_runner::{Config, TestRunner};
+use touchfile_core::LockBackend;
+use touchfile_flock::FlockBackend;
+use touchfile_mock::World;
+
+use super::brute_force::linearizable;
+use super::small::histories;
+use super::{Violation, check};
+use crate::Law;
+use crate::free::log::Outcome;
+use crate::free::{History, Plan, Witness, hammer};
+
+const CASES: u32 = 10_000;
+
+/// How often each verdict was reached, of both oracles.
+#[derive(Debug, Default)]
+struct Verdicts {
+    right: Cell<u32>,
+    wrong: Cell<u32>,
+    /// Of the wrong ones, those that only the search for an order found.
+    together: Cell<u32>,
+}
+
+#[test]
+fn the_checker_and_every_order_agree_on_small_histories() {
+    let verdicts = Verdicts::default();
+    let config = Config {
+        cases: CASES,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let agreed = TestRunner::new(config).run(&histories(7), |history| {
+        let right = linearizable(&history);
+        let violations = check(&history);
+        assert_eq!(
+            violations.is_empty(),
+            right,
+            "{}\n{violations:#?}",
+            told(&history)
+        );
+        let together = violations
+            .iter()
+            .all(|violation| violation.story.contains("no order"));
+        let verdict = match (right, together) {
+            (true, _) => &verdicts.right,
+            (false, true) => &verdicts.together,
+            (false, false) => &verdicts.wrong,
+        };
+        verdict.set(verdict.get() + 1);
+        let mut without_busy = history.clone();
+        let busy =
+            |answer: &Option<(u64, Outcome)>| matches!(answer, Some((_, Outcome::WouldBlock)));
+        without_busy.calls.retain(|call| !busy(&call.answer));
+        let exclusion = violations
+            .iter()
+            .any(|violation| violation.law == Law::Exclusion);
+        assert_eq!(
+            exclusion,
+            !linearizable(&without_busy),
+            "{}",
+            told(&history)
+        );
+        Ok(())
+    });
+    if let Err(error) = agreed {
+        panic!("{error}");
+    }
+    let Verdicts {
+        right,
+        wrong,
+        together,
+    } = &verdicts;
+    let (right, wrong, together) = (right.get(), wrong.get(), together.get());
+    assert!(
+        right.min(wrong) > CASES / 5 && together > CASES / 400,
+        "too one-sided: {verdicts:?}"
+    );
+}
+
+fn told(history: &History) -> String {
+    let lines = history.calls.iter().map(|call| {
+        let answer = call
+            .answer
+            .as_ref()
+            .map(|(at_ns, outcome)| format!("{at_ns} {outcome}"));
+        format!(
+            "{} > {} task {}: {} < {}\n",
+            call.invoked_ns,
+            call.call,
+            call.process,
+            call.task,
+            answer.unwrap_or_default()
+        )
+    });
+    lines.collect()
+}
+
+/// Runs the hammer once in each of these processes, which are threads, and judges the outcome.
+fn judged<B: LockBackend>(plan: &Plan, processes: Vec<B>) -> (History, Vec<Violation>) {
+    if plan.witness {
+        Witness::prepare(plan).unwrap();
+    }
+    let threads: Vec<_> = (0..)
+        .zip(processes)
+        .map(|(process, backend)| {
+            let plan = plan.clone();
+            std::thread::spawn(move || {
+                let mut log = Vec::new();
+                tokio::runtime::Builder::new_current_thread()
+                    .enable_time()
+                    .build()
+                    .unwrap()
+                    .block_on(hammer(&backend, &plan, process, &mut log))
+                    .unwrap();
+                String::from_utf8(log).unwrap()
+            })
+        })
+        .collect();
+    let mut history = History::new();
+    for thread in threads {
+        history.add_log(&thread.join().unwrap()).unwrap();
+    }
+    if plan.witness {
+        history.witnesses(Witness::finals(plan).unwrap());
+    }
+    let violations = check(&history);
+    (history, violations)
+}
+
+#[test]
+fn honest_backends_are_not_accused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut plan = Plan::new(dir.path(), 1);
+    plan.duration = Duration::from_millis(500);
+    let (history, violations) = judged(&plan, vec![FlockBackend::new(); 3]);
+    assert!(history.len() > 500, "only {} calls", history.len());
+    assert_eq!(violations, []);
+
+    plan.witness = false;
+    let world = World::new();
+    let processes = ["a", "b", "c"].map(|name| world.process(name));
+    let (history, violations) = judged(&plan, processes.into());
+    assert!(history.len() > 500, "only {} calls", history.len());
+    assert_eq!(violations, []);
+}
