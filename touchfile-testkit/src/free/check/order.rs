@@ -11,6 +11,7 @@
 
 use std::collections::HashSet;
 
+use super::blame::Releases;
 use super::claims::{Busy, Claims, Hold, NEVER_NS};
 use super::{Findings, Law};
 
@@ -23,9 +24,9 @@ const SLOTS: usize = 32;
 
 /// Searches for an order that explains all of `judged`, and tells where that fails.
 ///
-/// Does nothing if there was a violation of exclusion: its calls have no order.
+/// Does nothing if holds were found that overlap or did not end: these have no order.
 pub(super) fn busy(file: u32, claims: &Claims, judged: &[Busy], found: &mut Findings<'_>) {
-    if found.violations.contains_key(&(Law::Exclusion, file)) {
+    if found.has(Law::Exclusion, file) || found.has(Law::Release, file) {
         return;
     }
     let Some(failure) = search(&claims.holds, judged) else {
@@ -34,7 +35,11 @@ pub(super) fn busy(file: u32, claims: &Claims, judged: &[Busy], found: &mut Find
     let mut calls: Vec<usize> = failure.busy.iter().map(|&busy| judged[busy].call).collect();
     calls.extend(failure.holds.iter().map(|&hold| claims.holds[hold].call));
     let at = found.us(failure.at_ns);
-    found.add(Law::NoFalseBusy, file, &calls, || {
+    let law = match Releases::new(claims).are_in_doubt() {
+        true => Law::Release,
+        false => Law::NoFalseBusy,
+    };
+    found.add(law, file, &calls, || {
         format!(
             "on file {file}, somebody was told \"busy\" while the lock was free: no order of these \
              calls, nor of those before, explains all answers until {at}"

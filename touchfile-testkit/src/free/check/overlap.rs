@@ -103,6 +103,11 @@ pub(super) fn busy(
 
 fn unexplained(file: u32, releases: &Releases<'_>, busy: &Busy, found: &mut Findings<'_>) {
     let (law, last) = releases.blame(busy.mode, busy.asked_ns, Law::NoFalseBusy);
+    if law == Law::NoFalseBusy {
+        let haunted = releases.was_given_up(busy.mode, busy.asked_ns);
+        found.haunted += u32::from(haunted);
+        found.plain += u32::from(!haunted);
+    }
     let mut calls = vec![busy.call];
     calls.extend(last.and_then(|hold| hold.release.or(Some(hold.call))));
     let asker = found.who(busy.call);
