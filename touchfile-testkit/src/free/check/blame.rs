@@ -65,14 +65,11 @@ impl<'c> Releases<'c> {
         }
     }
 
-    /// Whether a conflicting wait was given up before `at_ns`, and its handle was still there: it
-    /// may have left something that took the lock later.
+    /// Whether a conflicting wait was given up before `at_ns`: it may have left something behind
+    /// that took the lock later.
     pub(super) fn was_given_up(&self, mode: LockMode, at_ns: u64) -> bool {
         self.claims.holds.iter().any(|hold| {
-            hold.end == End::GivenUp
-                && hold.mode.conflicts_with(mode)
-                && hold.over_ns <= at_ns
-                && at_ns <= hold.dropped_ns
+            hold.end == End::GivenUp && hold.mode.conflicts_with(mode) && hold.over_ns <= at_ns
         })
     }
 

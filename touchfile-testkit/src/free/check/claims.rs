@@ -32,8 +32,6 @@ pub(super) struct Hold {
     pub(super) end: End,
     /// When the handle that held it was used again; only after an unlock.
     pub(super) reused_ns: u64,
-    /// When that handle had been dropped.
-    pub(super) dropped_ns: u64,
 }
 
 /// How a hold ends.
@@ -79,16 +77,16 @@ impl Claims {
     /// The claims on each file.
     pub(super) fn by_file(history: &History) -> BTreeMap<u32, Self> {
         let mut files: BTreeMap<u32, Self> = BTreeMap::new();
-        // The holds of each task's handle, as indices into those of its file.
-        let mut handles: HashMap<(u32, u32), Vec<usize>> = HashMap::new();
+        // The last hold of each task's handle, as an index into those of its file.
+        let mut handles: HashMap<(u32, u32), usize> = HashMap::new();
         for (index, record) in history.calls.iter().enumerate() {
             let death = history.deaths.get(&record.process);
             if death.is_some_and(|death| death.reaped_ns < record.invoked_ns) {
                 continue; // a simulated process whose code runs on: it does nothing any more
             }
             let claims = files.entry(record.file).or_default();
-            let handle = handles.entry((record.process, record.task)).or_default();
-            if let Some(&last) = handle.last() {
+            let task = (record.process, record.task);
+            if let Some(&last) = handles.get(&task) {
                 let hold = &mut claims.holds[last];
                 if hold.over_ns == NEVER_NS {
                     release(hold, index, record);
@@ -104,13 +102,11 @@ impl Claims {
                     answered_ns: record.answered_ns().unwrap_or(NEVER_NS),
                 }),
                 (Call::Try(mode) | Call::Lock(mode, _), _) => {
-                    handle.push(claims.holds.len());
+                    handles.insert(task, claims.holds.len());
                     claims.holds.push(acquisition(index, record, mode));
                 }
                 (Call::Drop, _) => {
-                    for hold in handle.drain(..) {
-                        claims.holds[hold].dropped_ns = record.answered_ns().unwrap_or(NEVER_NS);
-                    }
+                    handles.remove(&task);
                 }
                 _ => {}
             }
@@ -152,7 +148,6 @@ fn acquisition(call: usize, record: &Record, mode: LockMode) -> Hold {
         over_ns: NEVER_NS,
         end: End::Open,
         reused_ns: NEVER_NS,
-        dropped_ns: NEVER_NS,
     };
     match record.answer {
         Some((at_ns, Outcome::Acquired)) => Hold {

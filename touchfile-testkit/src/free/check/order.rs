@@ -35,14 +35,23 @@ pub(super) fn busy(file: u32, claims: &Claims, judged: &[Busy], found: &mut Find
     let mut calls: Vec<usize> = failure.busy.iter().map(|&busy| judged[busy].call).collect();
     calls.extend(failure.holds.iter().map(|&hold| claims.holds[hold].call));
     let at = found.us(failure.at_ns);
-    let law = match Releases::new(claims).are_in_doubt() {
-        true => Law::Release,
-        false => Law::NoFalseBusy,
+    // Holds that last for a moment only, of processes killed then, are not seen by the rules on
+    // intervals: they can break exclusion here.
+    let law = if search(&claims.holds, &[]).is_some() {
+        Law::Exclusion
+    } else if Releases::new(claims).are_in_doubt() {
+        Law::Release
+    } else {
+        Law::NoFalseBusy
     };
     found.add(law, file, &calls, || {
         format!(
-            "on file {file}, somebody was told \"busy\" while the lock was free: no order of these \
-             calls, nor of those before, explains all answers until {at}"
+            "on file {file}, no order of these calls, nor of those before, explains all answers \
+             until {at}: {}",
+            match law {
+                Law::Exclusion => "somebody got the lock beside another holder",
+                _ => "somebody was told \"busy\" while the lock was free",
+            }
         )
     });
 }

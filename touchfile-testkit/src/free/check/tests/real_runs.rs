@@ -90,42 +90,58 @@ fn honest_backends_are_not_accused() {
     assert_eq!(violations, []);
 }
 
+/// Those that need no child, no kill and no look at the process: real runs show what is wrong.
 #[cfg(feature = "broken")]
-mod broken {
-    use super::*;
-    use crate::broken::{Broken, all};
+const SHOWN_BY_REAL_RUNS: [&str; 11] = [
+    "blocks-its-thread",
+    "contention-is-an-error",
+    "double-grant",
+    "drop-keeps",
+    "exclusive-is-shared",
+    "lost-wake-up",
+    "no-op",
+    "shared-is-exclusive",
+    "spurious-busy",
+    "takes-it-later",
+    "unlock-keeps",
+];
 
-    /// What a few runs say about a broken backend.
-    fn judge(broken: Broken) -> Vec<Violation> {
-        let mut violations = Vec::new();
-        for seed in 0..5 {
-            let dir = tempfile::tempdir().unwrap();
-            let mut plan = Plan::new(dir.path(), seed);
-            plan.duration = Duration::from_millis(700);
-            let processes = (0..3).map(|_| (broken.make)(dir.path()));
-            let sample = (broken.make)(dir.path());
-            if !sample.capabilities().shared {
-                plan.shared = 0;
-            }
-            let (history, found) = judged(&plan, processes.collect());
-            println!("{} seed {seed}: {} calls", broken.name, history.len());
-            for violation in &found {
-                println!("{violation}");
-            }
-            if !found.is_empty() {
-                violations.extend(found);
-                break;
-            }
-        }
-        violations
-    }
+#[cfg(feature = "broken")]
+#[test]
+fn broken_backends_are_accused_of_what_they_do() {
+    use crate::Law;
+    use crate::broken::all;
 
-    #[test]
-    #[ignore]
-    fn survey() {
-        for broken in all() {
-            let laws: std::collections::BTreeSet<_> = judge(broken).iter().map(|v| v.law).collect();
-            println!("SURVEY {} expects {}: {laws:?}", broken.name, broken.law);
+    let judges: Vec<_> = all()
+        .into_iter()
+        .filter(|broken| SHOWN_BY_REAL_RUNS.contains(&broken.name))
+        .map(|broken| (broken, thread::spawn(move || judge_until_found(broken))))
+        .collect();
+    assert_eq!(judges.len(), SHOWN_BY_REAL_RUNS.len());
+    for (broken, judge) in judges {
+        let violations = judge.join().unwrap();
+        assert!(!violations.is_empty(), "nothing found: {broken:?}");
+        for violation in violations {
+            // A short run may not have enough of them to tell why a free lock is found held.
+            let vague =
+                broken.law == Law::AcquiredMeansAcquired && violation.law == Law::NoFalseBusy;
+            let named = vague || violation.law == broken.law;
+            assert!(named, "{}: {violation}", broken.name);
         }
     }
+}
+
+/// Lets the hammer loose on a broken backend until that does what is wrong with it.
+#[cfg(feature = "broken")]
+fn judge_until_found(broken: crate::broken::Broken) -> Vec<Violation> {
+    let runs = (0..30).map(|seed| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut plan = Plan::new(dir.path(), seed);
+        plan.duration = Duration::from_millis(400);
+        let processes = (0..3).map(|_| (broken.make)(dir.path()));
+        judged(&plan, processes.collect()).1
+    });
+    runs.into_iter()
+        .find(|violations| !violations.is_empty())
+        .unwrap_or_default()
 }
