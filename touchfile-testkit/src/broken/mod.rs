@@ -1,1 +1,83 @@
-//! Backends that are each wrong in one way, for testing suites of tests.
+//! Backends that are each wrong in one way: for testing suites, not for locking.
+//!
+//! A conformance suite must reject every one of them, and name the law that it breaks:
+//!
+//! ```
+//! for broken in touchfile_testkit::broken::all() {
+//!     println!("{}: {} ({})", broken.name, broken.what, broken.law);
+//! }
+//! ```
+//!
+//! All are thin layers over an honest flock(2) backend, and claim what that keeps, unless it is the
+//! claim that is wrong. Each file here has those of one law or two.
+
+mod base;
+mod cancelling;
+mod claims;
+mod errors;
+mod exclusion;
+mod false_busy;
+mod forking;
+mod identity;
+mod liveness;
+mod release;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use touchfile_core::BoxBackend;
+
+use crate::Law;
+
+pub use cancelling::{blocks_its_thread, leaks_a_descriptor, leaks_a_thread, takes_it_later};
+pub use claims::{
+    claims_fcntl, claims_shared, hides_shared, ignores_remove_on_release, refuses_and_takes,
+};
+pub use errors::{contention_is_an_error, gives_up, interrupted_is_an_error};
+pub use exclusion::{
+    double_grant, exclusive_is_shared, in_process_only, no_op, one_lock_for_all_handles,
+    unlocks_others, upgrade_drops_shared, whole_process,
+};
+pub use false_busy::{
+    interrupted_is_busy, one_lock_for_all_files, shared_is_exclusive, spurious_busy,
+};
+pub use forking::{child_prolongs, child_releases, not_close_on_exec};
+pub use identity::{ignores_replacement, never_current, removes_too_late};
+pub use liveness::{hears_only_itself, lost_wake_up, polls_too_seldom};
+pub use release::{drop_keeps, drop_needs_a_runtime, kept_after_kill, unlock_keeps};
+
+/// A backend that breaks one law.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Broken {
+    /// A short name, which is also the name of the backend.
+    pub name: &'static str,
+    /// What is wrong with it, as a sentence.
+    pub what: &'static str,
+    /// The law that a suite should name.
+    pub law: Law,
+    /// Whether single steps, one at a time, show what is wrong. If not, it takes real races, many
+    /// attempts, or a case made for it.
+    pub in_lockstep: bool,
+    /// Makes the backend, for lock files in this directory.
+    pub make: fn(&Path) -> BoxBackend,
+}
+
+/// All of them, by law.
+#[must_use]
+pub fn all() -> Vec<Broken> {
+    [
+        exclusion::ALL,
+        false_busy::ALL,
+        cancelling::ALL,
+        release::ALL,
+        forking::ALL,
+        identity::ALL,
+        liveness::ALL,
+        errors::ALL,
+        claims::ALL,
+    ]
+    .concat()
+}

@@ -1,1 +1,22 @@
-//! Lane 2: processes that race freely, and the judgement of what they saw.
+//! Lane 2, free-running: real races, judged afterwards.
+//!
+//! Several processes [`hammer`] on a few lock files. Each writes down when it made each call and
+//! when it had the answer. From the logs, and from the times at which processes were killed, a
+//! [`History`] is put together, which [`check`] judges.
+#![allow(dead_code, unused_imports, reason = "until the suite runs this lane")]
+
+mod check;
+mod hammer;
+mod history;
+mod join;
+mod log;
+mod plan;
+mod random;
+mod witness;
+
+pub(crate) use check::{Violation, check};
+pub(crate) use hammer::hammer;
+pub(crate) use history::History;
+pub(crate) use log::now_ns;
+pub(crate) use plan::Plan;
+pub(crate) use witness::Witness;

@@ -1,0 +1,214 @@
+//! The honest backend, and two ways to make it wrong: in its system calls, or in its handles.
+
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::Path;
+
+use async_trait::async_trait;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use touchfile_core::file::{FileHandle, RawFileLock};
+use touchfile_core::{
+    Attempt, BoxBackend, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions,
+};
+
+/// What flock(2) keeps.
+pub(super) fn honest_claims() -> Capabilities {
+    let mut capabilities = Capabilities::NONE;
+    capabilities.shared = true;
+    capabilities.cross_process = true;
+    capabilities.crash_release = true;
+    capabilities.fork_safe = true;
+    capabilities.identity = true;
+    capabilities.remove_on_release = true;
+    capabilities.real_files = true;
+    capabilities.exclusive_read_only = true;
+    capabilities.excludes_flock = true;
+    capabilities
+}
+
+/// The two calls of flock(2), honestly.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flock;
+
+/// An honest handle.
+pub(super) type Honest = FileHandle<Flock>;
+
+impl RawFileLock for Flock {
+    fn try_lock(&self, file: &File, mode: LockMode) -> io::Result<Attempt> {
+        let operation = match mode {
+            LockMode::Exclusive => FlockOperation::NonBlockingLockExclusive,
+            LockMode::Shared => FlockOperation::NonBlockingLockShared,
+        };
+        match flock(file, operation) {
+            Ok(()) => Ok(Attempt::Acquired),
+            Err(Errno::WOULDBLOCK) => Ok(Attempt::WouldBlock),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn unlock(&self, file: &File) -> io::Result<()> {
+        Ok(flock(file, FlockOperation::Unlock)?)
+    }
+}
+
+/// Blocks the thread until the lock is held.
+pub(super) fn block_on_flock(file: &File, mode: LockMode) -> io::Result<()> {
+    let operation = match mode {
+        LockMode::Exclusive => FlockOperation::LockExclusive,
+        LockMode::Shared => FlockOperation::LockShared,
+    };
+    Ok(rustix::io::retry_on_intr(|| flock(file, operation))?)
+}
+
+/// What is wrong with a backend: how it opens handles, or what these do.
+pub(super) trait Fault: std::fmt::Debug + Send + Sync + 'static {
+    type Handle: LockHandle;
+
+    fn capabilities(&self) -> Capabilities {
+        honest_claims()
+    }
+
+    fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self::Handle>;
+}
+
+/// The backend with this fault.
+pub(super) fn with_fault(name: &'static str, fault: impl Fault) -> BoxBackend {
+    BoxBackend::new(Faulty { name, fault })
+}
+
+#[derive(Debug)]
+struct Faulty<F> {
+    name: &'static str,
+    fault: F,
+}
+
+#[async_trait]
+impl<F: Fault> LockBackend for Faulty<F> {
+    type Handle = F::Handle;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.fault.capabilities()
+    }
+
+    async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<F::Handle> {
+        self.fault.open(path, options)
+    }
+}
+
+/// A fault in the system calls.
+#[derive(Debug)]
+pub(super) struct InCalls<R>(pub(super) R);
+
+impl<R: RawFileLock + Clone> Fault for InCalls<R> {
+    type Handle = FileHandle<R>;
+
+    fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self::Handle> {
+        FileHandle::open(self.0.clone(), path, options)
+    }
+}
+
+/// A fault in what a handle does: the methods that it overrides.
+#[async_trait]
+pub(super) trait Twist: std::fmt::Debug + Default + Send + Sync + 'static {
+    async fn try_lock(&mut self, honest: &mut Honest, mode: LockMode) -> io::Result<Attempt> {
+        honest.try_lock(mode).await
+    }
+
+    async fn lock(&mut self, honest: &mut Honest, mode: LockMode) -> io::Result<()> {
+        honest.lock(mode).await
+    }
+
+    async fn unlock(&mut self, honest: &mut Honest) -> io::Result<()> {
+        honest.unlock().await
+    }
+
+    async fn is_current(&self, honest: &Honest, path: &Path) -> io::Result<bool> {
+        honest.is_current(path).await
+    }
+
+    fn drop(&mut self, honest: Honest) {
+        drop(honest);
+    }
+}
+
+/// The fault of handles that have this twist.
+#[derive(Debug, Default)]
+pub(super) struct InHandles<T>(std::marker::PhantomData<T>);
+
+/// The backend whose handles have this twist.
+pub(super) fn with_twist<T: Twist>(name: &'static str) -> BoxBackend {
+    with_fault(name, InHandles::<T>(std::marker::PhantomData))
+}
+
+impl<T: Twist> Fault for InHandles<T> {
+    type Handle = Twisted<T>;
+
+    fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Twisted<T>> {
+        Ok(Twisted::new(
+            FileHandle::open(Flock, path, options)?,
+            T::default(),
+        ))
+    }
+}
+
+/// An honest handle with a twist.
+#[derive(Debug)]
+pub(super) struct Twisted<T: Twist> {
+    /// Taken when this is dropped, and not before.
+    honest: Option<Honest>,
+    twist: T,
+}
+
+const UNTIL_DROPPED: &str = "the honest handle is there until this one is dropped";
+
+impl<T: Twist> Twisted<T> {
+    pub(super) fn new(honest: Honest, twist: T) -> Self {
+        Self {
+            honest: Some(honest),
+            twist,
+        }
+    }
+}
+
+#[async_trait]
+impl<T: Twist> LockHandle for Twisted<T> {
+    async fn try_lock(&mut self, mode: LockMode) -> io::Result<Attempt> {
+        let honest = self.honest.as_mut().expect(UNTIL_DROPPED);
+        self.twist.try_lock(honest, mode).await
+    }
+
+    async fn lock(&mut self, mode: LockMode) -> io::Result<()> {
+        let honest = self.honest.as_mut().expect(UNTIL_DROPPED);
+        self.twist.lock(honest, mode).await
+    }
+
+    async fn unlock(&mut self) -> io::Result<()> {
+        let honest = self.honest.as_mut().expect(UNTIL_DROPPED);
+        self.twist.unlock(honest).await
+    }
+
+    async fn is_current(&self, path: &Path) -> io::Result<bool> {
+        let honest = self.honest.as_ref().expect(UNTIL_DROPPED);
+        self.twist.is_current(honest, path).await
+    }
+}
+
+impl<T: Twist> Drop for Twisted<T> {
+    fn drop(&mut self) {
+        if let Some(honest) = self.honest.take() {
+            self.twist.drop(honest);
+        }
+    }
+}
+
+/// True once in `n` times, at random.
+pub(super) fn one_in(n: u64) -> bool {
+    // The keys of a `RandomState` differ from value to value.
+    RandomState::new().hash_one(n).is_multiple_of(n)
+}

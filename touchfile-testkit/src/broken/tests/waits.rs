@@ -1,0 +1,113 @@
+//! Faults of waits.
+
+use std::fs;
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+use touchfile_core::LockMode::Exclusive;
+use touchfile_core::{LockBackend, LockHandle, OpenOptions};
+use touchfile_flock::FlockBackend;
+
+use super::{Bench, Handle, acquires, block_on};
+
+const SHORT: Duration = Duration::from_millis(20);
+
+/// Polls a wait at least once and gives it up.
+async fn give_up(handle: &mut Handle) {
+    assert!(timeout(SHORT, handle.lock(Exclusive)).await.is_err());
+}
+
+#[test]
+fn takes_it_later_than_anybody_wants() {
+    let bench = Bench::new("takes-it-later");
+    block_on(async {
+        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        assert!(acquires(&mut a, Exclusive).await);
+        give_up(&mut b).await;
+        a.unlock().await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while acquires(&mut a, Exclusive).await {
+            a.unlock().await.unwrap();
+            assert!(Instant::now() < deadline);
+        }
+    });
+}
+
+#[test]
+fn leaks_a_descriptor_or_a_thread_for_each_wait() {
+    const WAITS: usize = 40;
+    for (name, what) in [("leaks-a-descriptor", "fd"), ("leaks-a-thread", "task")] {
+        let bench = Bench::new(name);
+        let count = || fs::read_dir(format!("/proc/self/{what}")).unwrap().count();
+        block_on(async {
+            let (mut a, mut b) = (bench.open().await, bench.open().await);
+            assert!(acquires(&mut a, Exclusive).await);
+            let before = count();
+            for _ in 0..WAITS {
+                assert!(timeout(Duration::ZERO, b.lock(Exclusive)).await.is_err());
+            }
+            // Other tests come and go meanwhile.
+            assert!(count() > before + WAITS / 2, "{name}");
+        });
+    }
+}
+
+#[test]
+fn blocks_its_thread_beyond_the_timeout() {
+    let bench = Bench::new("blocks-its-thread");
+    block_on(async {
+        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        assert!(acquires(&mut a, Exclusive).await);
+        let waiter = thread::spawn(move || {
+            block_on(async move { timeout(SHORT, b.lock(Exclusive)).await.is_ok() })
+        });
+        thread::sleep(5 * SHORT);
+        a.unlock().await.unwrap();
+        assert!(waiter.join().unwrap(), "the timeout came first");
+    });
+}
+
+#[test]
+fn waiters_do_not_notice_a_release() {
+    for name in ["lost-wake-up", "hears-only-itself", "polls-too-seldom"] {
+        let bench = Bench::new(name);
+        block_on(async {
+            let backend = FlockBackend::new();
+            let path = bench.path();
+            let mut other = backend.open(&path, &OpenOptions::new()).await.unwrap();
+            other.lock(Exclusive).await.unwrap();
+            let mut handle = bench.open().await;
+            let mut wait = handle.lock(Exclusive);
+            assert!(timeout(SHORT, &mut wait).await.is_err());
+            other.unlock().await.unwrap();
+            assert!(timeout(10 * SHORT, &mut wait).await.is_err(), "{name}");
+        });
+    }
+}
+
+#[test]
+fn hears_only_itself_but_that_it_does() {
+    let bench = Bench::new("hears-only-itself");
+    block_on(async {
+        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        assert!(acquires(&mut a, Exclusive).await);
+        let mut wait = b.lock(Exclusive);
+        assert!(timeout(SHORT, &mut wait).await.is_err());
+        drop(a);
+        let woken = timeout(Duration::from_secs(10), wait).await;
+        woken.expect("nobody woke the waiter").unwrap();
+    });
+}
+
+#[test]
+fn gives_up_by_itself() {
+    let bench = Bench::new("gives-up");
+    block_on(async {
+        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        assert!(acquires(&mut a, Exclusive).await);
+        let error = b.lock(Exclusive).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    });
+}

@@ -1,0 +1,344 @@
+//! What a worker does in a free run: hammer on the lock files until the time is over.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, Write};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use touchfile_core::{Attempt, LockBackend, LockHandle, LockMode, OpenOptions};
+
+use super::join::join_all;
+use super::log::{Call, Outcome, Patience, Recorder, What};
+use super::plan::Plan;
+use super::random::Random;
+use super::witness::Witness;
+
+/// After so many errors a task gives up: they are told by then.
+const MOST_ERRORS: u32 = 10;
+
+/// Hammers on the plan's lock files as process number `process`, and logs every call.
+///
+/// Returns soon after the plan's duration, once the last waits are over: with a correct backend
+/// all of them end, because every holder lets go. With a wrong one it may never return, or
+/// block its thread: run it where it can be killed. Needs a tokio runtime of one thread with time.
+///
+/// # Errors
+///
+/// Those of writing the log. What the backend fails with is in the log.
+pub(crate) async fn hammer<B: LockBackend>(
+    backend: &B,
+    plan: &Plan,
+    process: u32,
+    log: &mut impl Write,
+) -> io::Result<()> {
+    let recorder = Recorder::new(process, log);
+    let end = Instant::now() + plan.duration;
+    let tasks = (0..plan.tasks).map(|number| {
+        let task = Task {
+            backend,
+            plan,
+            recorder: &recorder,
+            number,
+            random: Random::new(plan.seed, process, number),
+            errors: 0,
+        };
+        task.run(end)
+    });
+    join_all(tasks).await.into_iter().collect()
+}
+
+struct Task<'a, B, W> {
+    backend: &'a B,
+    plan: &'a Plan,
+    recorder: &'a Recorder<W>,
+    number: u32,
+    random: Random,
+    errors: u32,
+}
+
+impl<B: LockBackend, W: Write> Task<'_, B, W> {
+    async fn run(mut self, end: Instant) -> io::Result<()> {
+        while Instant::now() < end && self.errors < MOST_ERRORS {
+            let files = u64::from(self.plan.files);
+            let file = u32::try_from(self.random.below(files)).unwrap_or(0);
+            self.use_handle(file, end).await?;
+        }
+        Ok(())
+    }
+
+    /// The life of one handle, from being opened to being dropped.
+    async fn use_handle(&mut self, file: u32, end: Instant) -> io::Result<()> {
+        self.invoke(file, Call::Open)?;
+        let path = self.plan.lock_path(file);
+        let opened = self.backend.open(&path, &OpenOptions::new()).await;
+        self.answer(file, opened.as_ref().map_or_else(failed, |_| Outcome::Done))?;
+        let Ok(mut handle) = opened else {
+            return Ok(());
+        };
+        while Instant::now() < end {
+            let mode = self.choose_mode();
+            match self.acquire(&mut handle, file, mode).await? {
+                Outcome::Acquired => self.work(file, mode).await?,
+                Outcome::Failed(_) => break,
+                _ => {}
+            }
+            if self.random.chance(self.plan.drops) {
+                break;
+            }
+            if self.unlock(&mut handle, file).await? != Outcome::Done {
+                break;
+            }
+            self.pause().await;
+        }
+        self.invoke(file, Call::Drop)?;
+        drop(handle);
+        self.answer(file, Outcome::Done)?;
+        self.pause().await;
+        Ok(())
+    }
+
+    async fn acquire(
+        &mut self,
+        handle: &mut B::Handle,
+        file: u32,
+        mode: LockMode,
+    ) -> io::Result<Outcome> {
+        let call = self.choose_acquisition(file, mode);
+        self.invoke(file, call)?;
+        let outcome = match call {
+            Call::Lock(mode, Patience::Endless) => acquired(handle.lock(mode).await),
+            Call::Lock(mode, Patience::Polls(polls)) => {
+                match give_up_after(polls, handle.lock(mode)).await {
+                    Some(result) => acquired(result),
+                    None => Outcome::Cancelled,
+                }
+            }
+            Call::Lock(mode, Patience::Timeout(timeout)) => {
+                match tokio::time::timeout(timeout, handle.lock(mode)).await {
+                    Ok(result) => acquired(result),
+                    Err(_) => Outcome::TimedOut,
+                }
+            }
+            _ => match handle.try_lock(mode).await {
+                Ok(Attempt::Acquired) => Outcome::Acquired,
+                Ok(Attempt::WouldBlock) => Outcome::WouldBlock,
+                Err(error) => failed(&error),
+            },
+        };
+        self.answer(file, outcome.clone())?;
+        Ok(outcome)
+    }
+
+    async fn unlock(&mut self, handle: &mut B::Handle, file: u32) -> io::Result<Outcome> {
+        self.invoke(file, Call::Unlock)?;
+        let outcome = match handle.unlock().await {
+            Ok(()) => Outcome::Done,
+            Err(error) => failed(&error),
+        };
+        self.answer(file, outcome.clone())?;
+        Ok(outcome)
+    }
+
+    /// What is done under the lock.
+    async fn work(&mut self, file: u32, mode: LockMode) -> io::Result<()> {
+        if !self.plan.witness {
+            self.hold().await;
+            return Ok(());
+        }
+        let witness = Witness::new(self.plan, file);
+        let call = match mode {
+            LockMode::Exclusive => Call::Increment,
+            LockMode::Shared => Call::Look,
+        };
+        self.invoke(file, call)?;
+        let outcome = match mode {
+            LockMode::Exclusive => self.increment(&witness).await,
+            LockMode::Shared => self.look(&witness).await,
+        };
+        self.answer(file, outcome.unwrap_or_else(|error| failed(&error)))
+    }
+
+    async fn increment(&mut self, witness: &Witness) -> io::Result<Outcome> {
+        let found = witness.read()?;
+        self.hold().await;
+        witness.write(found + 1)?;
+        Ok(Outcome::Found(found))
+    }
+
+    async fn look(&mut self, witness: &Witness) -> io::Result<Outcome> {
+        let first = witness.read()?;
+        self.hold().await;
+        let second = witness.read()?;
+        Ok(if first == second {
+            Outcome::Found(first)
+        } else {
+            Outcome::Changed(first, second)
+        })
+    }
+
+    fn choose_mode(&mut self) -> LockMode {
+        if self.random.chance(self.plan.shared) {
+            LockMode::Shared
+        } else {
+            LockMode::Exclusive
+        }
+    }
+
+    fn choose_acquisition(&mut self, file: u32, mode: LockMode) -> Call {
+        let Plan {
+            tries,
+            timeouts,
+            cancels,
+            ..
+        } = *self.plan;
+        let dice = u32::try_from(self.random.below(100)).unwrap_or(0);
+        if dice < tries {
+            return Call::Try(mode);
+        }
+        let patience = if !self.plan.gives_up_on(file) || dice >= tries + timeouts + cancels {
+            Patience::Endless
+        } else if dice >= tries + timeouts {
+            Patience::Polls(u32::try_from(1 + self.random.below(4)).unwrap_or(1))
+        } else {
+            Patience::Timeout(self.up_to(self.plan.longest_timeout))
+        };
+        Call::Lock(mode, patience)
+    }
+
+    /// Between two uses of the lock: mostly long enough for it to be free now and then.
+    async fn pause(&mut self) {
+        match self.random.below(4) {
+            0 => tokio::task::yield_now().await,
+            more => tokio::time::sleep(Duration::from_millis(more)).await,
+        }
+    }
+
+    /// Under the lock: mostly short.
+    async fn hold(&mut self) {
+        match self.random.below(4) {
+            0 => tokio::time::sleep(self.up_to(self.plan.longest_hold)).await,
+            more => {
+                for _ in 1..more {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    fn up_to(&mut self, longest: Duration) -> Duration {
+        let longest_us = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(self.random.below(longest_us))
+    }
+
+    fn invoke(&self, file: u32, call: Call) -> io::Result<()> {
+        self.recorder.write(self.number, file, What::Invoked(call))
+    }
+
+    fn answer(&mut self, file: u32, outcome: Outcome) -> io::Result<()> {
+        self.errors += u32::from(matches!(outcome, Outcome::Failed(_)));
+        self.recorder
+            .write(self.number, file, What::Answered(outcome))
+    }
+}
+
+fn acquired(result: io::Result<()>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Acquired,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &io::Error) -> Outcome {
+    Outcome::Failed(format!("{:?}: {error}", error.kind()))
+}
+
+/// Polls a future so many times, whether it is woken or not, and drops it if it is not done then.
+async fn give_up_after<F: Future>(polls: u32, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    for poll in 0..polls {
+        // Soon after the first poll, and later after the next ones.
+        match poll {
+            0 => {}
+            1 => tokio::task::yield_now().await,
+            _ => tokio::time::sleep(Duration::from_millis(1)).await,
+        }
+        let polled = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx)));
+        if let Poll::Ready(output) = polled.await {
+            return Some(output);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use touchfile_flock::FlockBackend;
+    use touchfile_mock::World;
+
+    use super::super::History;
+    use super::*;
+
+    fn run(backend: &impl LockBackend, plan: &Plan, process: u32) -> String {
+        let mut log = Vec::new();
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap()
+            .block_on(hammer(backend, plan, process, &mut log))
+            .unwrap();
+        String::from_utf8(log).unwrap()
+    }
+
+    #[test]
+    fn hammering_logs_calls_of_every_kind_and_answers_them_all() {
+        const KINDS: [&str; 14] = [
+            "> open",
+            "> try exclusive",
+            "> try shared",
+            "> unlock",
+            "> drop",
+            "> look",
+            "polls",
+            "timeout_us",
+            "> increment",
+            "< acquired",
+            "< would-block",
+            "< cancelled",
+            "< timed-out",
+            "< found",
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        let mut plan = Plan::new(dir.path(), 1);
+        plan.duration = Duration::from_millis(50);
+        plan.tasks = 6;
+        Witness::prepare(&plan).unwrap();
+        let mut missing = KINDS.to_vec();
+        // What happens in one run is up to the scheduler.
+        for process in 0..100 {
+            let log = run(&FlockBackend::new(), &plan, process);
+            missing.retain(|kind| !log.contains(kind));
+            let mut history = History::new();
+            history.add_log(&log).unwrap();
+            assert!(history.calls.iter().all(|call| call.answer.is_some()));
+            assert!(history.calls.iter().all(|call| call.process == process));
+            if missing.is_empty() {
+                return;
+            }
+        }
+        panic!("never seen: {missing:?}");
+    }
+
+    #[test]
+    fn a_backend_in_memory_is_hammered_without_a_witness() {
+        let mut plan = Plan::new("/", 2);
+        plan.duration = Duration::from_millis(50);
+        plan.witness = false;
+        let log = run(&World::new().process("a"), &plan, 0);
+        assert!(
+            log.contains("< acquired") && !log.contains("failed"),
+            "{log}"
+        );
+    }
+}
