@@ -1,6 +1,7 @@
 //! The `touchfile` command: take turns with other processes, from a shell or from cron.
 #![forbid(unsafe_code)]
 
+mod child;
 mod exit;
 mod progress;
 mod run;

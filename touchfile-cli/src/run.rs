@@ -2,14 +2,15 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use touchfile::{Error, FlockBackend, LockGuard, LockMode, TouchFile};
 
+use crate::child::Child;
 use crate::exit::{self, Failure, say};
 use crate::progress::Progress;
-use crate::signals::{self, Event, Signals};
+use crate::signals::{Event, Signals};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -146,23 +147,19 @@ fn acquire<'a>(
 
 /// Runs the command and waits for its end, passing signals on to it.
 fn run_command(command: &[OsString]) -> Result<ExitStatus, Failure> {
-    let (program, arguments) = command
-        .split_first()
-        .expect("the parser requires a command");
-    let name = program.to_string_lossy();
+    let name = command
+        .first()
+        .map_or("".into(), |name| name.to_string_lossy());
     // Before the command exists, so that no signal falls between.
     let mut signals = Signals::listen().map_err(|error| Failure::signals(&error))?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .spawn()
+    let mut child = Child::start(command, signals.mask_before())
         .map_err(|error| Failure::spawn(&name, &error))?;
     signals.note_started();
     loop {
         let done = match signals.next() {
             Ok(Event::ChildChanged) => child.try_wait(),
             Ok(Event::Forward(signal)) => {
-                // The process is not reaped yet, so its number is still its own.
-                if let Err(error) = signals::send(signal, &child) {
+                if let Err(error) = child.send(signal) {
                     say(&format!("cannot pass {signal} on to {name}: {error}"));
                 }
                 Ok(None)

@@ -8,18 +8,19 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::libc::SI_KERNEL;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 
 use super::{Event, FORWARDED, FROM_KEYS};
 
 /// Receives signals in place of their usual effect, for the rest of the process.
 ///
-/// They are blocked, which has two advantages over handlers. A signal that this process was
-/// started to ignore, as by nohup(1), stays ignored in the command. And the standard library
-/// starts every command with nothing blocked.
+/// They are blocked rather than handled: so a signal that this process was started to ignore, as by
+/// nohup(1), stays ignored in the command.
 #[derive(Debug)]
 pub(crate) struct Signals {
+    /// What was blocked before.
+    blocked: SigSet,
     fd: SignalFd,
     /// Received and not handed out yet.
     early: VecDeque<Event>,
@@ -34,12 +35,18 @@ impl Signals {
         signal_hook::flag::register(Signal::SIGCHLD as i32, Arc::default())?;
         let mut set = SigSet::from_iter(FORWARDED);
         set.add(Signal::SIGCHLD);
-        set.thread_block()?;
+        let blocked = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Self {
+            blocked,
             fd,
             early: VecDeque::new(),
         })
+    }
+
+    /// The signal mask that the command is to start with: the one this process was started with.
+    pub(crate) fn mask_before(&self) -> &SigSet {
+        &self.blocked
     }
 
     /// Notes that the command has just been started.

@@ -18,11 +18,7 @@ mod portable;
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
 pub(crate) use portable::Signals;
 
-use std::io;
-use std::process::Child;
-
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 /// What there is to do for whoever has a command running.
 #[derive(Clone, Copy, Debug)]
@@ -46,9 +42,3 @@ const FORWARDED: [Signal; 6] = [
 /// What a terminal sends to the whole foreground process group when a key is pressed. SIGHUP is
 /// not one of them: at a hangup the kernel may send it to the session leader alone.
 const FROM_KEYS: [Signal; 2] = [Signal::SIGINT, Signal::SIGQUIT];
-
-/// Sends `signal` to a child that has not been waited for yet.
-pub(crate) fn send(signal: Signal, child: &Child) -> io::Result<()> {
-    let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
-    Ok(kill(Pid::from_raw(pid), signal)?)
-}

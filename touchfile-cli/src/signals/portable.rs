@@ -5,7 +5,7 @@
 
 use std::io;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
 use super::{Event, FORWARDED, FROM_KEYS};
@@ -13,6 +13,7 @@ use super::{Event, FORWARDED, FROM_KEYS};
 /// Receives signals in place of their usual effect, for the rest of the process.
 #[derive(Debug)]
 pub(crate) struct Signals {
+    mask: SigSet,
     signals: signal_hook::iterator::Signals,
 }
 
@@ -21,7 +22,13 @@ impl Signals {
     pub(crate) fn listen() -> io::Result<Self> {
         let all = FORWARDED.into_iter().chain([Signal::SIGCHLD]);
         let signals = signal_hook::iterator::Signals::new(all.map(|signal| signal as i32))?;
-        Ok(Self { signals })
+        let mask = SigSet::thread_get_mask()?;
+        Ok(Self { mask, signals })
+    }
+
+    /// The signal mask that the command is to start with: handlers leave it as it is.
+    pub(crate) fn mask_before(&self) -> &SigSet {
+        &self.mask
     }
 
     /// Notes that the command has just been started.

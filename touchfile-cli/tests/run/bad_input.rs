@@ -1,0 +1,172 @@
+//! Lock files that cannot be: a status, one line, and nothing left behind.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use nix::sys::stat::Mode;
+use nix::unistd::{geteuid, mkfifo};
+
+use crate::support::{Place, run, touchfile};
+
+const NO_INPUT: i32 = 66;
+const CANNOT_CREATE: i32 = 73;
+
+#[test]
+fn an_empty_name_is_refused() {
+    refused(Path::new(""), NO_INPUT, "empty");
+}
+
+#[test]
+fn a_missing_directory_is_refused_and_not_created() {
+    let place = Place::new();
+    refused(&place.file("no/a.lock"), NO_INPUT, "create it first");
+    assert!(place.contents().is_empty());
+}
+
+#[test]
+fn a_file_where_a_directory_should_be_is_refused() {
+    let place = Place::new();
+    fs::write(place.file("file"), "").unwrap();
+    refused(&place.file("file/a.lock"), NO_INPUT, "not a directory");
+}
+
+#[test]
+fn a_fifo_is_refused_without_waiting_for_its_other_end() {
+    let place = Place::new();
+    mkfifo(&place.lock(), Mode::S_IRWXU).unwrap();
+    refused(&place.lock(), NO_INPUT, "FIFO");
+}
+
+#[test]
+fn a_socket_is_refused() {
+    let place = Place::new();
+    let _listener = UnixListener::bind(place.lock()).unwrap();
+    refused(&place.lock(), NO_INPUT, "socket");
+}
+
+#[test]
+fn a_device_is_refused() {
+    refused(Path::new("/dev/null"), NO_INPUT, "device");
+}
+
+#[test]
+fn a_symbolic_link_is_refused_and_not_followed() {
+    let place = Place::new();
+    symlink(place.file("target"), place.lock()).unwrap();
+    refused(&place.lock(), NO_INPUT, "link");
+    fs::write(place.file("target"), "").unwrap();
+    refused(&place.lock(), NO_INPUT, "the file it leads to");
+}
+
+#[test]
+fn a_name_that_is_too_long_is_refused() {
+    let place = Place::new();
+    refused(&place.file("x".repeat(256)), NO_INPUT, "too long");
+    refused(&place.file("x/".repeat(4096)), NO_INPUT, "too long");
+}
+
+#[test]
+fn a_name_cannot_add_lines_or_control_the_terminal() {
+    let place = Place::new();
+    refused(
+        &place.file("a\nb\x1b[2J/a.lock"),
+        NO_INPUT,
+        r"a\nb\u{1b}[2J",
+    );
+}
+
+#[test]
+fn a_file_that_must_not_be_read_is_refused() {
+    let place = Place::new();
+    fs::write(place.lock(), "").unwrap();
+    fs::set_permissions(place.lock(), fs::Permissions::from_mode(0)).unwrap();
+    if let Some(output) = unprivileged(&place) {
+        assert_refused(&output, NO_INPUT, "permission");
+    }
+}
+
+#[test]
+fn a_file_that_must_not_be_created_is_refused() {
+    let place = Place::new();
+    fs::set_permissions(place.directory(), fs::Permissions::from_mode(0o555)).unwrap();
+    if let Some(output) = unprivileged(&place) {
+        assert_refused(&output, CANNOT_CREATE, "directory that you may write to");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_system_without_room_for_files_is_refused() {
+    // Not even the superuser may create a file there.
+    if !Path::new("/sys/kernel").exists() {
+        println!("skipped: sysfs is not mounted");
+        return;
+    }
+    refused(Path::new("/sys/kernel/a.lock"), CANNOT_CREATE, "permission");
+}
+
+#[track_caller]
+fn refused(path: &Path, status: i32, because: &str) {
+    let output = run()
+        .arg(path)
+        .args(["--", "echo", "ran"])
+        .output()
+        .unwrap();
+    assert_refused(&output, status, because);
+}
+
+#[track_caller]
+fn assert_refused(output: &Output, status: i32, because: &str) {
+    let stderr = str::from_utf8(&output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{stderr:?}");
+    assert!(output.stdout.is_empty(), "the command ran");
+    assert!(
+        stderr.starts_with("touchfile: ") && stderr.ends_with('\n'),
+        "{stderr:?}"
+    );
+    assert_eq!(stderr.lines().count(), 1, "{stderr:?}");
+    assert!(
+        stderr.contains(because),
+        "{stderr:?} does not say {because:?}"
+    );
+}
+
+/// Runs as somebody whom permissions bind; `None` where that cannot be done.
+fn unprivileged(place: &Place) -> Option<Output> {
+    let mut command = Command::new(touchfile());
+    if geteuid().is_root() {
+        // Nobody else can enter the directories that the program and the file are in by default.
+        let directory = place.directory();
+        let mode = directory.metadata().unwrap().permissions().mode();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(mode | 0o055)).unwrap();
+        let copy = Place::new();
+        let program = copy.file("touchfile");
+        fs::copy(touchfile(), &program).unwrap();
+        fs::set_permissions(copy.directory(), fs::Permissions::from_mode(0o755)).unwrap();
+        command = Command::new("setpriv");
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&program);
+        let Ok(output) = command
+            .args(["run"])
+            .arg(place.lock())
+            .args(["--", "true"])
+            .output()
+        else {
+            println!("skipped: run by root, whom permissions do not bind, and without setpriv");
+            return None;
+        };
+        return Some(output);
+    }
+    Some(
+        command
+            .arg("run")
+            .arg(place.lock())
+            .args(["--", "true"])
+            .output()
+            .unwrap(),
+    )
+}

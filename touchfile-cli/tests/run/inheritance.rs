@@ -1,0 +1,148 @@
+//! What the command gets from whoever started `touchfile`, and what it does not.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{DEADLINE, Place, Process, run, touchfile};
+
+#[test]
+fn the_command_has_the_three_streams() {
+    let place = Place::new();
+    run()
+        .arg(place.lock())
+        .args(["--", "sh", "-c", "cat; echo err >&2"])
+        .write_stdin("in")
+        .assert()
+        .success()
+        .stdout("in")
+        .stderr("err\n");
+}
+
+#[test]
+fn the_command_has_the_directory_and_the_environment() {
+    let place = Place::new();
+    run()
+        .current_dir(place.directory())
+        .env("TOLD", "yes")
+        .args(["a.lock", "--", "sh", "-c", "pwd -P; echo $TOLD"])
+        .assert()
+        .success()
+        .stdout(format!("{}\nyes\n", place.directory().display()));
+    assert_eq!(place.contents(), ["a.lock"]);
+}
+
+#[test]
+fn closed_streams_are_no_reason_to_fail() {
+    let place = Place::new();
+    let _held = place.held(&["--shared"]);
+    let with = |redirections: &str, options: &str, command: &str| {
+        let script = format!(r#"exec "$0" run {options} "$1" -- {command} {redirections}"#);
+        assert_cmd::Command::new("sh")
+            .arg("-c")
+            .arg(script)
+            .arg(touchfile())
+            .arg(place.lock())
+            .timeout(DEADLINE)
+            .assert()
+    };
+    for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
+        with(closed, "--shared", "sh -c 'exit 7'").code(7);
+        with(closed, "--timeout 1100ms", "true").code(1); // has two lines to say
+        with(closed, "--shared", "/no/such/command").code(127);
+        with(closed, "--help", "true").code(0);
+        with(closed, "--no-such-option", "true").code(64);
+    }
+    if Path::new("/dev/full").exists() {
+        with("2>/dev/full", "--timeout 1100ms", "true").code(1);
+        with(">/dev/full", "--help", "true").code(0);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_command_does_not_have_the_lock_file_open() {
+    let place = Place::new();
+    let list = r#"for fd in /proc/self/fd/*; do readlink "$fd"; done"#;
+    let mut process = place.start(&[], &["sh", "-c", &format!("{list}; echo end")]);
+    let lock = place.lock();
+    loop {
+        match process.line().as_str() {
+            "end" => break,
+            open => assert_ne!(Path::new(open), lock),
+        }
+    }
+}
+
+/// As the kernel tells them of the process that asks.
+#[cfg(target_os = "linux")]
+const ASK_FOR_SIGNALS: [&str; 3] = ["grep", "-E", "^Sig(Blk|Ign|Cgt):"];
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_command_starts_with_the_signals_as_they_are_by_default() {
+    let place = Place::new();
+    let expected = Command::new(ASK_FOR_SIGNALS[0])
+        .args(&ASK_FOR_SIGNALS[1..])
+        .arg("/proc/self/status")
+        .output()
+        .unwrap();
+    run()
+        .arg(place.lock())
+        .arg("--")
+        .args(ASK_FOR_SIGNALS)
+        .arg("/proc/self/status")
+        .assert()
+        .success()
+        .stdout(expected.stdout);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_was_ignored_stays_ignored_in_the_command() {
+    let place = Place::new();
+    let script = r#"trap "" HUP; exec "$0" run "$1" -- grep SigIgn /proc/self/status"#;
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .arg(touchfile())
+        .arg(place.lock())
+        .output()
+        .unwrap();
+    let line = String::from_utf8(output.stdout).unwrap();
+    let mask = line.strip_prefix("SigIgn:").unwrap().trim();
+    let mask = u64::from_str_radix(mask, 16).unwrap();
+    assert_eq!(mask & 1, 1, "signal 1, SIGHUP, is not ignored: {line}");
+}
+
+#[test]
+fn the_status_is_known_even_if_the_end_of_children_was_ignored() {
+    let place = Place::new();
+    if !env_can("--ignore-signal=CHLD") {
+        return;
+    }
+    let mut command = Command::new("env");
+    let command = command
+        .arg("--ignore-signal=CHLD")
+        .arg(touchfile())
+        .arg("run");
+    let command = command.arg(place.lock()).args(["--", "sh", "-c", "exit 7"]);
+    assert_eq!(Process::spawn(command).ended().code(), Some(7));
+}
+
+/// Whether env(1) is one that can prepare signals so; says that a test is skipped if not.
+pub(crate) fn env_can(option: &str) -> bool {
+    let output = Command::new("env").args([option, "true"]).output();
+    let can = output.is_ok_and(|output| output.status.success());
+    if !can {
+        println!("skipped: env has no {option}");
+    }
+    can
+}
+
+#[test]
+fn the_lock_file_is_left_as_it_was() {
+    let place = Place::new();
+    fs::write(place.lock(), "precious").unwrap();
+    run().arg(place.lock()).arg("true").assert().success();
+    assert_eq!(fs::read(place.lock()).unwrap(), b"precious");
+}

@@ -1,0 +1,13 @@
+//! `touchfile run`, driven as a shell or cron would drive it.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod arguments;
+mod bad_input;
+mod display;
+mod exclusion;
+mod inheritance;
+mod signals;
+mod status;
+mod support;
+mod terminal;

@@ -1,0 +1,120 @@
+//! Signals: passed on to the command, or the end of a wait.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use crate::inheritance::env_can;
+use crate::support::{Place, Process, touchfile};
+
+/// Says that it runs, then which of its signals it gets, and ends at SIGUSR2.
+const CONFIDE: &str = "
+    trap 'kill $!; exit 42' USR2
+    for signal in HUP INT QUIT TERM USR1; do trap \"echo $signal\" $signal; done
+    echo inside
+    while :; do sleep 60 & wait; kill $!; done 2> /dev/null";
+
+#[test]
+fn signals_are_passed_on_and_the_commands_status_is_reported() {
+    let place = Place::new();
+    let mut process = place.start(&[], &["sh", "-c", CONFIDE]);
+    assert_eq!(process.line(), "inside");
+    for (signal, name) in [
+        (Signal::SIGHUP, "HUP"),
+        (Signal::SIGINT, "INT"),
+        (Signal::SIGQUIT, "QUIT"),
+        (Signal::SIGTERM, "TERM"),
+        (Signal::SIGUSR1, "USR1"),
+    ] {
+        process.send(signal);
+        assert_eq!(process.line(), name);
+        place.assert_held();
+    }
+    process.send(Signal::SIGUSR2);
+    assert_eq!(process.ended().code(), Some(42));
+    place.assert_free();
+}
+
+#[test]
+fn a_command_that_a_passed_on_signal_ends_gives_128_plus_n() {
+    for (signal, status) in [
+        (Signal::SIGINT, 130),
+        (Signal::SIGTERM, 143),
+        (Signal::SIGHUP, 129),
+    ] {
+        let place = Place::new();
+        let mut process = place.held(&[]);
+        process.send(signal);
+        assert_eq!(process.ended().code(), Some(status));
+        place.assert_free();
+        assert!(process.complaints().is_empty());
+    }
+}
+
+#[test]
+fn a_signal_ends_the_wait_and_leaves_no_waiter_and_no_lock() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let place = Place::new();
+        let mut held = place.held(&["--shared"]);
+        let mut waiting = place.waiting(&[], &["echo", "ran"]);
+        waiting.send(signal);
+        // By the signal itself: a shell that waits for it knows what happened, and says 128+n.
+        assert_eq!(waiting.ended().signal(), Some(signal as i32));
+        let mut other = place.held(&["--shared"]); // no writer is queued before it
+        assert!(other.finish().success());
+        assert!(held.finish().success());
+        place.assert_free();
+        assert!(waiting.complaints().is_empty());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_comes_before_the_command_is_there_is_not_lost() {
+    // Blocked from the start, the signal is pending when the lock is taken.
+    if !env_can("--block-signal=TERM") {
+        return;
+    }
+    let place = Place::new();
+    let mut held = place.held(&[]);
+    // The command is started with it blocked, too: a shell that does not unblock it looks for it
+    // among what is pending, another is ended by it.
+    let script = "until grep -q '^ShdPnd:.*4...$' /proc/$$/status; do :; done; exit 7";
+    let mut command = Command::new("env");
+    let command = command
+        .arg("--block-signal=TERM")
+        .arg(touchfile())
+        .arg("run");
+    let mut waiting = Process::spawn(
+        command
+            .arg(place.lock())
+            .arg("--")
+            .args(["sh", "-c", script]),
+    );
+    place.until_opened_by(&waiting);
+    waiting.send(Signal::SIGTERM);
+    assert!(held.finish().success());
+    assert!(matches!(waiting.ended().code(), Some(7 | 143)));
+    place.assert_free();
+}
+
+#[test]
+fn a_stopped_command_keeps_the_lock_and_its_status_when_it_goes_on() {
+    let place = Place::new();
+    let script = "echo inside; kill -STOP $$; exit 7";
+    let mut process = place.start(&[], &["sh", "-c", &format!("echo $$; {script}")]);
+    let pid: i32 = process.line().parse().unwrap();
+    assert_eq!(process.line(), "inside");
+    crate::support::until("the command is stopped", || is_stopped(pid));
+    place.assert_held();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGCONT).unwrap();
+    assert_eq!(process.ended().code(), Some(7));
+}
+
+fn is_stopped(pid: i32) -> bool {
+    let output = Command::new("ps")
+        .args(["-o", "stat=", "-p", &pid.to_string()])
+        .output();
+    output.unwrap().stdout.trim_ascii().starts_with(b"T")
+}

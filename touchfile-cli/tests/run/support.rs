@@ -1,0 +1,244 @@
+//! Lock files, processes that hold them, and waiting for what must come true.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// When a test gives up on what must come true. It decides nothing else.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A command that says that it runs, and does until it is told a line or its input ends.
+pub(crate) const STAY: [&str; 3] = ["sh", "-c", "echo inside; read line || true"];
+
+/// The program under test.
+pub(crate) fn touchfile() -> &'static Path {
+    assert_cmd::cargo::cargo_bin!("touchfile")
+}
+
+/// `touchfile run`, for a run that is over soon.
+pub(crate) fn run() -> assert_cmd::Command {
+    let mut command = assert_cmd::Command::new(touchfile());
+    command.timeout(DEADLINE).arg("run");
+    command
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < DEADLINE, "in vain: until {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether there is such a program; says that a test is skipped if not.
+pub(crate) fn installed(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    if !found {
+        println!("skipped: {program} is not installed");
+    }
+    found
+}
+
+/// A place for a lock file, which does not exist yet.
+#[derive(Debug)]
+pub(crate) struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// The directory, as the kernel names it.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.directory.path().canonicalize().unwrap()
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.file("a.lock")
+    }
+
+    pub(crate) fn file(&self, name: impl AsRef<OsStr>) -> PathBuf {
+        self.directory().join(name.as_ref())
+    }
+
+    /// Everything in the directory, by name.
+    pub(crate) fn contents(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.directory()).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// A process that holds the lock and has said so.
+    pub(crate) fn held(&self, options: &[&str]) -> Process {
+        let mut process = self.start(options, &STAY);
+        assert_eq!(process.line(), "inside");
+        process
+    }
+
+    /// `touchfile run` with this lock file.
+    pub(crate) fn start(&self, options: &[&str], command: &[&str]) -> Process {
+        let mut touchfile = Command::new(touchfile());
+        touchfile.arg("run").args(options).arg(self.lock());
+        Process::spawn(touchfile.arg("--").args(command))
+    }
+
+    /// The same, and it has found the lock taken.
+    pub(crate) fn waiting(&self, options: &[&str], command: &[&str]) -> Process {
+        let process = self.start(options, command);
+        self.until_opened_by(&process);
+        process
+    }
+
+    pub(crate) fn until_opened_by(&self, process: &Process) {
+        let lock = self.lock();
+        until("the lock file is open", || process.has_open(&lock));
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_free(&self) {
+        let lock = self.lock();
+        run()
+            .arg("--nonblock")
+            .arg(lock)
+            .arg("true")
+            .assert()
+            .success();
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_held(&self) {
+        let lock = self.lock();
+        run()
+            .arg("--nonblock")
+            .arg(lock)
+            .arg("true")
+            .assert()
+            .code(1);
+    }
+}
+
+/// A process in the background. Whatever becomes of the test, it is killed.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+}
+
+impl Process {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            stdin: child.stdin.take(),
+            stdout: lines(child.stdout.take().unwrap()),
+            stderr: lines(child.stderr.take().unwrap()),
+            child,
+        }
+    }
+
+    /// The next line on its standard output.
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> String {
+        self.stdout
+            .recv_timeout(DEADLINE)
+            .expect("a line on stdout")
+    }
+
+    /// The next line on its standard error.
+    #[track_caller]
+    pub(crate) fn complaint(&mut self) -> String {
+        self.stderr
+            .recv_timeout(DEADLINE)
+            .expect("a line on stderr")
+    }
+
+    /// What is left on its standard error, which every process with it must have closed.
+    pub(crate) fn complaints(self) -> Vec<String> {
+        self.stderr.iter().collect()
+    }
+
+    pub(crate) fn send(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// Ends its standard input.
+    pub(crate) fn hang_up(&mut self) {
+        self.stdin = None;
+    }
+
+    /// How it ended.
+    #[track_caller]
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        until("the process ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// Ends its standard input, and waits for it to end.
+    #[track_caller]
+    pub(crate) fn finish(&mut self) -> ExitStatus {
+        self.hang_up();
+        self.ended()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
+    }
+
+    fn has_open(&self, path: &Path) -> bool {
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", self.child.id())) else {
+            return false;
+        };
+        descriptors
+            .flatten()
+            .any(|link| fs::read_link(link.path()).is_ok_and(|target| target == path))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // What it runs reads from the same pipe, and ends when that does.
+        self.stdin = None;
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines() {
+            if line.is_err() || sender.send(line.unwrap()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}

@@ -1,0 +1,231 @@
+//! On a terminal: a real one, as far as the kernel is concerned.
+
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pty_process::Size;
+use pty_process::blocking::{Command, Pty, open};
+
+use crate::support::{DEADLINE, Place, STAY, touchfile, until};
+
+const CTRL_C: &[u8] = b"\x03";
+
+#[test]
+fn a_long_wait_is_a_spinner_with_the_elapsed_time_that_goes_away() {
+    let place = Place::new();
+    let mut held = place.held(&[]);
+    let mut terminal = Terminal::run("xterm", &place, &["echo", "inside"]);
+    let name = place.lock();
+    terminal.expect(&format!(
+        "[1s] waiting for the exclusive lock on {}",
+        name.display()
+    ));
+    terminal.expect("[2s] waiting");
+    assert!(held.finish().success());
+    terminal.expect("inside");
+    assert!(terminal.ended().success());
+    let last_wait = terminal.shown.rfind("waiting").unwrap();
+    let (_, after) = terminal.shown.split_at(last_wait);
+    let erased = after.find("\x1b[2K").expect("the line is erased");
+    assert!(erased < after.find("inside").unwrap(), "{after:?}");
+    assert!(
+        !terminal.shown.contains("touchfile: "),
+        "{:?}",
+        terminal.shown
+    );
+}
+
+#[test]
+fn giving_up_erases_the_spinner_and_says_so() {
+    let place = Place::new();
+    let _held = place.held(&[]);
+    let mut terminal = Terminal::run_with("xterm", &["--timeout", "1500ms"], &place, &STAY);
+    terminal.expect("[1s] waiting");
+    terminal.expect("\x1b[2K");
+    terminal.expect("touchfile: gave up after 1s 500ms");
+    assert_eq!(terminal.ended().code(), Some(1));
+}
+
+#[test]
+fn a_terminal_that_cannot_erase_gets_one_line() {
+    let place = Place::new();
+    let mut held = place.held(&[]);
+    let mut terminal = Terminal::run("dumb", &place, &["echo", "inside"]);
+    terminal.expect("touchfile: waiting for the exclusive lock on ");
+    assert!(held.finish().success());
+    terminal.expect("inside");
+    assert!(terminal.ended().success());
+    assert!(!terminal.shown.contains('\x1b'), "{:?}", terminal.shown);
+}
+
+#[test]
+fn nothing_is_shown_on_a_terminal_if_there_is_no_wait() {
+    let place = Place::new();
+    let mut terminal = Terminal::run("xterm", &place, &["echo", "inside"]);
+    terminal.expect("inside\r\n");
+    assert!(terminal.ended().success());
+    assert_eq!(terminal.shown, "inside\r\n");
+}
+
+#[test]
+fn ctrl_c_reaches_the_command_once() {
+    const TIMES: usize = 20;
+    let place = Place::new();
+    // Counts its interrupts, and says how many there were when it is told to end.
+    let count = "
+        n=0
+        trap 'n=$((n + 1)); echo interrupt $n.' INT
+        trap 'echo $n in all.; exit 7' USR1
+        echo inside
+        while :; do read line; done";
+    let mut terminal = Terminal::run("xterm", &place, &["sh", "-c", count]);
+    terminal.expect("inside");
+    for n in 1..=TIMES {
+        terminal.press(CTRL_C);
+        terminal.expect(&format!("interrupt {n}."));
+    }
+    // It is passed on later than any of the others would be.
+    kill(terminal.pid(), Signal::SIGUSR1).unwrap();
+    terminal.expect(&format!("{TIMES} in all."));
+    assert_eq!(terminal.ended().code(), Some(7));
+    place.assert_free();
+}
+
+#[test]
+fn an_interrupt_that_is_not_the_terminals_is_passed_on() {
+    let place = Place::new();
+    let script = "trap 'echo interrupt; exit 7' INT; echo inside; while :; do read line; done";
+    let mut terminal = Terminal::run("xterm", &place, &["sh", "-c", script]);
+    terminal.expect("inside");
+    kill(terminal.pid(), Signal::SIGINT).unwrap();
+    terminal.expect("interrupt");
+    assert_eq!(terminal.ended().code(), Some(7));
+}
+
+#[test]
+fn ctrl_c_ends_the_wait() {
+    let place = Place::new();
+    let mut held = place.held(&[]);
+    let mut terminal = Terminal::run("xterm", &place, &["echo", "inside"]);
+    terminal.expect("[1s] waiting");
+    terminal.press(CTRL_C);
+    assert_eq!(terminal.ended().signal(), Some(Signal::SIGINT as i32));
+    place.assert_held();
+    assert!(held.finish().success());
+    place.assert_free();
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_the_command() {
+    let place = Place::new();
+    let mut terminal = Terminal::run(
+        "xterm",
+        &place,
+        &["sh", "-c", "echo inside; sleep 60 & wait"],
+    );
+    terminal.expect("inside");
+    // The kernel tells the session leader alone, which touchfile is.
+    kill(terminal.pid(), Signal::SIGHUP).unwrap();
+    assert_eq!(terminal.ended().code(), Some(129));
+    place.assert_free();
+}
+
+/// A terminal with `touchfile run` in its foreground.
+struct Terminal {
+    keys: Pty,
+    child: Child,
+    screen: Receiver<String>,
+    /// All that was shown so far.
+    shown: String,
+    /// How much of it the test has looked at.
+    seen: usize,
+}
+
+impl Terminal {
+    fn run(term: &str, place: &Place, command: &[&str]) -> Self {
+        Self::run_with(term, &[], place, command)
+    }
+
+    fn run_with(term: &str, options: &[&str], place: &Place, command: &[&str]) -> Self {
+        let (keys, terminal) = open().unwrap();
+        keys.resize(Size::new(24, 120)).unwrap();
+        let child = Command::new(touchfile())
+            .env("TERM", term)
+            .arg("run")
+            .args(options)
+            .arg(place.lock())
+            .arg("--")
+            .args(command)
+            .spawn(terminal)
+            .unwrap();
+        let mut output = std::fs::File::from(
+            std::os::fd::AsFd::as_fd(&keys)
+                .try_clone_to_owned()
+                .unwrap(),
+        );
+        let (sender, screen) = channel();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // Reading fails with EIO once nobody has the terminal open.
+            while let Ok(n @ 1..) = output.read(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
+                if sender.send(text).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            keys,
+            child,
+            screen,
+            shown: String::new(),
+            seen: 0,
+        }
+    }
+
+    /// Waits until `text` is shown, after what was last waited for.
+    #[track_caller]
+    fn expect(&mut self, text: &str) {
+        loop {
+            if let Some(at) = self.shown[self.seen..].find(text) {
+                self.seen += at + text.len();
+                return;
+            }
+            match self.screen.recv_timeout(DEADLINE) {
+                Ok(more) => self.shown.push_str(&more),
+                Err(_) => panic!("{text:?} is not in {:?}", self.shown),
+            }
+        }
+    }
+
+    fn press(&mut self, key: &[u8]) {
+        self.keys.write_all(key).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
+    }
+
+    #[track_caller]
+    fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        until("the process ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        self.shown.extend(self.screen.try_iter());
+        status.unwrap()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
