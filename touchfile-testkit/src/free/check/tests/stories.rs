@@ -144,7 +144,14 @@ fn busy_beside_a_reader_is_false_for_a_reader_only() {
     for (mode, expected) in [("exclusive", &[][..]), ("shared", &[Law::NoFalseBusy][..])] {
         let lines = lines(mode);
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        assert_eq!(laws(&history(&lines)), expected, "{mode}");
+        let found = check(&history(&lines));
+        let laws: Vec<Law> = found.iter().map(|found| found.law).collect();
+        assert_eq!(laws, expected, "{mode}");
+        assert!(found.iter().all(|found| {
+            found
+                .story
+                .ends_with("nobody had ever held a conflicting one")
+        }));
     }
 }
 
@@ -324,6 +331,69 @@ fn a_process_whose_timed_wait_never_ends_has_a_blocked_thread() {
             .starts_with("process 1 stands still since 2000 µs"),
         "{found}"
     );
+}
+
+#[test]
+fn a_timed_wait_has_its_time_before_it_hangs() {
+    let mut history = history(&["10 1 0 0 > lock exclusive timeout_us 3000000"]);
+    history.overdue(1, 5_000 * MS, 5_001 * MS);
+    assert_eq!(laws(&history), [Law::Liveness]); // of a lock that was free all the time
+    let lines = [
+        "9 2 0 0 > try exclusive",
+        "9 2 0 0 < acquired",
+        "10 1 0 0 > lock exclusive timeout_us 3000000",
+        "4000 2 0 0 > unlock",
+        "4000 2 0 0 < done",
+    ];
+    for (ms, expected) in [(5_000, &[][..]), (5_020, &[Law::CancelSafety][..])] {
+        let mut history = self::history(&lines);
+        history.overdue(1, ms * MS, (ms + 1) * MS);
+        assert_eq!(laws(&history), expected, "{ms}");
+    }
+}
+
+#[test]
+fn a_waiter_who_was_overdue_soon_after_the_others_is_not_told() {
+    let mut history = history(&[
+        "10 1 0 0 > lock exclusive",
+        "10 2 0 0 > lock exclusive",
+        "11 2 0 0 < acquired",
+        "4000 2 0 0 > unlock",
+        "4001 2 0 0 < done",
+    ]);
+    history.overdue(1, 5_000 * MS, 5_001 * MS);
+    assert_eq!(laws(&history), []);
+}
+
+#[test]
+fn who_waits_for_a_process_that_hangs_is_not_told_beside_it() {
+    let mut history = history(&[
+        "10 1 0 0 > lock exclusive timeout_us 3000",
+        "11 2 0 0 > lock exclusive",
+    ]);
+    history.overdue(1, 5_000 * MS, 5_001 * MS);
+    history.overdue(2, 5_000 * MS, 5_001 * MS);
+    assert_eq!(laws(&history), [Law::CancelSafety]);
+}
+
+#[test]
+fn nothing_is_concluded_from_holds_that_broke_exclusion() {
+    // Process 4 may have had the lock at 5 ms after all, if process 1 never really got it.
+    let history = history(&[
+        "2 4 0 0 > lock exclusive",
+        "5 3 0 0 > try exclusive",
+        "6 3 0 0 < would-block",
+        "10 1 0 0 > try exclusive",
+        "11 1 0 0 < acquired",
+        "12 2 0 0 > try exclusive",
+        "13 2 0 0 < acquired",
+        "20 1 0 0 > unlock",
+        "21 1 0 0 < done",
+        "22 2 0 0 > unlock",
+        "23 2 0 0 < done",
+        "30 4 0 0 < acquired",
+    ]);
+    assert_eq!(laws(&history), [Law::Exclusion]);
 }
 
 #[test]
