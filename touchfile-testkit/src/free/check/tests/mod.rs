@@ -5,6 +5,7 @@ mod killed;
 mod real_runs;
 mod small;
 mod stories;
+mod waits;
 
 use std::cell::Cell;
 
