@@ -87,15 +87,13 @@ pub(super) fn busy(
             near.push(hold);
         }
         near.retain(|(_, to, _)| busy.asked_ns <= *to);
-        let mut explained = near.iter().filter(|(from, _, index)| {
+        let explained = near.iter().any(|(from, _, index)| {
             *from <= busy.answered_ns && claims.holds[*index].mode.conflicts_with(busy.mode)
         });
-        match explained.next() {
-            None => unexplained(file, &releases, busy, found),
-            // What broke exclusion is not put in order, and neither is what it explains.
-            Some((_, _, index)) if forced[*index] => {}
-            Some(_) if explained.any(|(_, _, index)| forced[*index]) => {}
-            Some(_) => left.push(busy.clone()),
+        if explained {
+            left.push(busy.clone());
+        } else {
+            unexplained(file, &releases, busy, found);
         }
     }
     left

@@ -1,12 +1,15 @@
 //! The checker against the definition, and against histories that went wrong in a known way.
 
 mod brute_force;
+mod killed;
 mod real_runs;
 mod small;
 mod stories;
+mod waits;
 
 use std::cell::Cell;
 
+use proptest::prop_assert_eq;
 use proptest::test_runner::{Config, TestRunner};
 
 use self::brute_force::linearizable;
@@ -38,11 +41,12 @@ fn the_checker_and_every_order_agree_on_small_histories() {
     let agreed = TestRunner::new(config).run(&histories(7), |history| {
         let right = linearizable(&history);
         let violations = check(&history);
-        assert_eq!(
+        prop_assert_eq!(
             violations.is_empty(),
             right,
-            "{}\n{violations:#?}",
-            told(&history)
+            "{}\n{:#?}",
+            told(&history),
+            violations
         );
         let together = violations
             .iter()
@@ -60,7 +64,7 @@ fn the_checker_and_every_order_agree_on_small_histories() {
         let exclusion = violations
             .iter()
             .any(|violation| violation.law == Law::Exclusion);
-        assert_eq!(
+        prop_assert_eq!(
             exclusion,
             !linearizable(&without_busy),
             "{}",

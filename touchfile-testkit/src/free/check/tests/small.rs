@@ -62,7 +62,8 @@ fn told(steps: &[Step], death: Option<u64>) -> History {
     let mut silent: Vec<u32> = Vec::new();
     for (moment, step) in (100..).step_by(10).zip(steps) {
         let task = step.task;
-        if death.is_some_and(|at_ns| at_ns < moment) {
+        // It may do something until it is known to be dead.
+        if death.is_some_and(|at_ns| at_ns + DYING < moment) {
             really.retain(|(holder, _)| process_of(*holder) != MORTAL);
             if process_of(task) == MORTAL {
                 continue;
@@ -129,7 +130,7 @@ fn told(steps: &[Step], death: Option<u64>) -> History {
         });
     }
     if let Some(at_ns) = death {
-        let reaped_ns = at_ns + 10;
+        let reaped_ns = at_ns + DYING;
         history.killed(MORTAL, at_ns, reaped_ns);
         for call in history
             .calls
@@ -144,8 +145,9 @@ fn told(steps: &[Step], death: Option<u64>) -> History {
     history
 }
 
-/// The process that may be killed.
+/// The process that may be killed, and how long that takes.
 const MORTAL: u32 = 0;
+const DYING: u64 = 15;
 
 fn process_of(task: u32) -> u32 {
     task / 2
