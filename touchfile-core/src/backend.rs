@@ -95,7 +95,9 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As [`try_lock`](Self::try_lock).
+    /// As [`try_lock`](Self::try_lock); and [`std::io::ErrorKind::StaleNetworkFileHandle`] if the
+    /// handle notices while it waits that its path names another file by now: `TouchFile` then
+    /// starts over.
     ///
     /// # Cancel safety
     ///

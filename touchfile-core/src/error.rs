@@ -35,6 +35,7 @@ pub enum Error {
     /// A conflicting holder has the lock, or others of this process are queued for it, and the
     /// caller did not want to wait. `try_lock` answers `Ok(None)` instead.
     #[error("{} is locked by somebody else, so the {mode} lock was not taken", path.display())]
+    #[non_exhaustive]
     Contended {
         /// The lock file.
         path: PathBuf,
@@ -44,6 +45,7 @@ pub enum Error {
 
     /// The path cannot name a lock file: empty, missing parent, a FIFO, a loop of links, …
     #[error("cannot use {} as a lock file: {reason}", path.display())]
+    #[non_exhaustive]
     InvalidPath {
         /// The path as it was resolved.
         path: PathBuf,
@@ -55,6 +57,7 @@ pub enum Error {
 
     /// The operating system failed in a way that trying again is not likely to mend.
     #[error("cannot {operation} {}", path.display())]
+    #[non_exhaustive]
     Io {
         /// The lock file.
         path: PathBuf,
@@ -66,6 +69,7 @@ pub enum Error {
 
     /// The permissions of the file, its directory or its file system do not allow it.
     #[error("no permission to {operation} {}", path.display())]
+    #[non_exhaustive]
     Permission {
         /// The lock file.
         path: PathBuf,
@@ -78,6 +82,7 @@ pub enum Error {
     /// The lock may not have been released as asked. Its handle has been closed, which releases
     /// it unless the file system failed at that too.
     #[error("releasing the {mode} lock on {} failed", path.display())]
+    #[non_exhaustive]
     Release {
         /// The lock file.
         path: PathBuf,
@@ -93,6 +98,7 @@ pub enum Error {
          removing or renaming it",
         path.display()
     )]
+    #[non_exhaustive]
     Replaced {
         /// The lock file.
         path: PathBuf,
@@ -102,6 +108,7 @@ pub enum Error {
 
     /// The lock was not free within the time given, the queue inside this process included.
     #[error("gave up after {waited:.1?} waiting for the {mode} lock on {}", path.display())]
+    #[non_exhaustive]
     Timeout {
         /// The lock file.
         path: PathBuf,
@@ -114,6 +121,7 @@ pub enum Error {
     /// A shortage or an outage that may pass: no free descriptors, no lock resources, a stale
     /// NFS handle.
     #[error("cannot {operation} {} at the moment", path.display())]
+    #[non_exhaustive]
     Transient {
         /// The lock file.
         path: PathBuf,
@@ -125,6 +133,7 @@ pub enum Error {
 
     /// The backend, or the file system the file is on, cannot do this at all.
     #[error("the {backend} backend cannot {operation} {}", path.display())]
+    #[non_exhaustive]
     Unsupported {
         /// The lock file.
         path: PathBuf,

@@ -4,12 +4,14 @@
 //! (another executor, a bare `block_on`) one background thread of this process drives a timer.
 
 use std::future;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{Instant, Sleep};
+
+use crate::file::Process;
 
 pub(crate) async fn sleep(duration: Duration) {
     on_a_timer(|| tokio::time::sleep(duration)).await;
@@ -25,22 +27,30 @@ fn on_a_timer(make: impl FnOnce() -> Sleep) -> Sleep {
     if Handle::try_current().is_ok() {
         return make();
     }
-    let _entered = background().enter();
+    let background = background();
+    let _entered = background.enter();
     make()
 }
 
-fn background() -> &'static Handle {
-    static BACKGROUND: OnceLock<Handle> = OnceLock::new();
-    BACKGROUND.get_or_init(|| {
-        let runtime = Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .expect("a runtime with nothing but a timer asks the system for nothing");
-        let handle = runtime.handle().clone();
-        thread::Builder::new()
-            .name("touchfile-timer".into())
-            .spawn(move || runtime.block_on(future::pending::<()>()))
-            .expect("the system refused one thread");
-        handle
-    })
+fn background() -> Handle {
+    /// With the process it was started in: a forked child has its parent's handle, but not the
+    /// thread.
+    static BACKGROUND: Mutex<Option<(Process, Handle)>> = Mutex::new(None);
+    let mut background = BACKGROUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((process, handle)) = &*background
+        && process.is_current()
+    {
+        return handle.clone();
+    }
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime with nothing but a timer asks the system for nothing");
+    let handle = runtime.handle().clone();
+    thread::Builder::new()
+        .name("touchfile-timer".into())
+        .spawn(move || runtime.block_on(future::pending::<()>()))
+        .expect("the system refused one thread");
+    *background = Some((Process::current(), handle.clone()));
+    handle
 }

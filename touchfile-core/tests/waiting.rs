@@ -1,13 +1,16 @@
 //! Waiting over the mock, under a paused clock: deadlines, reports, cancelling.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::time::{Instant, sleep, timeout};
 use touchfile_core::LockMode::{Exclusive, Shared};
-use touchfile_core::TouchFile;
-use touchfile_mock::{Call, MockBackend, World};
+use touchfile_core::{Attempt, LockBackend, LockHandle, LockMode, OpenOptions, TouchFile};
+use touchfile_mock::{Call, MockBackend, MockHandle, World};
 
 const PATH: &str = "/some/where/a.lock";
 const SECOND: Duration = Duration::from_secs(1);
@@ -217,11 +220,72 @@ async fn a_long_wait_is_reported_once_each_period() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_period_that_never_passes_is_never_reported() {
+    let touch = TouchFile::builder(World::new().process("a"))
+        .path(PATH)
+        .on_wait(Duration::MAX, |_| unreachable!())
+        .build()
+        .unwrap();
+    drop(touch.lock(Exclusive).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_starts_over_when_its_handle_says_that_the_file_is_stale() {
+    let world = World::new();
+    let _held = touch(&world, "b").lock_exclusive_owned().await.unwrap();
+    world.fail_next(Call::Lock, io::ErrorKind::StaleNetworkFileHandle);
+    let touch = touch(&world, "a");
+    let patience = touch.lock_timeout(Exclusive, SECOND);
+    assert!(patience.await.unwrap_err().is_timeout());
+    assert_eq!(world.armed_faults(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_of_a_file_that_is_gone_is_not_waited_for() {
+    let world = World::new();
+    let waiter = touch(&world, "a");
+    drop(waiter.lock(Exclusive).await.unwrap());
+    let _held = touch(&world, "b").lock_exclusive_owned().await.unwrap();
+    world.unlink(PATH).unwrap();
+    drop(waiter.lock_timeout(Exclusive, SECOND).await.unwrap());
+}
+
+/// A mock's handle without a way to wait of its own.
+#[derive(Debug)]
+struct Plain(MockHandle);
+
+#[async_trait]
+impl LockHandle for Plain {
+    async fn try_lock(&mut self, mode: LockMode) -> io::Result<Attempt> {
+        self.0.try_lock(mode).await
+    }
+
+    async fn unlock(&mut self) -> io::Result<()> {
+        self.0.unlock().await
+    }
+
+    async fn is_current(&self, path: &Path) -> io::Result<bool> {
+        self.0.is_current(path).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_default_wait_of_a_handle_repeats_its_attempts() {
     let world = World::new();
+    let backend = world.process("a");
+    let mut handle = Plain(
+        backend
+            .open(PATH.as_ref(), &OpenOptions::new())
+            .await
+            .unwrap(),
+    );
     world.refuse_next(5);
     let started = Instant::now();
-    let guard = touch(&world, "a").lock_exclusive_owned().await.unwrap();
-    assert!(started.elapsed() < SECOND);
-    drop(guard);
+    handle.lock(Exclusive).await.unwrap();
+    assert_eq!(world.armed_faults(), 0);
+    let waited = started.elapsed();
+    assert!(
+        waited >= Duration::from_millis(5) && waited <= Duration::from_millis(60),
+        "{waited:?}"
+    );
 }

@@ -166,10 +166,13 @@ impl<R: RawFileLock> FileHandle<R> {
         let alone = mode == LockMode::Exclusive
             || retry_interrupted(|| self.raw.try_lock(&self.file, LockMode::Exclusive))?
                 == Attempt::Acquired;
-        if alone && self.is_at(&self.path)? {
-            fs::remove_file(&self.path)?;
+        if !alone || !self.is_at(&self.path)? {
+            return Ok(());
         }
-        Ok(())
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()), // removed, or somebody else was quicker
+        }
     }
 
     #[inline]
@@ -196,7 +199,15 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
     }
 
     async fn lock(&mut self, mode: LockMode) -> io::Result<()> {
-        wait::until_acquired(|| self.try_lock_now(mode)).await
+        wait::until_acquired(|| {
+            let attempt = self.try_lock_now(mode)?;
+            // A file that the path no longer names may stay locked for ever.
+            if attempt == Attempt::WouldBlock && !self.is_at(&self.path)? {
+                return Err(io::ErrorKind::StaleNetworkFileHandle.into());
+            }
+            Ok(attempt)
+        })
+        .await
     }
 
     async fn unlock(&mut self) -> io::Result<()> {

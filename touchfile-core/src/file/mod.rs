@@ -22,7 +22,6 @@ mod identity;
 #[cfg(unix)]
 mod open;
 mod path;
-#[cfg(unix)]
 mod process;
 #[cfg(unix)]
 mod wait;
@@ -35,7 +34,8 @@ pub use handle::{FileHandle, RawFileLock};
 pub use identity::FileId;
 #[cfg(unix)]
 pub use open::open;
-pub(crate) use path::{check_parent, create_temporary};
+pub(crate) use path::{check_place, create_temporary};
+pub(crate) use process::Process;
 
 #[cfg(unix)]
 use std::io;

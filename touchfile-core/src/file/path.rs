@@ -1,38 +1,70 @@
 //! Looking at a path before there is a handle, and making up names for temporary files.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Refuses a path whose parent directory is missing.
-pub(crate) fn check_parent(path: &Path) -> Result<(), (Cow<'static, str>, Option<io::Error>)> {
+/// Refuses a path whose parent directory is missing, or that says by a slash at its end that it
+/// is a directory when it is none.
+pub(crate) fn check_place(path: &Path) -> Result<(), (Cow<'static, str>, Option<io::Error>)> {
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/")
+        // Without the slash, which would follow a link.
+        && !fs::symlink_metadata(path.components().as_path()).is_ok_and(|place| place.is_dir())
+    {
+        return Err(("it ends with a slash and is not a directory".into(), None));
+    }
     let Some(parent) = path.parent() else {
         return Ok(()); // the root directory, which is there
     };
+    let parent_name = parent.display();
     match fs::metadata(parent) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err((
-            format!("{} is not a directory", parent.display()).into(),
-            None,
+        Ok(_) => Err((format!("{parent_name} is not a directory").into(), None)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err((
+            format!("its parent directory {parent_name} is missing; create it first").into(),
+            Some(error),
         )),
         Err(error) => Err((
-            format!(
-                "its parent directory {} cannot be used; create it first",
-                parent.display()
-            )
-            .into(),
+            format!("its parent directory {parent_name} cannot be used").into(),
             Some(error),
         )),
     }
 }
 
-/// Creates an empty file with a new name in `directory`, readable and writable by its owner.
-pub(crate) fn create_temporary(directory: &Path) -> io::Result<PathBuf> {
+/// Creates an empty file with a new name in `directory`, readable and writable by its owner or as
+/// `mode` says.
+pub(crate) fn create_temporary(directory: &Path, mode: Option<u32>) -> io::Result<PathBuf> {
+    let create = |file: io::Result<tempfile::NamedTempFile>| {
+        let file = file?;
+        #[cfg(unix)]
+        if let Some(mode) = mode {
+            use std::os::unix::fs::PermissionsExt;
+            file.as_file()
+                .set_permissions(fs::Permissions::from_mode(mode))?;
+        }
+        let (_, path) = file.keep()?;
+        Ok(path)
+    };
     let file = tempfile::Builder::new()
         .prefix("touchfile-")
         .suffix(".lock")
-        .tempfile_in(directory)?;
-    let (_, path) = file.keep()?;
-    Ok(path)
+        .tempfile_in(directory);
+    // tempfile wraps what the system said, and hides its number.
+    create(file).map_err(|error| match innermost(&error) {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error,
+    })
+}
+
+fn innermost(error: &io::Error) -> Option<i32> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(code) = error.downcast_ref().and_then(io::Error::raw_os_error) {
+            return Some(code);
+        }
+        cause = error.source();
+    }
+    None
 }

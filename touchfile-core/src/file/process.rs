@@ -18,11 +18,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Unlike a process id it is never reused along a line of descent, and it does not repeat in a
 /// child's new pid namespace.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Process(u64);
+pub(crate) struct Process(u64);
 
 impl Process {
     #[inline]
-    pub(super) fn current() -> Self {
+    pub(crate) fn current() -> Self {
         static CELL: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
         /// A child starts with its parent's value, and so with numbers its ancestors do not have.
         static LAST: AtomicU64 = AtomicU64::new(0);
@@ -33,7 +33,7 @@ impl Process {
     }
 
     #[inline]
-    pub(super) fn is_current(self) -> bool {
+    pub(crate) fn is_current(self) -> bool {
         self == Self::current()
     }
 }

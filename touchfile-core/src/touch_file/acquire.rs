@@ -4,10 +4,11 @@
 //! file? → guard. Whatever is dropped on the way releases what it has: first the handle, then the
 //! place in the queue.
 
+use std::io;
 use std::ops::Deref;
 use std::time::Duration;
 
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, debug, debug_span};
 
@@ -25,9 +26,9 @@ pub(super) const EVERYBODY: u32 = u32::MAX >> 3;
 const MAX_REPLACED: u32 = 1_000;
 
 /// A lock that is held and not in a guard yet. The handle goes before the place in the queue.
-struct Held<'a, B: LockBackend> {
-    handle: PoliteHandle<B::Handle>,
-    permit: SemaphorePermit<'a>,
+pub(super) struct Held<B: LockBackend> {
+    pub(super) handle: PoliteHandle<B::Handle>,
+    pub(super) permit: OwnedSemaphorePermit,
 }
 
 /// Waits for the lock.
@@ -43,9 +44,8 @@ where
     touch.refuse_unclaimed(mode)?;
     let span = touch.span(mode);
     let acquisition = supervise(&touch, mode, timeout, touch.acquire(mode));
-    let Held { handle, permit } = acquisition.instrument(span).await?;
-    permit.forget(); // the guard gives it back
-    Ok(Guard::new(touch, handle, mode))
+    let held = acquisition.instrument(span).await?;
+    Ok(Guard::new(touch, held, mode))
 }
 
 /// Takes the lock if nobody has it or is queued for it in this process.
@@ -56,15 +56,12 @@ where
 {
     touch.refuse_unclaimed(mode)?;
     let span = touch.span(mode);
-    let Some(Held { handle, permit }) = touch.try_acquire(mode).instrument(span).await? else {
-        return Ok(None);
-    };
-    permit.forget(); // the guard gives it back
-    Ok(Some(Guard::new(touch, handle, mode)))
+    let held = touch.try_acquire(mode).instrument(span).await?;
+    Ok(held.map(|held| Guard::new(touch, held, mode)))
 }
 
 /// How many permits a holder takes.
-pub(super) const fn permits(mode: LockMode) -> u32 {
+const fn permits(mode: LockMode) -> u32 {
     match mode {
         LockMode::Exclusive => EVERYBODY,
         LockMode::Shared => 1,
@@ -76,10 +73,7 @@ impl<B: LockBackend> TouchFile<B> {
         if mode == LockMode::Exclusive || self.backend.capabilities().shared {
             return Ok(());
         }
-        let unclaimed = std::io::Error::new(
-            std::io::ErrorKind::Unsupported,
-            "it has exclusive locks only",
-        );
+        let unclaimed = io::Error::new(io::ErrorKind::Unsupported, "it has exclusive locks only");
         Err(self.error(Operation::Lock(mode), unclaimed))
     }
 
@@ -88,30 +82,32 @@ impl<B: LockBackend> TouchFile<B> {
         debug_span!(target: "touchfile", "acquire", %path, backend, %mode)
     }
 
-    async fn acquire(&self, mode: LockMode) -> Result<Held<'_, B>> {
+    async fn acquire(&self, mode: LockMode) -> Result<Held<B>> {
         let mut contended = None;
-        let permit = match self.queue.try_acquire_many(permits(mode)) {
+        let permit = match self.queue.clone().try_acquire_many_owned(permits(mode)) {
             Ok(permit) => permit,
             Err(_) => {
                 note_contention(&mut contended, "this process");
-                self.queue
-                    .acquire_many(permits(mode))
-                    .await
-                    .expect("the queue is never closed")
+                let queued = self.queue.clone().acquire_many_owned(permits(mode));
+                queued.await.expect("the queue is never closed")
             }
         };
         for _ in 0..MAX_REPLACED {
             let mut handle = self.idle_or_new().await?;
-            let locked = match handle.try_lock(mode).await {
-                Ok(Attempt::Acquired) => Ok(()),
-                Ok(Attempt::WouldBlock) => {
-                    note_contention(&mut contended, "another holder");
-                    handle.lock(mode).await
-                }
-                Err(error) => Err(error),
-            };
-            locked.map_err(|error| self.error(Operation::Lock(mode), error))?;
-            if self.is_current(&mut handle).await? {
+            let attempt = handle.try_lock(mode).await;
+            let attempt = attempt.map_err(|error| self.error(Operation::Lock(mode), error))?;
+            let mut current = self.is_current(&mut handle).await?;
+            // A holder of a file that the path no longer names is in nobody's way.
+            if current && attempt == Attempt::WouldBlock {
+                note_contention(&mut contended, "another holder");
+                let path = self.verify.then_some(self.path());
+                current = match handle.lock(mode, path).await {
+                    Ok(()) => self.is_current(&mut handle).await?,
+                    Err(error) if error.kind() == io::ErrorKind::StaleNetworkFileHandle => false,
+                    Err(error) => return Err(self.error(Operation::Lock(mode), error)),
+                };
+            }
+            if current {
                 let waited = contended
                     .map(|since: Instant| since.elapsed())
                     .unwrap_or_default();
@@ -123,8 +119,8 @@ impl<B: LockBackend> TouchFile<B> {
         Err(self.replaced())
     }
 
-    async fn try_acquire(&self, mode: LockMode) -> Result<Option<Held<'_, B>>> {
-        let Ok(permit) = self.queue.try_acquire_many(permits(mode)) else {
+    async fn try_acquire(&self, mode: LockMode) -> Result<Option<Held<B>>> {
+        let Ok(permit) = self.queue.clone().try_acquire_many_owned(permits(mode)) else {
             return Ok(None);
         };
         for _ in 0..MAX_REPLACED {
@@ -180,7 +176,7 @@ impl<B: LockBackend> TouchFile<B> {
         }
     }
 
-    fn error(&self, operation: Operation, source: std::io::Error) -> Error {
+    fn error(&self, operation: Operation, source: io::Error) -> Error {
         Error::from_backend(self.backend.name(), &self.path, operation, source)
     }
 }

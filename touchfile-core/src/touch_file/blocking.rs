@@ -22,8 +22,9 @@ use crate::{Error, LockBackend, LockMode, Result};
 ///
 /// # Panics
 ///
-/// Every method panics in an async task, whose thread it would block, as tokio's own
-/// `blocking_*` methods do.
+/// Every method panics in an async task of tokio, whose thread it would block, as tokio's own
+/// `blocking_*` methods do. Nor is there a tokio left to use in the destructor of a thread-local
+/// value; guards can be dropped there.
 ///
 /// # Examples
 ///

@@ -140,6 +140,9 @@ impl<B: LockBackend> Builder<B> {
     /// Whether the last holder removes the file as its last act. Default: false, which is faster
     /// and needs no right to remove files.
     ///
+    /// A shared holder that is the last holds the lock exclusively for the moment of the removal,
+    /// in which a `try_lock` elsewhere finds it busy.
+    ///
     /// Requires [`Capabilities::remove_on_release`](crate::Capabilities).
     ///
     /// ```
@@ -162,7 +165,8 @@ impl<B: LockBackend> Builder<B> {
     /// Whether each acquisition checks that the path still names the locked file, and starts over
     /// if it does not. Default: true where the backend can tell.
     ///
-    /// Turn it off only where nobody ever removes or replaces the file: it costs a stat(2).
+    /// Turn it off only where nobody ever removes or replaces the file: it costs a stat(2). It
+    /// stays on for files that are temporary or [removed on release](Self::remove_on_release).
     /// Requires [`Capabilities::identity`](crate::Capabilities) to be turned on.
     ///
     /// ```
@@ -185,8 +189,8 @@ impl<B: LockBackend> Builder<B> {
 
     /// Calls `report` when a wait passes `period`, and again each time it passes another.
     ///
-    /// It runs in the waiting task: it should be quick and must not wait for this lock. A period
-    /// under a millisecond counts as one.
+    /// It runs in the waiting task or thread: it should be quick, and must not block on this lock
+    /// or another. A period under a millisecond counts as one.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -231,43 +235,50 @@ impl<B: LockBackend> Builder<B> {
         let Self {
             backend,
             place,
-            options,
+            mut options,
             verify,
             on_wait,
         } = self;
         let capabilities = backend.capabilities();
         let temporary = matches!(place, Place::TemporaryIn(_));
+        if temporary && options.create_mode.is_none() {
+            // Should somebody remove it, what takes its place is private as well.
+            options.create_mode = Some(0o600);
+        }
         let unsupported = |path: &Path, operation| Error::Unsupported {
             path: path.to_owned(),
             backend: backend.name(),
             operation,
             source: io::Error::new(io::ErrorKind::Unsupported, "it does not claim that it can"),
         };
-        let path = match place {
-            Place::Path(path) => absolute(&path, capabilities.real_files)?,
-            Place::TemporaryIn(directory) => {
-                let directory = directory.unwrap_or_else(std::env::temp_dir);
-                if !capabilities.remove_on_release {
-                    return Err(unsupported(&directory, Operation::Remove));
-                }
-                let directory = absolute(&directory, capabilities.real_files)?;
-                temporary_name(&directory, backend.name(), capabilities.real_files)?
-            }
+        let place = match place {
+            Place::Path(path) => path,
+            Place::TemporaryIn(None) => std::env::temp_dir(),
+            Place::TemporaryIn(Some(directory)) => directory,
         };
-        if options.remove_on_release && !capabilities.remove_on_release {
-            return Err(unsupported(&path, Operation::Remove));
+        let place = absolute(&place, capabilities.real_files)?;
+        if (options.remove_on_release || temporary) && !capabilities.remove_on_release {
+            return Err(unsupported(&place, Operation::Remove));
         }
         if verify == Some(true) && !capabilities.identity {
-            return Err(unsupported(&path, Operation::CheckIdentity));
+            return Err(unsupported(&place, Operation::CheckIdentity));
         }
+        // Where holders remove the file, whoever waits for it gets one that is gone.
+        let verify = verify.unwrap_or(true) || options.remove_on_release || temporary;
+        let path = if temporary {
+            temporary_name(&place, &backend, options.create_mode)?
+        } else {
+            place
+        };
         Ok(TouchFile {
-            backend,
             path,
             options,
-            verify: verify.unwrap_or(capabilities.identity),
+            verify: verify && capabilities.identity,
             on_wait,
             temporary: AtomicBool::new(temporary),
-            queue: Semaphore::new(EVERYBODY as usize),
+            process: file::Process::current(),
+            backend,
+            queue: Arc::new(Semaphore::new(EVERYBODY as usize)),
             idle: Mutex::new(Vec::new()),
         })
     }
@@ -295,15 +306,34 @@ fn absolute(given: &Path, real: bool) -> Result<PathBuf> {
         )
     })?;
     if real {
-        file::check_parent(&path).map_err(|(reason, source)| invalid(&path, reason, source))?;
+        file::check_place(&path).map_err(|(reason, source)| match source {
+            Some(source) if source.kind() == io::ErrorKind::PermissionDenied => Error::Permission {
+                path: path.clone(),
+                operation: Operation::Open,
+                source,
+            },
+            source => invalid(&path, reason, source),
+        })?;
     }
-    Ok(path)
+    // Without a slash at its end, by which a link would be followed.
+    Ok(path.components().collect())
 }
 
-fn temporary_name(directory: &Path, backend: &'static str, real: bool) -> Result<PathBuf> {
-    if real {
-        return file::create_temporary(directory).map_err(|error| {
-            Error::from_backend(backend, directory, Operation::CreateTemporary, error)
+fn temporary_name<B: LockBackend>(
+    directory: &Path,
+    backend: &B,
+    mode: Option<u32>,
+) -> Result<PathBuf> {
+    if backend.capabilities().real_files {
+        if !directory.is_dir() {
+            return Err(Error::InvalidPath {
+                path: directory.to_owned(),
+                reason: "it is no directory for temporary files".into(),
+                source: None,
+            });
+        }
+        return file::create_temporary(directory, mode).map_err(|error| {
+            Error::from_backend(backend.name(), directory, Operation::CreateTemporary, error)
         });
     }
     // Nobody but this process sees an unreal file: a name of its own is enough.

@@ -5,10 +5,11 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, warn};
 
 use super::TouchFile;
-use super::acquire::permits;
+use super::acquire::Held;
 use super::polite::PoliteHandle;
 use crate::{Error, LockBackend, LockMode, Result};
 
@@ -35,6 +36,9 @@ where
     touch: T,
     /// Missing only while it is being given back.
     handle: Option<PoliteHandle<B::Handle>>,
+    /// The place in the in-process queue. It is given back after the handle is, come what may:
+    /// else the next in line would find our own lock in its way.
+    permit: Option<OwnedSemaphorePermit>,
     mode: LockMode,
 }
 
@@ -43,11 +47,11 @@ where
     T: Deref<Target = TouchFile<B>>,
     B: LockBackend,
 {
-    /// Takes over the handle, and the permits of the in-process queue that go with `mode`.
-    pub(super) fn new(touch: T, handle: PoliteHandle<B::Handle>, mode: LockMode) -> Self {
+    pub(super) fn new(touch: T, held: Held<B>, mode: LockMode) -> Self {
         Self {
             touch,
-            handle: Some(handle),
+            handle: Some(held.handle),
+            permit: Some(held.permit),
             mode,
         }
     }
@@ -85,7 +89,7 @@ where
         let Some(handle) = &mut self.handle else {
             return Ok(());
         };
-        match handle.unlock().await {
+        match handle.unlock(&mut self.permit).await {
             Ok(()) => {
                 self.released();
                 if let Some(handle) = self.handle.take() {
@@ -154,20 +158,17 @@ where
 {
     fn drop(&mut self) {
         if let Some(handle) = self.handle.take() {
-            match handle.release_now() {
-                Ok(reusable) => {
+            match handle.release_now(&mut self.permit) {
+                Ok(Some(handle)) => {
                     self.released();
-                    if let Some(handle) = reusable {
-                        self.touch.put_idle(handle);
-                    }
+                    self.touch.put_idle(handle);
                 }
+                Ok(None) => {} // it goes on elsewhere
                 Err(error) => {
                     let path = self.touch.path.display();
                     warn!(target: "touchfile", %path, %error, "releasing the lock failed");
                 }
             }
         }
-        // The handle has gone first: the next in the queue does not find our own lock in its way.
-        self.touch.queue.add_permits(permits(self.mode) as usize);
     }
 }

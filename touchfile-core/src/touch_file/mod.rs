@@ -21,6 +21,7 @@ pub use builder::Builder;
 pub use guard::{Guard, LockGuard, OwnedLockGuard};
 pub use wait::WaitEvent;
 
+use crate::file::Process;
 use crate::{Error, LockBackend, LockMode, OpenOptions, Result};
 use polite::PoliteHandle;
 use wait::OnWait;
@@ -52,9 +53,15 @@ const MAX_IDLE: usize = 4;
 /// # Runtimes
 ///
 /// Taking a free lock and releasing one need no runtime. Waiting uses the timer of the tokio
-/// runtime it is polled in, which must have it enabled ([`tokio::runtime::Builder::enable_time`]);
-/// under any other executor it uses a background thread's. Without an executor, use
-/// [`blocking`](Self::blocking).
+/// runtime it is polled in, which must be running and have it enabled
+/// ([`tokio::runtime::Builder::enable_time`]); under any other executor it uses a background
+/// thread's. Without an executor, use [`blocking`](Self::blocking).
+///
+/// # Forks
+///
+/// A forked child that drops its copies of guards and `TouchFile`s leaves its parent's locks and
+/// temporary files alone. To lock, it should make a `TouchFile` of its own: the copy's queue still
+/// has those in it who held or waited for the lock in other threads of the parent.
 ///
 /// # Examples
 ///
@@ -82,8 +89,10 @@ pub struct TouchFile<B: LockBackend> {
     on_wait: Option<OnWait>,
     /// Set while the file is ours to remove.
     temporary: AtomicBool,
+    /// Whose it is: a forked child has a copy of this, and leaves its parent's file alone.
+    process: Process,
     /// The queue inside the process: a shared holder takes one permit, an exclusive one all.
-    queue: Semaphore,
+    queue: Arc<Semaphore>,
     idle: Mutex<Vec<PoliteHandle<B::Handle>>>,
 }
 
@@ -114,7 +123,8 @@ impl<B: LockBackend> TouchFile<B> {
     ///
     /// The file exists when this returns, with access for its owner only. It is removed when this
     /// `TouchFile` and its guards are gone, unless [`keep`](Self::keep) was called, or somebody
-    /// else holds its lock at that moment.
+    /// else holds its lock at that moment. With
+    /// [`remove_on_release`](Builder::remove_on_release) it goes at the first release already.
     ///
     /// # Errors
     ///
@@ -516,7 +526,7 @@ impl<B: LockBackend> fmt::Debug for TouchFile<B> {
 
 impl<B: LockBackend> Drop for TouchFile<B> {
     fn drop(&mut self) {
-        if !*self.temporary.get_mut() {
+        if !*self.temporary.get_mut() || !self.process.is_current() {
             return;
         }
         self.clear_idle();

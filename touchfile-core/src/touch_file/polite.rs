@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::warn;
 
 use super::blocking::block_on;
@@ -43,7 +43,9 @@ impl<H: LockHandle> PoliteHandle<H> {
         }
     }
 
-    pub(super) async fn lock(&mut self, mode: LockMode) -> io::Result<()> {
+    /// Waits until the lock is held, or until `path`, if it is given, turns out to name another
+    /// file: that is an error of the kind [`io::ErrorKind::StaleNetworkFileHandle`].
+    pub(super) async fn lock(&mut self, mode: LockMode, path: Option<&Path>) -> io::Result<()> {
         if let Some(handle) = self.inline() {
             return handle.lock(mode).await;
         }
@@ -51,15 +53,29 @@ impl<H: LockHandle> PoliteHandle<H> {
         let mut backoff = Backoff::new();
         while self.try_lock(mode).await? == Attempt::WouldBlock {
             backoff.pause().await;
+            if let Some(path) = path
+                && !self.is_current(path).await?
+            {
+                return Err(io::ErrorKind::StaleNetworkFileHandle.into());
+            }
         }
         Ok(())
     }
 
-    pub(super) async fn unlock(&mut self) -> io::Result<()> {
-        match self.inline() {
-            Some(handle) => handle.unlock().await,
-            None => self.elsewhere(|handle| block_on(handle.unlock())).await,
+    /// Releases the lock. The place in the queue is back in `permit` when this returns, and not
+    /// free before the release is done, even if the future is dropped.
+    pub(super) async fn unlock(
+        &mut self,
+        permit: &mut Option<OwnedSemaphorePermit>,
+    ) -> io::Result<()> {
+        if let Some(handle) = self.inline() {
+            return handle.unlock().await;
         }
+        let place = permit.take();
+        let unlock = move |handle: &mut H| Ok((block_on(handle.unlock()), place));
+        let (done, place) = self.elsewhere(unlock).await?;
+        *permit = place;
+        done
     }
 
     pub(super) async fn is_current(&mut self, path: &Path) -> io::Result<bool> {
@@ -74,15 +90,22 @@ impl<H: LockHandle> PoliteHandle<H> {
     }
 
     /// Releases without waiting for anything, and returns the handle if it can be used again.
-    pub(super) fn release_now(mut self) -> io::Result<Option<Self>> {
-        let Some(handle) = self.inline() else {
-            return Ok(None); // dropping it releases, elsewhere
-        };
-        match now_or_never(handle.unlock()) {
-            Some(Ok(())) => Ok(Some(self)),
-            Some(Err(error)) => Err(error),
-            None => Ok(None),
+    ///
+    /// If the release goes on elsewhere, it takes the place in the queue with it.
+    pub(super) fn release_now(
+        mut self,
+        permit: &mut Option<OwnedSemaphorePermit>,
+    ) -> io::Result<Option<Self>> {
+        if let Some(handle) = self.inline() {
+            return match now_or_never(handle.unlock()) {
+                Some(Ok(())) => Ok(Some(self)),
+                Some(Err(error)) => Err(error),
+                None => Ok(None),
+            };
         }
+        let (handle, place) = (self.handle.take(), permit.take());
+        drop_elsewhere((handle, place));
+        Ok(None)
     }
 
     /// The handle, if its calls may run right here.
@@ -116,12 +139,17 @@ impl<H: LockHandle> PoliteHandle<H> {
 impl<H: LockHandle> Drop for PoliteHandle<H> {
     fn drop(&mut self) {
         if let Some(handle) = self.handle.take_if(|handle| handle.may_block()) {
-            // Where there is no thread to be had the closure, and with it the handle, is dropped
-            // right here: late is better than never.
-            if let Err(error) = spawn(move || drop(handle)) {
-                warn!(target: "touchfile", %error, "a handle was closed on its caller's thread");
-            }
+            drop_elsewhere(handle);
         }
+    }
+}
+
+/// Drops on a thread of its own what may block its thread.
+fn drop_elsewhere<T: Send + 'static>(what: T) {
+    // Where there is no thread to be had the closure is dropped right here, with all that is in
+    // it: late is better than never.
+    if let Err(error) = spawn(move || drop(what)) {
+        warn!(target: "touchfile", %error, "a handle was closed on its caller's thread");
     }
 }
 
@@ -141,7 +169,7 @@ pub(super) fn remove_if_free<B: LockBackend>(backend: &B, path: &Path) -> io::Re
     now_or_never(async {
         let mut handle = PoliteHandle::new(backend.open(path, &options).await?);
         match handle.try_lock(LockMode::Exclusive).await? {
-            Attempt::Acquired => handle.unlock().await,
+            Attempt::Acquired => handle.unlock(&mut None).await,
             Attempt::WouldBlock => Err(busy()),
         }
     })

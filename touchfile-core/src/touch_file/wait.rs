@@ -80,7 +80,8 @@ pub(super) async fn supervise<B: LockBackend, R>(
     let mut report = touch
         .on_wait
         .as_ref()
-        .map(|on_wait| (on_wait, started + on_wait.period));
+        // A period beyond the end of time never passes.
+        .and_then(|on_wait| Some((on_wait, started.checked_add(on_wait.period)?)));
     let mut acquisition = pin!(acquisition);
     if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(acquisition.as_mut().poll(cx))).await {
         return done;
@@ -119,9 +120,10 @@ pub(super) async fn supervise<B: LockBackend, R>(
                 mode,
                 waited,
             });
-            // Skip what was missed while the task did not run: reports do not pile up.
-            while *next <= now {
-                *next += on_wait.period;
+            *next += on_wait.period;
+            // What was missed while the task did not run does not pile up.
+            if *next <= now {
+                *next = now + on_wait.period;
             }
         }
     }

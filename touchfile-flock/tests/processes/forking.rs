@@ -1,11 +1,15 @@
 //! Law 6: what a forked child does to its parent's lock, which is nothing.
 
+use std::future::Future;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::pin::pin;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
+use std::time::Duration;
 
 use fork::{Fork, fork, waitpid};
 use libtest_mimic::Trial;
@@ -33,6 +37,14 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "a_child_that_is_still_there_does_not_prolong_the_lock",
             child_outlives,
+        ),
+        trial(
+            "a_child_leaves_its_parents_temporary_file_alone",
+            child_has_a_temporary,
+        ),
+        trial(
+            "a_child_gives_up_at_its_deadline_though_its_parents_timer_is_not_there",
+            child_waits,
         ),
         trial(
             "children_between_fork_and_exec_do_not_prolong_the_lock",
@@ -83,6 +95,20 @@ fn child_outlives() {
     assert_eq!(other.ask("try exclusive"), "held");
 }
 
+fn child_has_a_temporary() {
+    let dir = tempdir().unwrap();
+    let mut parent = Worker::new(&dir.path().join("a.lock"));
+    assert_eq!(parent.ask("fork-with-a-temporary"), "child ended well");
+}
+
+fn child_waits() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let (mut holder, mut parent) = (Worker::new(&path), Worker::new(&path));
+    assert_eq!(holder.ask("lock exclusive"), "held");
+    assert_eq!(parent.ask("fork-and-wait"), "child ended well");
+}
+
 fn storm() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("a.lock");
@@ -121,6 +147,49 @@ pub(crate) fn fork_and_unlock(guard: &mut Option<Held>) -> &'static str {
             .take()
             .is_some_and(|guard| guard.blocking_unlock().is_ok())
     })
+}
+
+pub(crate) fn fork_with_a_temporary() -> &'static str {
+    let temporary = Touch::temporary(FlockBackend::new()).expect("a temporary file");
+    let path = temporary.path().to_owned();
+    let mut temporary = Some(temporary);
+    let answer = in_child(|| {
+        drop(temporary.take());
+        path.exists()
+    });
+    assert!(path.exists(), "the child removed it");
+    drop(temporary);
+    assert!(!path.exists());
+    answer
+}
+
+/// Waits for a lock that is held, under an executor that is not tokio's: with the parent's timer
+/// running, and then in a child that has none.
+pub(crate) fn fork_and_wait(touch: &Touch) -> &'static str {
+    let gives_up = || {
+        let lock = touch.lock_timeout(LockMode::Exclusive, Duration::from_millis(10));
+        block_on(lock).is_err_and(|error| error.is_timeout())
+    };
+    assert!(gives_up());
+    in_child(gives_up)
+}
+
+/// The smallest of executors.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
 }
 
 pub(crate) fn fork_and_try(touch: &Arc<Touch>) -> &'static str {

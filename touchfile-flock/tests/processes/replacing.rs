@@ -14,6 +14,14 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_waiter_whose_file_was_unlinked_starts_over", unlinked),
         trial("a_waiter_whose_file_was_replaced_starts_over", replaced),
         trial(
+            "a_waiter_does_not_wait_for_a_holder_of_a_file_that_is_gone",
+            orphaned,
+        ),
+        trial(
+            "an_idle_handle_does_not_wait_for_a_holder_of_a_file_that_is_gone",
+            idle_orphaned,
+        ),
+        trial(
             "an_idle_handle_on_an_unlinked_file_is_not_reused",
             stale_idle_handle,
         ),
@@ -47,13 +55,35 @@ fn a_waiter_starts_over_when(happens: fn(&Path)) {
     // A third process locks what the path names now, before the waiter's file is free.
     assert_eq!(c.ask("lock exclusive"), "held");
     assert_eq!(a.ask("unlock"), "released");
-    // The waiter has been given the file that is gone, must see that, and wait for the new one.
+    // The waiter waited for the file that is gone: it must see that, and wait for the new one.
     crate::worker::wait_until("the waiter has let go of the old file", || {
         !has_open_deleted(b.pid(), &path)
     });
     assert_eq!(c.ask("unlock"), "released");
     assert_eq!(b.answer(), "held");
     assert_eq!(c.ask("try exclusive"), "busy");
+}
+
+fn orphaned() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let (mut a, mut b) = (Worker::new(&path), Worker::new(&path));
+    assert_eq!(a.ask("lock exclusive"), "held");
+    b.tell("lock exclusive");
+    crate::worker::wait_until("the waiter has the file open", || has_open(b.pid(), &path));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(b.answer(), "held"); // though the first never lets go
+}
+
+fn idle_orphaned() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let (mut a, mut b) = (Worker::new(&path), Worker::new(&path));
+    assert_eq!(b.ask("lock exclusive"), "held");
+    assert_eq!(b.ask("unlock"), "released");
+    assert_eq!(a.ask("lock exclusive"), "held");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(b.ask("lock exclusive"), "held");
 }
 
 fn stale_idle_handle() {

@@ -18,6 +18,12 @@ use crate::{bad_input, cancelling, forking, load};
 pub(crate) type Touch = TouchFile<FlockBackend>;
 pub(crate) type Held = OwnedLockGuard<FlockBackend>;
 
+/// Beyond this a worker hangs: the slowest of them take a few seconds.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 120,
+    tv_nsec: 0,
+};
+
 const ROLE: &str = "TOUCHFILE_TEST_ROLE";
 const LOCK: &str = "TOUCHFILE_TEST_LOCK";
 
@@ -89,6 +95,8 @@ fn obey(path: &Path, remove: bool) {
                 guard = None;
                 "released"
             }
+            "fork-with-a-temporary" => forking::fork_with_a_temporary(),
+            "fork-and-wait" => forking::fork_and_wait(&touch),
             "fork-and-drop" => forking::fork_and_drop(&mut guard),
             "fork-and-unlock" => forking::fork_and_unlock(&mut guard),
             "fork-and-try" => forking::fork_and_try(&touch),
@@ -148,6 +156,10 @@ impl Worker {
 
     /// The next answer.
     pub(crate) fn answer(&mut self) -> String {
+        if self.answers.buffer().is_empty() {
+            let mut fds = [PollFd::new(self.answers.get_ref(), PollFlags::IN)];
+            assert_ne!(poll(&mut fds, Some(&PATIENCE)), Ok(0), "no answer");
+        }
         let mut line = String::new();
         self.answers
             .read_line(&mut line)
@@ -221,7 +233,7 @@ pub(crate) fn first_answer(workers: &mut [Worker]) -> usize {
         .iter()
         .map(|worker| PollFd::new(worker.answers.get_ref(), PollFlags::IN))
         .collect();
-    poll(&mut fds, None).expect("poll");
+    assert_ne!(poll(&mut fds, Some(&PATIENCE)), Ok(0), "no answer");
     let first = fds
         .iter()
         .position(|fd| !fd.revents().is_empty())
