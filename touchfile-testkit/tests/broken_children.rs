@@ -3,10 +3,7 @@
 //! A forked child has a copy of every descriptor of the process, and with it of every lock that
 //! another test holds at that moment. So this is a program of its own, with one test.
 #![cfg(feature = "broken")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test helper that fails is a test that fails"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 use std::process::Command;

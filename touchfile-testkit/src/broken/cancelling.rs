@@ -2,21 +2,25 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
+use touchfile_core::file::RawFileLock;
 use touchfile_core::{Attempt, BoxBackend, LockHandle, LockMode};
 
 use super::Broken;
-use super::base::{Honest, Twist, block_on_flock, with_twist};
+use super::base::{Flock, Honest, Twist, block_on_flock, with_twist};
 use crate::Law;
 
 pub(super) const ALL: &[Broken] = &[
     Broken {
         name: "takes-it-later",
-        what: "A wait that was given up goes on in a thread, which takes the lock later and keeps it.",
+        what: "A wait that was given up goes on in a thread, which takes the lock later and keeps it \
+               for a while.",
         law: Law::AcquiredMeansAcquired,
         // It does, but the thread is in a race with the next attempt.
         in_lockstep: false,
@@ -45,28 +49,67 @@ pub(super) const ALL: &[Broken] = &[
     },
 ];
 
-/// A wait that was given up goes on in a thread, which takes the lock later and keeps it.
+/// A wait that was given up goes on in a thread, which takes the lock later.
 #[must_use]
 pub fn takes_it_later(_: &Path) -> BoxBackend {
     with_twist::<TakesItLater>("takes-it-later")
 }
 
+/// For how long the thread of a wait that was given up keeps the lock.
+const KEPT: Duration = Duration::from_millis(50);
+
 #[derive(Debug, Default)]
-struct TakesItLater;
+struct TakesItLater {
+    /// What holds the lock after a wait.
+    waited: Option<File>,
+}
+
+impl TakesItLater {
+    fn check_free(&self) -> io::Result<()> {
+        match self.waited {
+            None => Ok(()),
+            Some(_) => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+}
 
 #[async_trait]
 impl Twist for TakesItLater {
+    async fn try_lock(&mut self, honest: &mut Honest, mode: LockMode) -> io::Result<Attempt> {
+        self.check_free()?;
+        honest.try_lock(mode).await
+    }
+
     async fn lock(&mut self, honest: &mut Honest, mode: LockMode) -> io::Result<()> {
+        self.check_free()?;
         if honest.try_lock(mode).await? == Attempt::Acquired {
             return Ok(());
         }
-        // The lock belongs to the open file description, which both descriptors are on.
-        let file = honest.file().try_clone()?;
+        let own = File::open(format!("/proc/self/fd/{}", honest.file().as_raw_fd()))?;
         let (done, waiting) = oneshot::channel();
-        thread::spawn(move || done.send(block_on_flock(&file, mode)));
-        waiting.await.map_err(io::Error::other)??;
-        // It is held already: this only tells the honest handle so.
-        honest.try_lock(mode).await.map(|_: Attempt| ())
+        thread::spawn(move || {
+            let waited = block_on_flock(&own, mode).map(|()| own);
+            if let Err(unwanted) = done.send(waited) {
+                thread::sleep(KEPT);
+                drop(unwanted);
+            }
+        });
+        self.waited = Some(waiting.await.map_err(io::Error::other)??);
+        Ok(())
+    }
+
+    async fn unlock(&mut self, honest: &mut Honest) -> io::Result<()> {
+        match self.waited.take() {
+            Some(waited) => Flock.unlock(&waited),
+            None => honest.unlock().await,
+        }
+    }
+
+    fn drop(&mut self, honest: Honest) {
+        if let Some(waited) = self.waited.take() {
+            Flock.unlock(&waited).ok();
+        }
+        drop(honest);
     }
 }
 

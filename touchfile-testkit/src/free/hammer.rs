@@ -200,7 +200,7 @@ impl<B: LockBackend, W: Write> Task<'_, B, W> {
         let patience = if !self.plan.gives_up_on(file) || dice >= tries + timeouts + cancels {
             Patience::Endless
         } else if dice >= tries + timeouts {
-            Patience::Polls(u32::try_from(1 + self.random.below(3)).unwrap_or(1))
+            Patience::Polls(u32::try_from(1 + self.random.below(4)).unwrap_or(1))
         } else {
             Patience::Timeout(self.up_to(self.plan.longest_timeout))
         };
@@ -254,22 +254,22 @@ fn failed(error: &io::Error) -> Outcome {
     Outcome::Failed(format!("{:?}: {error}", error.kind()))
 }
 
-/// Polls a future so many times, and drops it if it is not done then.
+/// Polls a future so many times, whether it is woken or not, and drops it if it is not done then.
 async fn give_up_after<F: Future>(polls: u32, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
-    let mut left = polls;
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Some(output));
+    for poll in 0..polls {
+        // Soon after the first poll, and later after the next ones.
+        match poll {
+            0 => {}
+            1 => tokio::task::yield_now().await,
+            _ => tokio::time::sleep(Duration::from_millis(1)).await,
         }
-        left -= 1;
-        if left == 0 {
-            Poll::Ready(None)
-        } else {
-            Poll::Pending
+        let polled = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx)));
+        if let Poll::Ready(output) = polled.await {
+            return Some(output);
         }
-    })
-    .await
+    }
+    None
 }
 
 #[cfg(test)]

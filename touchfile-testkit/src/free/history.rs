@@ -41,7 +41,7 @@ impl History {
         Self::default()
     }
 
-    /// Adds the log of one process. Its last line may be cut, if the process was killed.
+    /// Adds the log of a process. Its last line may be cut, if the process was killed.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl History {
             } = line.parse()?;
             match what {
                 What::Invoked(call) => {
-                    pending.insert(task, self.calls.len());
+                    pending.insert((process, task), self.calls.len());
                     self.calls.push(Record {
                         process,
                         task,
@@ -71,7 +71,7 @@ impl History {
                 }
                 What::Answered(outcome) => {
                     let call = pending
-                        .remove(&task)
+                        .remove(&(process, task))
                         .ok_or_else(|| format!("an answer to no call: {line:?}"))?;
                     self.calls[call].answer = Some((at_ns, outcome));
                 }

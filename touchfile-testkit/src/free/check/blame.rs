@@ -43,27 +43,45 @@ impl<'c> Releases<'c> {
     }
 
     /// The law that is broken when a lock that is free at `at_ns` is not to be had in `mode`, and
-    /// the last conflicting hold before.
+    /// the last hold that could have to do with it.
     ///
-    /// If that one ended in a way after which nobody else got the lock, in all of the history,
-    /// then it is the release that failed; else it is the law that the caller suspects. The
-    /// violation is certain in either case, the name of the law is the likelier one.
+    /// If a conflicting hold ended before in a way after which nobody else got the lock, in all
+    /// of the history, then it is the release that failed; else it is the law that the caller
+    /// suspects. The violation is certain in either case, the name of the law is the likelier one.
     pub(super) fn blame(
         &self,
         mode: LockMode,
         at_ns: u64,
         suspect: Law,
     ) -> (Law, Option<&'c Hold>) {
-        let holds = self.claims.holds.iter();
-        let last = holds
-            .filter(|hold| hold.mode.conflicts_with(mode) && hold.over_ns <= at_ns)
+        let before = |hold: &&Hold| hold.mode.conflicts_with(mode) && hold.over_ns <= at_ns;
+        let holds = || self.claims.holds.iter().filter(before);
+        let kept = holds()
+            .filter(|hold| self.never_released(hold))
             .max_by_key(|hold| hold.over_ns);
-        let law = match last {
-            Some(hold) if hold.acquired_ns.is_some() && !self.proven.contains(&hold.end) => {
-                Law::Release
-            }
-            _ => suspect,
-        };
-        (law, last)
+        match kept {
+            Some(_) => (Law::Release, kept),
+            None => (suspect, holds().max_by_key(|hold| hold.over_ns)),
+        }
+    }
+
+    /// Whether a conflicting wait was given up before `at_ns`: it may have left something behind
+    /// that took the lock later.
+    pub(super) fn was_given_up(&self, mode: LockMode, at_ns: u64) -> bool {
+        self.claims.holds.iter().any(|hold| {
+            hold.end == End::GivenUp && hold.mode.conflicts_with(mode) && hold.over_ns <= at_ns
+        })
+    }
+
+    /// Whether there is a way to release after which nobody else got the lock.
+    pub(super) fn are_in_doubt(&self) -> bool {
+        self.claims
+            .holds
+            .iter()
+            .any(|hold| self.never_released(hold))
+    }
+
+    fn never_released(&self, hold: &Hold) -> bool {
+        hold.sure().is_some() && hold.end != End::Open && !self.proven.contains(&hold.end)
     }
 }

@@ -77,8 +77,8 @@ impl Claims {
     /// The claims on each file.
     pub(super) fn by_file(history: &History) -> BTreeMap<u32, Self> {
         let mut files: BTreeMap<u32, Self> = BTreeMap::new();
-        // What each task holds, as an index into the holds of its file.
-        let mut held: HashMap<(u32, u32), (u32, usize)> = HashMap::new();
+        // The last hold of each task's handle, as an index into those of its file.
+        let mut handles: HashMap<(u32, u32), usize> = HashMap::new();
         for (index, record) in history.calls.iter().enumerate() {
             let death = history.deaths.get(&record.process);
             if death.is_some_and(|death| death.reaped_ns < record.invoked_ns) {
@@ -86,10 +86,8 @@ impl Claims {
             }
             let claims = files.entry(record.file).or_default();
             let task = (record.process, record.task);
-            if let Some(&(file, hold)) = held.get(&task)
-                && file == record.file
-            {
-                let hold = &mut claims.holds[hold];
+            if let Some(&last) = handles.get(&task) {
+                let hold = &mut claims.holds[last];
                 if hold.over_ns == NEVER_NS {
                     release(hold, index, record);
                 } else {
@@ -104,8 +102,11 @@ impl Claims {
                     answered_ns: record.answered_ns().unwrap_or(NEVER_NS),
                 }),
                 (Call::Try(mode) | Call::Lock(mode, _), _) => {
-                    held.insert(task, (record.file, claims.holds.len()));
+                    handles.insert(task, claims.holds.len());
                     claims.holds.push(acquisition(index, record, mode));
+                }
+                (Call::Drop, _) => {
+                    handles.remove(&task);
                 }
                 _ => {}
             }

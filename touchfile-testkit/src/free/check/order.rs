@@ -11,6 +11,7 @@
 
 use std::collections::HashSet;
 
+use super::blame::Releases;
 use super::claims::{Busy, Claims, Hold, NEVER_NS};
 use super::{Findings, Law};
 
@@ -23,33 +24,57 @@ const SLOTS: usize = 32;
 
 /// Searches for an order that explains all of `judged`, and tells where that fails.
 ///
-/// Does nothing if there was a violation of exclusion: its calls have no order.
+/// Does nothing if holds were found that overlap or did not end: these have no order.
 pub(super) fn busy(file: u32, claims: &Claims, judged: &[Busy], found: &mut Findings<'_>) {
-    if found.violations.contains_key(&(Law::Exclusion, file)) {
+    if found.has(Law::Exclusion, file) {
         return;
     }
-    let Some(failure) = search(&claims.holds, judged) else {
-        return;
-    };
-    let mut calls: Vec<usize> = failure.busy.iter().map(|&busy| judged[busy].call).collect();
-    calls.extend(failure.holds.iter().map(|&hold| claims.holds[hold].call));
+    // Holds that last for a moment only, of processes killed then, are not seen by the rules on
+    // intervals: they can break exclusion here.
+    if let Some(failure) = search(&claims.holds, &[]) {
+        let meaning = "somebody got the lock beside another holder";
+        tell(Law::Exclusion, file, claims, &failure, meaning, found);
+    } else if found.has(Law::Release, file) {
+        // Told already.
+    } else if let Some(failure) = search(&claims.holds, judged) {
+        let law = match Releases::new(claims).are_in_doubt() {
+            true => Law::Release,
+            false => Law::NoFalseBusy,
+        };
+        let meaning = "somebody was told \"busy\" while the lock was free";
+        tell(law, file, claims, &failure, meaning, found);
+    }
+}
+
+fn tell(
+    law: Law,
+    file: u32,
+    claims: &Claims,
+    failure: &Failure,
+    meaning: &str,
+    found: &mut Findings<'_>,
+) {
+    let holds = failure.holds.iter().map(|&hold| claims.holds[hold].call);
+    let calls: Vec<usize> = holds.chain(failure.busy.iter().copied()).collect();
     let at = found.us(failure.at_ns);
-    found.add(Law::NoFalseBusy, file, &calls, || {
+    found.add(law, file, &calls, || {
         format!(
-            "on file {file}, somebody was told \"busy\" while the lock was free: no order of these \
-             calls, nor of those before, explains all answers until {at}"
+            "on file {file}, no order of these calls, nor of those before, explains all answers \
+             until {at}: {meaning}"
         )
     });
 }
 
 /// What was going on when the last state was ruled out.
-pub(super) struct Failure {
+struct Failure {
     at_ns: u64,
+    /// As indices of holds.
     holds: Vec<usize>,
+    /// As indices of calls.
     busy: Vec<usize>,
 }
 
-pub(super) fn search(holds: &[Hold], busy: &[Busy]) -> Option<Failure> {
+fn search(holds: &[Hold], busy: &[Busy]) -> Option<Failure> {
     let mut search = Search {
         holds,
         busy,
@@ -67,7 +92,11 @@ pub(super) fn search(holds: &[Hold], busy: &[Busy]) -> Option<Failure> {
                 return Some(Failure {
                     at_ns,
                     holds: search.hold_slots.into_iter().flatten().collect(),
-                    busy: search.recent,
+                    busy: search
+                        .recent
+                        .iter()
+                        .map(|&recent| busy[recent].call)
+                        .collect(),
                 });
             }
             Progress::TooMany => return None,

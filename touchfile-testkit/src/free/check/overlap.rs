@@ -87,15 +87,13 @@ pub(super) fn busy(
             near.push(hold);
         }
         near.retain(|(_, to, _)| busy.asked_ns <= *to);
-        let mut explained = near.iter().filter(|(from, _, index)| {
+        let explained = near.iter().any(|(from, _, index)| {
             *from <= busy.answered_ns && claims.holds[*index].mode.conflicts_with(busy.mode)
         });
-        match explained.next() {
-            None => unexplained(file, &releases, busy, found),
-            // What broke exclusion is not put in order, and neither is what it explains.
-            Some((_, _, index)) if forced[*index] => {}
-            Some(_) if explained.any(|(_, _, index)| forced[*index]) => {}
-            Some(_) => left.push(busy.clone()),
+        if explained {
+            left.push(busy.clone());
+        } else {
+            unexplained(file, &releases, busy, found);
         }
     }
     left
@@ -103,6 +101,11 @@ pub(super) fn busy(
 
 fn unexplained(file: u32, releases: &Releases<'_>, busy: &Busy, found: &mut Findings<'_>) {
     let (law, last) = releases.blame(busy.mode, busy.asked_ns, Law::NoFalseBusy);
+    if law == Law::NoFalseBusy {
+        let haunted = releases.was_given_up(busy.mode, busy.asked_ns);
+        found.haunted += u32::from(haunted);
+        found.plain += u32::from(!haunted);
+    }
     let mut calls = vec![busy.call];
     calls.extend(last.and_then(|hold| hold.release.or(Some(hold.call))));
     let asker = found.who(busy.call);

@@ -105,6 +105,9 @@ fn blocked(process: u32, calls: &[usize], found: &mut Findings<'_>) {
 }
 
 /// A wait that lasts beyond the end of the run, when nobody holds the lock any more.
+///
+/// Other waits that were never answered are no excuse: they may have been granted the lock, but
+/// then theirs is the wait that does not end.
 fn never_served(call: usize, found: &mut Findings<'_>) {
     let Some(mode) = is_endless(found, call) else {
         return;
@@ -115,14 +118,23 @@ fn never_served(call: usize, found: &mut Findings<'_>) {
     let Some(claims) = files.get(&file) else {
         return;
     };
+    let answered = claims.holds.iter().filter(|hold| {
+        let answer = &found.history.calls[hold.call].answer;
+        hold.mode.conflicts_with(mode) && answer.is_some()
+    });
+    let free_ns = answered.map(|hold| hold.over_ns).max().unwrap_or(0);
+    let free_ns = free_ns.max(record.invoked_ns);
+    if until.saturating_sub(free_ns) < SOON_NS {
+        return;
+    }
     let (law, last) = Releases::new(claims).blame(mode, until, Law::Liveness);
     let mut calls = vec![call];
     calls.extend(last.and_then(|hold| hold.release.or(Some(hold.call))));
-    let (who, to) = (found.who(call), found.us(until));
+    let (who, from, to) = (found.who(call), found.us(free_ns), found.us(until));
     found.add(law, file, &calls, || {
         format!(
-            "on file {file}, {who} still waited for the {mode} lock at {to}, when all others had \
-             been done for long"
+            "on file {file}, {who} still waited for the {mode} lock at {to}, though all who held a \
+             conflicting one had let go by {from}"
         )
     });
 }

@@ -27,9 +27,13 @@ enum What {
 
 /// Whether the calls can be put in an order that obeys the rules of a lock, and in which a call
 /// comes before another if it was over before that began.
+///
+/// The death of a process lets go of what it holds, at any time after it was killed: the grace is
+/// longer than these histories.
 pub(super) fn linearizable(history: &History) -> bool {
     let mut sure = Vec::new();
-    let mut optional: Vec<Vec<Point>> = Vec::new();
+    // Of each of these, one alternative or none took place.
+    let mut maybe: Vec<Vec<Vec<Point>>> = Vec::new();
     let mut held: BTreeMap<(u32, u32), usize> = BTreeMap::new();
     for (id, record) in history.calls.iter().enumerate() {
         let Record {
@@ -39,8 +43,14 @@ pub(super) fn linearizable(history: &History) -> bool {
             invoked_ns: from,
             ..
         } = *record;
+        let killed = history.deaths.get(&process).map(|death| death.invoked_ns);
         let to = record.answer.as_ref().map_or(u64::MAX, |(to, _)| *to);
         let point = |what| Point { from, to, what };
+        let let_go = |id, to| Point {
+            from: from.min(killed.unwrap_or(from)),
+            to,
+            what: What::LetGo(id),
+        };
         let outcome = record.answer.as_ref().map(|(_, outcome)| outcome);
         match (call, outcome) {
             (Call::Try(mode), Some(Outcome::WouldBlock)) => sure.push(point(What::FindBusy(mode))),
@@ -49,30 +59,62 @@ pub(super) fn linearizable(history: &History) -> bool {
                 sure.push(point(What::Take(id, mode)));
             }
             (Call::Try(mode) | Call::Lock(mode, _), None) => {
-                optional.push(vec![point(What::Take(id, mode))]);
+                let take = point(What::Take(id, mode));
+                let mut alternatives = vec![vec![take]];
+                if let Some(killed) = killed {
+                    let from = from.max(killed);
+                    alternatives.push(vec![
+                        take,
+                        Point {
+                            from,
+                            ..let_go(id, u64::MAX)
+                        },
+                    ]);
+                }
+                maybe.push(alternatives);
             }
             (Call::Lock(mode, _), Some(_)) => {
-                optional.push(vec![point(What::Take(id, mode)), point(What::LetGo(id))]);
+                maybe.push(vec![vec![
+                    point(What::Take(id, mode)),
+                    point(What::LetGo(id)),
+                ]]);
             }
             (Call::Unlock | Call::Drop, answer) => {
                 let Some(id) = held.remove(&(process, task)) else {
                     continue;
                 };
                 if answer.is_some() {
-                    sure.push(point(What::LetGo(id)));
+                    sure.push(let_go(id, to));
                 } else {
-                    optional.push(vec![point(What::LetGo(id))]);
+                    maybe.push(vec![vec![let_go(id, to)]]);
                 }
             }
             _ => {}
         }
     }
-    (0..1_u32 << optional.len()).any(|choice| {
-        let chosen = optional.iter().enumerate();
-        let chosen = chosen.filter(|(bit, _)| choice & (1 << bit) != 0);
-        let mut points = sure.clone();
-        points.extend(chosen.flat_map(|(_, points)| points));
-        in_some_order(&mut points, &[])
+    for ((process, _), id) in held {
+        if let Some(death) = history.deaths.get(&process) {
+            let (from, to) = (death.invoked_ns, u64::MAX);
+            let what = What::LetGo(id);
+            maybe.push(vec![vec![Point { from, to, what }]]);
+        }
+    }
+    with_alternatives(&mut sure, &maybe)
+}
+
+fn with_alternatives(points: &mut Vec<Point>, maybe: &[Vec<Vec<Point>>]) -> bool {
+    let Some((alternatives, rest)) = maybe.split_first() else {
+        return in_some_order(&mut points.clone(), &[]);
+    };
+    if with_alternatives(points, rest) {
+        return true;
+    }
+    alternatives.iter().any(|chosen| {
+        let before = points.len();
+        points.extend(chosen);
+        let possible = with_alternatives(points, rest);
+        points.truncate(before);
+        possible
     })
 }
 

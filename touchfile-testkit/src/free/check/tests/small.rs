@@ -31,7 +31,7 @@ enum Kind {
 ///
 /// First the calls take effect one by one, at moments ten units apart, and are answered truly, but
 /// for the lies. Then the times of call and answer are moved away from the moment, so that calls
-/// overlap and some lies become possible truths.
+/// overlap and some lies become possible truths. In some, the first process is killed on the way.
 pub(super) fn histories(calls: usize) -> impl Strategy<Value = History> {
     let kind = prop_oneof![
         5 => Just(Kind::Try),
@@ -40,7 +40,7 @@ pub(super) fn histories(calls: usize) -> impl Strategy<Value = History> {
         1 => Just(Kind::Unanswered),
     ];
     let width = prop_oneof![2 => 0..8_u64, 3 => 0..60_u64];
-    let lie = prop::bool::weighted(0.25);
+    let lie = prop::bool::weighted(0.4);
     let step = (0..4_u32, any::<bool>(), kind, lie, width.clone(), width);
     let step = step.prop_map(|(task, exclusive, kind, lie, before, after)| Step {
         task,
@@ -50,16 +50,25 @@ pub(super) fn histories(calls: usize) -> impl Strategy<Value = History> {
         before,
         after,
     });
-    prop::collection::vec(step, 1..=calls).prop_map(|steps| told(&steps))
+    let death = prop::option::weighted(0.3, 105..160_u64);
+    let steps = prop::collection::vec(step, 1..=calls);
+    (steps, death).prop_map(|(steps, death)| told(&steps, death))
 }
 
-fn told(steps: &[Step]) -> History {
+fn told(steps: &[Step], death: Option<u64>) -> History {
     let mut history = History::new();
     let mut really: Vec<(u32, LockMode)> = Vec::new();
     let mut believed: Vec<u32> = Vec::new();
     let mut silent: Vec<u32> = Vec::new();
     for (moment, step) in (100..).step_by(10).zip(steps) {
         let task = step.task;
+        // It may do something until it is known to be dead.
+        if death.is_some_and(|at_ns| at_ns + DYING < moment) {
+            really.retain(|(holder, _)| process_of(*holder) != MORTAL);
+            if process_of(task) == MORTAL {
+                continue;
+            }
+        }
         if silent.contains(&task) {
             continue;
         }
@@ -112,7 +121,7 @@ fn told(steps: &[Step]) -> History {
             *at_ns
         });
         history.calls.push(Record {
-            process: task / 2,
+            process: process_of(task),
             task,
             file: 0,
             call,
@@ -120,6 +129,26 @@ fn told(steps: &[Step]) -> History {
             answer: outcome.map(|outcome| (moment + step.after, outcome)),
         });
     }
+    if let Some(at_ns) = death {
+        let reaped_ns = at_ns + DYING;
+        history.killed(MORTAL, at_ns, reaped_ns);
+        for call in history
+            .calls
+            .iter_mut()
+            .filter(|call| call.process == MORTAL)
+        {
+            call.answer
+                .take_if(|(answered_ns, _)| *answered_ns > reaped_ns);
+        }
+    }
     history.calls.sort_by_key(|call| call.invoked_ns);
     history
+}
+
+/// The process that may be killed, and how long that takes.
+const MORTAL: u32 = 0;
+const DYING: u64 = 15;
+
+fn process_of(task: u32) -> u32 {
+    task / 2
 }
