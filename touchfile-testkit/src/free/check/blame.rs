@@ -57,7 +57,7 @@ impl<'c> Releases<'c> {
         let before = |hold: &&Hold| hold.mode.conflicts_with(mode) && hold.over_ns <= at_ns;
         let holds = || self.claims.holds.iter().filter(before);
         let kept = holds()
-            .filter(|hold| self.never_released(hold))
+            .filter(|hold| self.never_released(hold) || self.died_with_it(hold))
             .max_by_key(|hold| hold.over_ns);
         match kept {
             Some(_) => (Law::Release, kept),
@@ -79,6 +79,17 @@ impl<'c> Releases<'c> {
             .holds
             .iter()
             .any(|hold| self.never_released(hold))
+    }
+
+    /// Whether this was the last that was heard of the lock: its process was killed before it could
+    /// say whether it had it, and nobody got it since.
+    fn died_with_it(&self, hold: &Hold) -> bool {
+        let later = |next: &Hold| {
+            next.mode.conflicts_with(hold.mode) && next.acquired_ns > Some(hold.may_end_ns)
+        };
+        hold.end == End::Killed
+            && hold.acquired_ns.is_none()
+            && !self.claims.holds.iter().any(later)
     }
 
     fn never_released(&self, hold: &Hold) -> bool {

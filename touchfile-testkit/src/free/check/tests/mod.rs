@@ -1,9 +1,11 @@
 //! The checker against the definition, and against histories that went wrong in a known way.
 
 mod brute_force;
+mod killed;
 mod real_runs;
 mod small;
 mod stories;
+mod waits;
 
 use std::cell::Cell;
 
