@@ -32,6 +32,7 @@ mod directed;
 mod free;
 mod law;
 mod lockstep;
+mod race;
 mod stage;
 mod suite;
 mod text;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -116,6 +117,13 @@ impl Stage<'_> {
         }
     }
 
+    /// Lets a process end by itself, and waits for that.
+    pub(crate) fn finish(&mut self, number: usize) {
+        if let Some(worker) = self.workers.remove(&number) {
+            worker.finish();
+        }
+    }
+
     /// SIGSTOP, and the wait for it to take effect.
     pub(crate) fn stop(&mut self, number: usize) -> Result<(), String> {
         let worker = self.worker(number)?;
@@ -186,6 +194,22 @@ impl Stage<'_> {
         match &self.ground {
             Ground::Dir { .. } => fs::hard_link(original, link),
             Ground::World { world, .. } => world.hard_link(original, link),
+        }
+    }
+
+    /// Creates a file that cannot be opened for writing; false if this user can open every file.
+    pub(crate) fn make_read_only(&self, path: &Path) -> io::Result<bool> {
+        match &self.ground {
+            Ground::Dir { .. } => {
+                fs::write(path, "")?;
+                fs::set_permissions(path, fs::Permissions::from_mode(0o444))?;
+                Ok(fs::OpenOptions::new().write(true).open(path).is_err())
+            }
+            Ground::World { world, .. } => {
+                world.create(path);
+                world.set_read_only(path, true)?;
+                Ok(true)
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use super::case::{Bench, Case, Done, Need, Outcome, Undone};
 use super::report::Finding;
 use crate::lockstep::{self, Plan, Shown, Step, Theme};
+use crate::race::{Who, race};
 
 /// The cases. Those that take longest come first.
 pub(super) fn cases(seeds: Option<std::path::PathBuf>, replays: &[Vec<Step>]) -> Vec<Case> {
@@ -25,6 +26,19 @@ pub(super) fn cases(seeds: Option<std::path::PathBuf>, replays: &[Vec<Step>]) ->
             Theme::Files,
         ),
     ];
+    cases.extend([
+        case("free::processes_race", &[Need::CrossProcess], |bench| {
+            race(bench, Who::Several)
+        }),
+        case(
+            "free::processes_race_and_some_are_killed",
+            &[Need::CrossProcess, Need::CrashRelease, Need::RealProcesses],
+            |bench| race(bench, Who::Mortals),
+        ),
+        case("free::the_tasks_of_one_process_race", &[], |bench| {
+            race(bench, Who::Alone)
+        }),
+    ]);
     for (number, steps) in replays.iter().enumerate() {
         let steps = steps.clone();
         let name = format!("lockstep::replay_{}", number + 1);

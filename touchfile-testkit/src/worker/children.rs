@@ -89,12 +89,17 @@ pub(crate) fn run_in_child(work: impl FnOnce()) -> Answer {
 
 /// Only a process of one thread can be forked safely. A backend may have started another.
 fn unable_to_fork() -> Option<Answer> {
-    match count("/proc/self/task") {
-        1 => None,
-        threads => Some(Answer::Unable(format!(
-            "{threads} threads: a fork is not safe"
-        ))),
+    // A thread that was joined may still be counted for a moment.
+    for _ in 0..50 {
+        if count("/proc/self/task") == 1 {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(1));
     }
+    let threads = count("/proc/self/task");
+    Some(Answer::Unable(format!(
+        "a process of {threads} threads cannot be forked safely"
+    )))
 }
 
 /// How many descriptors, threads and locks this process has.

@@ -81,6 +81,13 @@ impl Worker {
         }
     }
 
+    /// Lets it end by itself, and waits for that.
+    pub(crate) fn finish(self) {
+        if let Self::Process(process) = self {
+            process.finish();
+        }
+    }
+
     /// SIGKILL, and the wait for its end. A thread is left to itself.
     pub(crate) fn kill(self) {
         drop(self);

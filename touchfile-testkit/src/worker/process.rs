@@ -19,6 +19,9 @@ const DIR: &str = "TOUCHFILE_TESTKIT_WORKER_DIR";
 /// How long a new process may take to say that it is ready.
 const START: Duration = Duration::from_secs(30);
 
+/// How long a process may take to end.
+const END: Duration = Duration::from_secs(10);
+
 /// How to execute this program again, as a worker of a suite.
 #[derive(Clone, Debug)]
 pub(crate) struct Command {
@@ -54,7 +57,8 @@ pub(crate) fn suite_of_this_worker() -> Option<(String, PathBuf)> {
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    orders: ChildStdin,
+    /// Until the process is to end.
+    orders: Option<ChildStdin>,
     answers: ChildStdout,
     /// What was read and is not yet a whole line.
     read: Vec<u8>,
@@ -75,7 +79,7 @@ impl Process {
         };
         let mut process = Self {
             child,
-            orders,
+            orders: Some(orders),
             answers,
             read: Vec::new(),
         };
@@ -91,7 +95,9 @@ impl Process {
 
     pub(super) fn tell(&mut self, order: &Order) {
         // Whether it listens is seen when it does not answer.
-        drop(writeln!(self.orders, "{order}"));
+        if let Some(orders) = &mut self.orders {
+            writeln!(orders, "{order}").ok();
+        }
     }
 
     pub(super) fn hear(&mut self, within: Duration) -> Result<Answer, Lost> {
@@ -101,6 +107,16 @@ impl Process {
 
     pub(super) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+
+    /// Ends its input, and waits for its end. If it does not end soon, it is killed.
+    pub(super) fn finish(mut self) {
+        self.orders = None;
+        // Its output ends with it.
+        while self.hear_line(END).is_ok() {}
+        if self.hear_line(Duration::ZERO) == Err(Lost::Ended) {
+            self.child.wait().ok();
+        }
     }
 
     /// The next line of the protocol; others are what the backend prints.
@@ -147,7 +163,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
