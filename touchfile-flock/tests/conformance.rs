@@ -1,0 +1,3 @@
+//! The laws of locking, checked for flock.
+
+touchfile_testkit::conformance_main!(|_| touchfile_flock::FlockBackend::new());

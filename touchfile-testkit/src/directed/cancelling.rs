@@ -1,0 +1,250 @@
+//! Laws 3 and 4: what a wait that is given up, or a call that failed, leaves behind.
+
+use std::thread;
+use std::time::Duration;
+
+use touchfile_core::LockMode::Exclusive;
+
+use super::case;
+use super::cast::{Cast, SOON, until};
+use crate::Law;
+use crate::suite::{Case, Need, Undone};
+use crate::worker::{Answer, Order};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        case(
+            Law::CancelSafety,
+            "a_thousand_waits_given_up_as_they_are_granted_leave_nothing_behind",
+            &[Need::Proc],
+            in_a_race,
+        ),
+        case(
+            Law::AcquiredMeansAcquired,
+            "a_wait_that_was_given_up_never_takes_the_lock",
+            &[],
+            takes_it_later,
+        ),
+        case(
+            Law::CancelSafety,
+            "a_thousand_waits_given_up_leave_no_lock_thread_or_descriptor",
+            &[Need::Proc],
+            leaves_nothing,
+        ),
+        case(
+            Law::CancelSafety,
+            "a_timeout_is_neither_early_nor_late",
+            &[],
+            timeouts,
+        ),
+        case(
+            Law::CancelSafety,
+            "a_wait_given_up_does_not_delay_the_next",
+            &[],
+            delays_nobody,
+        ),
+        case(
+            Law::CancelSafety,
+            "a_handle_whose_wait_was_given_up_can_lock",
+            &[],
+            handle_is_usable,
+        ),
+        case(
+            Law::AcquiredMeansAcquired,
+            "an_attempt_that_found_the_lock_busy_leaves_nothing_behind",
+            &[],
+            busy_leaves_nothing,
+        ),
+        case(
+            Law::AcquiredMeansAcquired,
+            "dropping_the_handle_of_a_waiter_leaves_nothing_behind",
+            &[],
+            drop_waiting,
+        ),
+    ]
+}
+
+fn takes_it_later(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let (rounds, other) = (cast.bench.times(30), cast.other());
+    cast.open(0, 0)?;
+    cast.open(0, 1)?;
+    for _ in 0..rounds {
+        cast.must_acquire(0, 0, Exclusive, "the only waiter gave up")?;
+        cast.open(other, 2)?;
+        cast.wait(other, 2, Exclusive)?;
+        cast.must_be_done(other, &Order::Cancel(2))?;
+        cast.unlock(0, 0)?;
+        // Something that was left behind may take a while to take it.
+        for _ in 0..3 {
+            cast.must_acquire(
+                0,
+                1,
+                Exclusive,
+                "nobody holds it: the only waiter gave up before it was unlocked",
+            )?;
+            cast.unlock(0, 1)?;
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+    Ok(rounds)
+}
+
+fn leaves_nothing(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let (waits, other) = (
+        cast.bench.times(1_000),
+        usize::from(cast.bench.claims.cross_process),
+    );
+    cast.stage.new_worker(other)?;
+    cast.hold(0, 0)?;
+    // What a backend keeps for all its handles is there after the first waits.
+    cast.play(other, "give-up-waits", &[&20])?;
+    let before = cast.ask(other, &Order::Belongings)?;
+    cast.play(other, "give-up-waits", &[&waits])?;
+    nothing_left(cast, other, &before)?;
+    cast.unlock(0, 0)?;
+    cast.must_acquire(0, 0, Exclusive, "all waiters have given up")?;
+    Ok(waits)
+}
+
+fn in_a_race(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let (waits, other) = (
+        cast.bench.times(1_000),
+        usize::from(cast.bench.claims.cross_process),
+    );
+    if other == 0 {
+        return Err(Undone::Skipped(
+            "the backend does not claim `cross_process`".into(),
+        ));
+    }
+    cast.stage.new_worker(1)?;
+    cast.hold(0, 0)?;
+    // What a backend keeps for all its handles is there after the first waits.
+    cast.play(1, "give-up-waits", &[&20])?;
+    cast.unlock(0, 0)?;
+    let before = cast.ask(1, &Order::Belongings)?;
+    let race = cast.scene("give-up-waits-in-a-race", &[&waits]);
+    cast.tell(1, &race)?;
+    cast.play(0, "lock-and-unlock", &[&(waits / 2)])?;
+    cast.played(1, &race)?;
+    nothing_left(cast, 1, &before)?;
+    for _ in 0..3 {
+        cast.must_acquire(0, 0, Exclusive, "all waiters have given up")?;
+        cast.unlock(0, 0)?;
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(waits)
+}
+
+fn nothing_left(cast: &mut Cast<'_>, process: usize, before: &Answer) -> Result<(), Undone> {
+    // Threads may take a moment to end.
+    let mut after = before.clone();
+    let same = until(SOON / 2, || {
+        after = cast.ask(process, &Order::Belongings)?;
+        Ok(after == *before)
+    })?;
+    if same {
+        return Ok(());
+    }
+    let (Answer::Text(before), Answer::Text(after)) = (before, &after) else {
+        return Err(Undone::Failed(
+            "what a process has could not be counted".into(),
+        ));
+    };
+    Err(cast.broken(
+        Law::CancelSafety,
+        format!("the waits left something behind: {before} became {after}"),
+    ))
+}
+
+fn timeouts(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let other = cast.other();
+    cast.hold(0, 0)?;
+    let mut tried = 0;
+    for timeout_ms in [0_u64, 1, 20, 300] {
+        let said = cast.play(other, "wait-with-a-timeout", &[&timeout_ms])?;
+        let Some(waited_ms) = said
+            .strip_prefix("timed out after ")
+            .and_then(|ms| ms.parse::<u64>().ok())
+        else {
+            let law = if said == "acquired" {
+                Law::Exclusion
+            } else {
+                Law::Errors
+            };
+            return Err(cast.broken(
+                law,
+                "the lock was held: the wait was to last until its timeout",
+            ));
+        };
+        cast.must(waited_ms >= timeout_ms, "the timeout was early")?;
+        cast.must(
+            waited_ms < timeout_ms + 5_000,
+            "the timeout was late by more than 5 s",
+        )?;
+        tried += 1;
+    }
+    Ok(tried)
+}
+
+fn delays_nobody(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let other = cast.other();
+    cast.hold(0, 0)?;
+    for slot in [1, 2] {
+        cast.open(other, slot)?;
+        cast.wait(other, slot, Exclusive)?;
+    }
+    cast.must_be_done(other, &Order::Cancel(1))?;
+    cast.unlock(0, 0)?;
+    cast.must_be_granted(other, 2, "the only other waiter gave up")?;
+    Ok(1)
+}
+
+fn handle_is_usable(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let other = cast.other();
+    cast.hold(0, 0)?;
+    cast.open(other, 1)?;
+    cast.wait(other, 1, Exclusive)?;
+    cast.must_be_done(other, &Order::Cancel(1))?;
+    cast.must_be_busy(other, 1, Exclusive, "another handle holds it")?;
+    cast.unlock(0, 0)?;
+    cast.must_acquire(other, 1, Exclusive, "nobody holds it")?;
+    cast.must_be_busy(0, 0, Exclusive, "a handle whose wait was given up holds it")?;
+    Ok(3)
+}
+
+fn busy_leaves_nothing(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let other = cast.other();
+    cast.hold(0, 0)?;
+    cast.open(0, 2)?;
+    cast.open(other, 1)?;
+    for _ in 0..20 {
+        cast.must_be_busy(other, 1, Exclusive, "another handle holds it")?;
+        cast.unlock(0, 0)?;
+        cast.must_acquire(
+            0,
+            2,
+            Exclusive,
+            "nobody holds it: an attempt that found it busy is over",
+        )?;
+        cast.unlock(0, 2)?;
+        cast.must_acquire(0, 0, Exclusive, "it was unlocked")?;
+    }
+    Ok(20)
+}
+
+fn drop_waiting(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let other = cast.other();
+    cast.open(0, 1)?;
+    cast.hold(0, 0)?;
+    cast.open(other, 2)?;
+    cast.wait(other, 2, Exclusive)?;
+    cast.drop_handle(other, 2)?;
+    cast.unlock(0, 0)?;
+    cast.must_acquire(
+        0,
+        1,
+        Exclusive,
+        "nobody holds it: the handle of the only waiter was dropped",
+    )?;
+    Ok(1)
+}

@@ -1,0 +1,144 @@
+//! Law 9: contention is no error, and errors are told apart.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use touchfile_core::LockMode::{Exclusive, Shared};
+use touchfile_core::OpenOptions;
+
+use super::case;
+use super::cast::Cast;
+use crate::Law;
+use crate::suite::{Case, Need, Undone};
+use crate::worker::{Answer, Order};
+
+const FILES: &[Need] = &[Need::RealFiles, Need::RealProcesses];
+
+pub(super) fn cases() -> Vec<Case> {
+    let case = |sentence, needs, play: fn(&mut Cast<'_>) -> Result<u64, Undone>| {
+        case(Law::Errors, sentence, needs, play)
+    };
+    vec![
+        case("contention_is_no_error", &[], contention),
+        case(
+            "a_missing_file_that_is_not_to_be_created_is_not_found",
+            &[],
+            not_created,
+        ),
+        case("a_missing_directory_is_not_found", FILES, missing_directory),
+        case(
+            "a_file_is_no_directory_for_lock_files",
+            FILES,
+            file_as_directory,
+        ),
+        case(
+            "a_link_that_leads_nowhere_is_not_followed",
+            FILES,
+            planted_link,
+        ),
+        case("a_fifo_does_not_hang_whoever_opens_it", FILES, fifo),
+        case("opening_changes_nothing_in_a_file", FILES, contents),
+    ]
+}
+
+fn contention(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let other = cast.other();
+    cast.hold(0, 0)?;
+    cast.open(other, 1)?;
+    let modes = if cast.bench.claims.shared {
+        &[Exclusive, Shared][..]
+    } else {
+        &[Exclusive]
+    };
+    for &mode in modes {
+        match cast.try_lock(other, 1, mode)? {
+            Answer::WouldBlock => {}
+            Answer::Acquired => {
+                return Err(cast.broken(
+                    Law::Exclusion,
+                    "it got the lock, but another handle holds it",
+                ));
+            }
+            answer => return Err(cast.wrong(&answer)),
+        }
+    }
+    Ok(2)
+}
+
+fn not_created(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let path = cast.path();
+    let mut options = OpenOptions::new();
+    options.create = false;
+    let answer = cast.ask(0, &Order::Open(0, path.clone(), options.clone()))?;
+    cast.must(
+        answer.is_kind(ErrorKind::NotFound),
+        "the file is missing: the kind of error must be NotFound",
+    )?;
+    cast.must(
+        !cast.stage.exists(&path),
+        "a file was created that was not to be",
+    )?;
+    cast.open(0, 0)?;
+    cast.open_with(0, 1, &path, &options)?;
+    Ok(2)
+}
+
+fn missing_directory(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let path = cast.stage.path("missing").join("a.lock");
+    let answer = cast.ask(0, &Order::Open(0, path, OpenOptions::new()))?;
+    cast.must(
+        answer.is_kind(ErrorKind::NotFound),
+        "the directory is missing: the kind of error must be NotFound",
+    )?;
+    Ok(1)
+}
+
+fn file_as_directory(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let file = cast.stage.path("file");
+    fs::write(&file, "")?;
+    let answer = cast.ask(0, &Order::Open(0, file.join("a.lock"), OpenOptions::new()))?;
+    let told = matches!(answer, Answer::Failed { .. }) && !answer.is_kind(ErrorKind::WouldBlock);
+    cast.must(
+        told,
+        "a file is no directory: opening must fail, and not as if the lock were held",
+    )?;
+    Ok(1)
+}
+
+fn planted_link(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let (path, target) = (cast.path(), cast.stage.path("target"));
+    std::os::unix::fs::symlink(&target, &path)?;
+    cast.ask(0, &Order::Open(0, path, OpenOptions::new()))?;
+    cast.must(!cast.stage.exists(&target), "a link was followed, though `follow_symlinks` was not set, and a file created where it leads")?;
+    Ok(1)
+}
+
+fn fifo(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let path = cast.path();
+    if !make_fifo(&path) {
+        return Err(Undone::Skipped("a FIFO cannot be made here".into()));
+    }
+    // It may be refused or not, but at once.
+    cast.ask(0, &Order::Open(0, path, OpenOptions::new()))?;
+    Ok(1)
+}
+
+fn contents(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let path = cast.path();
+    fs::write(&path, "precious")?;
+    cast.hold(0, 0)?;
+    cast.unlock(0, 0)?;
+    cast.drop_handle(0, 0)?;
+    let left = fs::read_to_string(&path).unwrap_or_default();
+    cast.must(
+        left == "precious",
+        format!("the file said \"precious\" and now says {left:?}"),
+    )?;
+    Ok(1)
+}
+
+fn make_fifo(path: &Path) -> bool {
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).is_ok()
+}

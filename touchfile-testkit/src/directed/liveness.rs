@@ -1,0 +1,191 @@
+//! Law 8: a waiter gets the lock soon after it is free.
+
+use std::time::{Duration, Instant};
+
+use touchfile_core::LockMode::{Exclusive, Shared};
+
+use super::case;
+use super::cast::{Cast, SOON};
+use crate::Law;
+use crate::suite::{Bench, Case, Done, Need, Outcome, Undone};
+use crate::worker::{Answer, Order};
+
+const DEATHS: &[Need] = &[Need::CrossProcess, Need::CrashRelease];
+
+pub(super) fn cases() -> Vec<Case> {
+    let case = |sentence, needs, play: fn(&mut Cast<'_>) -> Result<u64, Undone>| {
+        case(Law::Liveness, sentence, needs, play)
+    };
+    vec![
+        Case {
+            name: "liveness::a_writer_among_readers".into(),
+            law: Some(Law::Liveness),
+            needs: &[Need::Shared, Need::CrossProcess],
+            run: Box::new(writer_among_readers),
+        },
+        case("every_waiter_gets_its_turn", &[], every_waiter),
+        case(
+            "a_waiter_gets_the_lock_when_its_holder_unlocks",
+            &[],
+            holder_unlocks,
+        ),
+        case(
+            "a_waiter_gets_the_lock_when_its_holder_drops_the_handle",
+            &[],
+            holder_drops,
+        ),
+        case(
+            "a_waiter_gets_the_lock_when_its_holder_is_killed",
+            DEATHS,
+            holder_is_killed,
+        ),
+        case(
+            "a_waiter_gets_the_lock_when_its_holder_ends",
+            &[Need::CrossProcess, Need::CrashRelease, Need::RealProcesses],
+            holder_ends,
+        ),
+        case(
+            "readers_that_wait_get_the_lock_together",
+            &[Need::Shared],
+            readers_together,
+        ),
+    ]
+}
+
+fn holder_unlocks(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let waiters = [cast.other(), 0];
+    waiter_gets_it(cast, &waiters, |cast| cast.unlock(0, 0))
+}
+
+fn holder_drops(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let waiters = [cast.other(), 0];
+    waiter_gets_it(cast, &waiters, |cast| cast.drop_handle(0, 0))
+}
+
+fn holder_is_killed(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    waiter_gets_it(cast, &[1], |cast| {
+        cast.kill(0);
+        Ok(())
+    })
+}
+
+fn holder_ends(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    waiter_gets_it(cast, &[1], |cast| {
+        cast.stage.finish(0);
+        cast.note("process 0 ends by itself");
+        Ok(())
+    })
+}
+
+/// In each of these processes; the holder is in process 0.
+fn waiter_gets_it(
+    cast: &mut Cast<'_>,
+    waiters: &[usize],
+    let_go: fn(&mut Cast<'_>) -> Result<(), Undone>,
+) -> Result<u64, Undone> {
+    let modes = if cast.bench.claims.shared {
+        &[Exclusive, Shared][..]
+    } else {
+        &[Exclusive]
+    };
+    let mut tried = 0;
+    for &waiter in waiters {
+        for &mode in modes {
+            cast.hold(0, 0)?;
+            cast.open(waiter, 1)?;
+            cast.wait(waiter, 1, mode)?;
+            let_go(cast)?;
+            cast.must_be_granted(waiter, 1, "its holder let go")?;
+            cast.unlock(waiter, 1)?;
+            tried += 1;
+        }
+    }
+    Ok(tried)
+}
+
+fn readers_together(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let other = cast.other();
+    cast.hold(0, 0)?;
+    let readers = [(0, 1), (other, 2), (other, 3)];
+    for (process, slot) in readers {
+        cast.open(process, slot)?;
+        cast.wait(process, slot, Shared)?;
+    }
+    cast.unlock(0, 0)?;
+    for (process, slot) in readers {
+        cast.must_be_granted(process, slot, "there are only readers")?;
+    }
+    Ok(3)
+}
+
+fn every_waiter(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let other = cast.other();
+    cast.hold(0, 0)?;
+    let mut waiting: Vec<_> = (1..5)
+        .flat_map(|slot| [(0, slot), (other, slot + 5)])
+        .collect();
+    for &(process, slot) in &waiting {
+        cast.open(process, slot)?;
+        cast.wait(process, slot, Exclusive)?;
+    }
+    cast.unlock(0, 0)?;
+    let deadline = Instant::now() + SOON * 2;
+    let all = waiting.len() as u64;
+    while !waiting.is_empty() {
+        cast.must(
+            Instant::now() < deadline,
+            format!("{} waiters never get a turn", waiting.len()),
+        )?;
+        let mut still = Vec::new();
+        for (process, slot) in waiting {
+            match cast.ask(process, &Order::Poll(slot, Duration::from_millis(5)))? {
+                Answer::Acquired => cast.unlock(process, slot)?,
+                Answer::Pending => still.push((process, slot)),
+                answer => return Err(cast.wrong(&answer)),
+            }
+        }
+        waiting = still;
+    }
+    Ok(all)
+}
+
+/// Two readers whose holds overlap, so that there is always one: does a writer ever get in?
+fn writer_among_readers(bench: &Bench<'_>) -> Outcome {
+    let mut cast = Cast::new(bench, Law::Liveness)?;
+    let time_ms = bench.times(600).clamp(100, 5_000);
+    for process in 0..3 {
+        cast.open(process, 0)?;
+    }
+    let reads = cast.scene("read-in-turns", &[&time_ms]);
+    let writes = cast.scene("write-in-turns", &[&time_ms]);
+    for reader in [0, 1] {
+        cast.tell(reader, &reads)?;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    cast.tell(2, &writes)?;
+    cast.played(0, &reads)?;
+    cast.played(1, &reads)?;
+    let said = cast.played(2, &writes)?;
+    let numbers: Vec<u64> = said
+        .split(' ')
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let &[turns, longest_ms] = numbers.as_slice() else {
+        return Err(Undone::Failed(format!("the writer said {said:?}")));
+    };
+    let measured = format!(
+        "a writer among two overlapping readers got {turns} turns in {time_ms} ms, and waited \
+         {longest_ms} ms at most"
+    );
+    if bench.claims.fair && (turns == 0 || longest_ms * 2 > time_ms) {
+        return Err(cast.broken(
+            Law::Liveness,
+            format!("fairness is claimed, but {measured}"),
+        ));
+    }
+    cast.close();
+    Ok(Done {
+        tried: 1,
+        measured: vec![measured],
+    })
+}

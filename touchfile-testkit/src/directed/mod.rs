@@ -1,0 +1,59 @@
+//! Lane 3, directed: a case for each law and for each known way to get it wrong.
+
+mod cancelling;
+mod capabilities;
+mod cast;
+mod errors;
+mod exclusion;
+mod false_busy;
+mod foreign;
+mod forking;
+mod identity;
+mod liveness;
+mod release;
+mod signals;
+
+use self::cast::Cast;
+use crate::Law;
+use crate::suite::{Bench, Case, Done, Need, Undone};
+
+/// All of them. Those that take longest come first.
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    cases.extend(liveness::cases());
+    cases.extend(cancelling::cases());
+    cases.extend(forking::cases());
+    cases.extend(release::cases());
+    cases.extend(exclusion::cases());
+    cases.extend(false_busy::cases());
+    cases.extend(signals::cases());
+    cases.extend(foreign::cases());
+    cases.extend(identity::cases());
+    cases.extend(errors::cases());
+    cases.extend(capabilities::cases());
+    cases
+}
+
+/// A case about one law: what it does, and how often it tried.
+fn case(
+    law: Law,
+    sentence: &str,
+    needs: &'static [Need],
+    play: impl Fn(&mut Cast<'_>) -> Result<u64, Undone> + Send + Sync + 'static,
+) -> Case {
+    let run = move |bench: &Bench<'_>| {
+        let mut cast = Cast::new(bench, law)?;
+        let tried = play(&mut cast)?;
+        cast.close();
+        Ok(Done {
+            tried,
+            measured: Vec::new(),
+        })
+    };
+    Case {
+        name: format!("{law}::{sentence}"),
+        law: Some(law),
+        needs,
+        run: Box::new(run),
+    }
+}

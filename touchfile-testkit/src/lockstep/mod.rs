@@ -1,0 +1,198 @@
+//! Lane 1, lock-step: one step at a time, each answer held against the [model].
+//!
+//! Nothing races here, so what is found can be found again, and shrunk to a few steps.
+
+mod drive;
+mod model;
+mod persist;
+mod step;
+mod strategy;
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use proptest::test_runner::{
+    Config, FailurePersistence, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner,
+};
+use touchfile_core::Capabilities;
+
+use self::drive::{Found, Patience, play};
+use self::persist::SeedFile;
+use self::step::AsSource;
+pub use self::step::Step;
+pub(crate) use self::strategy::Theme;
+use crate::Law;
+use crate::stage::Host;
+
+const PATIENT: Patience = Patience {
+    answer: Duration::from_secs(10),
+    grant: Duration::from_secs(5),
+};
+
+/// While shrinking, what once took the patience of [`PATIENT`] is tried many times. Whatever this
+/// patience makes of it is looked at patiently again in the end.
+const HASTY: Patience = Patience {
+    answer: Duration::from_millis(400),
+    grant: Duration::from_millis(200),
+};
+
+/// How long shrinking may take.
+const SHRINK: Duration = Duration::from_secs(12);
+
+/// What a lock-step lane is to do.
+pub(crate) struct Plan<'a> {
+    pub(crate) theme: Theme,
+    pub(crate) claims: Capabilities,
+    pub(crate) processes: u8,
+    pub(crate) cases: u32,
+    pub(crate) seed: u64,
+    /// Where seeds of failures are kept.
+    pub(crate) seeds: Option<PathBuf>,
+    /// Called after each schedule with how many there were; false ends the lane.
+    pub(crate) progress: &'a dyn Fn(u64) -> bool,
+}
+
+/// A broken law, and the schedule that shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) law: Law,
+    pub(crate) story: String,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// Plays random schedules. Returns how many, or what was found.
+///
+/// # Errors
+///
+/// The suite's own.
+pub(crate) fn explore(host: &Host, plan: &Plan<'_>) -> Result<(u64, Option<Shown>), String> {
+    let real = matches!(host, Host::Processes { .. });
+    let strategy = strategy::schedules(plan.theme, plan.claims, plan.processes, real);
+    let mut runner = runner(plan);
+    let (played, stopped) = (Cell::new(0), Cell::new(false));
+    let shrinking: RefCell<Option<(Instant, Vec<Step>)>> = RefCell::new(None);
+    let own: RefCell<Option<String>> = RefCell::new(None);
+    let result = runner.run(&strategy, |steps| {
+        if stopped.get() || own.borrow().is_some() {
+            return Ok(());
+        }
+        let since = shrinking.borrow().as_ref().map(|(since, _)| *since);
+        if since.is_some_and(|since| since.elapsed() > SHRINK) {
+            return Ok(());
+        }
+        let patience = if since.is_some() { HASTY } else { PATIENT };
+        match play(host, plan.claims, &steps, patience) {
+            Ok(None) => {
+                if since.is_none() {
+                    played.set(played.get() + 1);
+                    stopped.set(!(plan.progress)(played.get()));
+                }
+                Ok(())
+            }
+            Ok(Some(found)) => {
+                shrinking
+                    .borrow_mut()
+                    .get_or_insert_with(|| (Instant::now(), steps.clone()));
+                Err(TestCaseError::fail(found.what))
+            }
+            Err(error) => {
+                *own.borrow_mut() = Some(error);
+                Ok(())
+            }
+        }
+    });
+    if let Some(error) = own.into_inner() {
+        return Err(error);
+    }
+    let original = shrinking.into_inner().map(|(_, steps)| steps);
+    let shown = match (result, original) {
+        (Err(TestError::Fail(_, shrunk)), Some(original)) => {
+            Some(confirm(host, plan.claims, shrunk, original)?)
+        }
+        (Err(error), _) => return Err(error.to_string()),
+        (Ok(()), _) => None,
+    };
+    Ok((played.get(), shown))
+}
+
+/// Plays one schedule.
+///
+/// # Errors
+///
+/// The suite's own.
+pub(crate) fn replay(
+    host: &Host,
+    claims: Capabilities,
+    steps: &[Step],
+) -> Result<Option<Shown>, String> {
+    let found = play(host, claims, steps, PATIENT)?;
+    Ok(found.map(|found| show(found, steps.to_vec())))
+}
+
+fn runner(plan: &Plan<'_>) -> TestRunner {
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&plan.seed.to_le_bytes());
+    seed[8] = plan.theme as u8;
+    let keep = |path: &PathBuf| Box::new(SeedFile(path.clone())) as Box<dyn FailurePersistence>;
+    let config = Config {
+        cases: plan.cases,
+        failure_persistence: plan.seeds.as_ref().map(keep),
+        max_shrink_iters: 4_000,
+        verbose: 0,
+        ..Config::default()
+    };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
+}
+
+/// Leaves out what can be left out still, and looks patiently whether it is true.
+fn confirm(
+    host: &Host,
+    claims: Capabilities,
+    shrunk: Vec<Step>,
+    original: Vec<Step>,
+) -> Result<Shown, String> {
+    let smallest = leave_out(host, claims, shrunk)?;
+    for steps in [&smallest, &original] {
+        for _ in 0..3 {
+            if let Some(found) = play(host, claims, steps, PATIENT)? {
+                return Ok(show(found, steps.clone()));
+            }
+        }
+    }
+    Ok(Shown {
+        law: Law::Exclusion,
+        story: "a schedule failed, but could not be made to fail again".into(),
+        steps: original,
+    })
+}
+
+fn leave_out(host: &Host, claims: Capabilities, mut steps: Vec<Step>) -> Result<Vec<Step>, String> {
+    let deadline = Instant::now() + SHRINK;
+    let mut at = 0;
+    while at < steps.len() && Instant::now() < deadline {
+        let mut fewer = steps.clone();
+        fewer.remove(at);
+        if play(host, claims, &fewer, HASTY)?.is_some() {
+            steps = fewer;
+            at = 0;
+        } else {
+            at += 1;
+        }
+    }
+    Ok(steps)
+}
+
+fn show(found: Found, steps: Vec<Step>) -> Shown {
+    let mut story = String::new();
+    for (number, line) in found.story.iter().enumerate() {
+        story.push_str(&format!("{:3}. {line}\n", number + 1));
+    }
+    story.push_str(&format!("This breaks {}: {}.\n", found.law, found.what));
+    story.push_str(&format!("To play it again:\n{}", AsSource(&steps)));
+    Shown {
+        law: found.law,
+        story,
+        steps,
+    }
+}

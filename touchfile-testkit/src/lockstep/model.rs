@@ -1,0 +1,521 @@
+//! The oracle: what a correct backend may answer, in every state. Pure: it knows no processes.
+//!
+//! Of a holder the model is *sure*: it was told so, and nothing released it. A waiter holds
+//! *maybe*: it can have been granted the lock without having been polled since. What a sure
+//! conflicting holder excludes must be refused; what nothing excludes must be granted; beside
+//! somebody who maybe holds, both are right.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+
+use touchfile_core::{Capabilities, LockMode};
+
+use super::step::{FILES, HandleId};
+use crate::Law;
+use crate::worker::{Answer, InWords};
+
+/// A file, whatever its names.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Inode(u32);
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum State {
+    Held(LockMode),
+    Idle,
+    Waiting(LockMode),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Handle {
+    inode: Inode,
+    state: State,
+    /// A forked child has dropped its copy since the lock was taken.
+    child_dropped: bool,
+    /// A child that lives on has copies, or was told to have none.
+    child_lives: bool,
+}
+
+/// What may be why a lock is still held though nobody holds it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Event {
+    Cancelled,
+    Failed,
+    Released { child_lives: bool },
+}
+
+/// What an attempt must come to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Expected {
+    Acquired,
+    Busy,
+    Either,
+    Refused(ErrorKind),
+}
+
+/// A law was broken, or may have been.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Doubt {
+    /// Certainly.
+    Breach(Law, String),
+    /// An attempt said "busy" with nobody holding. Which law that breaks depends on whether it is
+    /// [still so](Model::blame_busy) a while later.
+    FalseBusy(Inode),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    claims: Capabilities,
+    files: [Option<Inode>; FILES as usize],
+    inodes: u32,
+    handles: BTreeMap<HandleId, Handle>,
+    stopped: BTreeSet<u8>,
+    events: BTreeMap<Inode, Vec<Event>>,
+}
+
+impl Model {
+    pub(crate) fn new(claims: Capabilities) -> Self {
+        Self {
+            claims,
+            files: [None; FILES as usize],
+            inodes: 0,
+            handles: BTreeMap::new(),
+            stopped: BTreeSet::new(),
+            events: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn state(&self, id: HandleId) -> Option<State> {
+        self.handles.get(&id).map(|handle| handle.state)
+    }
+
+    pub(crate) fn is_stopped(&self, process: u8) -> bool {
+        self.stopped.contains(&process)
+    }
+
+    pub(crate) fn stopped(&self) -> Vec<u8> {
+        self.stopped.iter().copied().collect()
+    }
+
+    pub(crate) fn names_a_file(&self, file: u8) -> bool {
+        self.files[usize::from(file)].is_some()
+    }
+
+    /// Every open handle.
+    pub(crate) fn handles(&self) -> Vec<HandleId> {
+        self.handles.keys().copied().collect()
+    }
+
+    /// A path of the file that a handle locks, if it has one.
+    pub(crate) fn file_of(&self, inode: Inode) -> Option<u8> {
+        (0..FILES).find(|&file| self.files[usize::from(file)] == Some(inode))
+    }
+
+    pub(crate) fn inode_at(&self, file: u8) -> Option<Inode> {
+        self.files[usize::from(file)]
+    }
+
+    pub(crate) fn inode_of(&self, id: HandleId) -> Option<Inode> {
+        self.handles.get(&id).map(|handle| handle.inode)
+    }
+
+    pub(crate) fn opened(&mut self, id: HandleId) {
+        let file = usize::from(id.file());
+        let inode = match self.files[file] {
+            Some(inode) => inode,
+            None => {
+                let new = self.new_inode();
+                self.files[file] = Some(new);
+                new
+            }
+        };
+        let handle = Handle {
+            inode,
+            state: State::Idle,
+            child_dropped: false,
+            child_lives: false,
+        };
+        self.handles.insert(id, handle);
+    }
+
+    /// What an attempt, or a wait that is polled to its end, must come to.
+    pub(crate) fn expect(&self, id: HandleId, mode: LockMode) -> Expected {
+        if mode == LockMode::Shared && !self.claims.shared {
+            return Expected::Refused(ErrorKind::Unsupported);
+        }
+        if matches!(self.state(id), Some(State::Held(_))) {
+            return Expected::Refused(ErrorKind::InvalidInput);
+        }
+        let (mut sure, mut maybe) = (false, false);
+        for state in self.others(id) {
+            match state {
+                State::Held(held) => sure |= held.conflicts_with(mode),
+                State::Waiting(wanted) => maybe |= wanted.conflicts_with(mode),
+                State::Idle => {}
+            }
+        }
+        match (sure, maybe) {
+            (true, _) => Expected::Busy,
+            (false, true) => Expected::Either,
+            (false, false) => Expected::Acquired,
+        }
+    }
+
+    /// Judges the answer to an attempt.
+    pub(crate) fn tried(
+        &mut self,
+        id: HandleId,
+        mode: LockMode,
+        answer: &Answer,
+    ) -> Result<(), Doubt> {
+        let expected = self.expect(id, mode);
+        match (expected, answer) {
+            (Expected::Acquired | Expected::Either, Answer::Acquired) => {
+                self.hold(id, mode);
+                Ok(())
+            }
+            (Expected::Busy | Expected::Either, Answer::WouldBlock) => Ok(()),
+            (Expected::Acquired, Answer::WouldBlock) => match self.inode_of(id) {
+                Some(inode) => Err(Doubt::FalseBusy(inode)),
+                None => Ok(()),
+            },
+            (expected, answer) => self.refused_or_wrong(id, mode, expected, answer),
+        }
+    }
+
+    /// Judges the first poll of a new wait.
+    pub(crate) fn started(
+        &mut self,
+        id: HandleId,
+        mode: LockMode,
+        answer: &Answer,
+    ) -> Result<(), Doubt> {
+        let expected = self.expect(id, mode);
+        match (expected, answer) {
+            (Expected::Refused(_), Answer::Pending) => {
+                self.refused_or_wrong(id, mode, expected, answer)
+            }
+            (_, Answer::Pending) => {
+                self.set(id, State::Waiting(mode));
+                Ok(())
+            }
+            (Expected::Acquired | Expected::Either, Answer::Acquired) => {
+                self.hold(id, mode);
+                Ok(())
+            }
+            (expected, answer) => self.refused_or_wrong(id, mode, expected, answer),
+        }
+    }
+
+    /// Who must be granted the lock if this wait and those beside it are polled long enough: one
+    /// of these. Empty if nobody need be.
+    pub(crate) fn must_be_granted(&self, id: HandleId) -> Vec<HandleId> {
+        let (Some(State::Waiting(mode)), Some(inode)) = (self.state(id), self.inode_of(id)) else {
+            return Vec::new();
+        };
+        let waiting: Vec<_> = self
+            .handles
+            .iter()
+            .filter(|(_, handle)| handle.inode == inode)
+            .filter_map(|(&id, handle)| match handle.state {
+                State::Waiting(mode) => Some((id, mode)),
+                _ => None,
+            })
+            .collect();
+        let can_go = |&(id, mode): &(HandleId, LockMode)| {
+            self.expect(id, mode) != Expected::Busy && !self.is_stopped(id.process)
+        };
+        let rivals =
+            |&(other, wanted): &(HandleId, LockMode)| other != id && wanted.conflicts_with(mode);
+        if !can_go(&(id, mode)) {
+            return Vec::new();
+        }
+        if !waiting.iter().any(rivals) {
+            return vec![id];
+        }
+        // They may be queued in any order. Somebody who cannot go may keep others from going.
+        if waiting.iter().all(can_go) {
+            waiting.into_iter().map(|(id, _)| id).collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Judges the answer to a later poll.
+    pub(crate) fn polled(&mut self, id: HandleId, answer: &Answer) -> Result<(), Doubt> {
+        let Some(State::Waiting(mode)) = self.state(id) else {
+            return Ok(());
+        };
+        match (self.expect(id, mode), answer) {
+            (_, Answer::Pending) => Ok(()),
+            (Expected::Acquired | Expected::Either, Answer::Acquired) => {
+                self.hold(id, mode);
+                Ok(())
+            }
+            (expected, answer) => self.refused_or_wrong(id, mode, expected, answer),
+        }
+    }
+
+    /// The future of a wait was dropped. It may have been done already.
+    pub(crate) fn cancelled(&mut self, id: HandleId) {
+        self.remember(id, Event::Cancelled);
+        self.set(id, State::Idle);
+    }
+
+    pub(crate) fn unlocked(&mut self, id: HandleId) {
+        self.release(id);
+        self.set(id, State::Idle);
+    }
+
+    pub(crate) fn dropped(&mut self, id: HandleId) {
+        self.release(id);
+        self.handles.remove(&id);
+    }
+
+    pub(crate) fn killed(&mut self, process: u8) {
+        for id in self.of_process(process) {
+            self.dropped(id);
+        }
+        self.stopped.remove(&process);
+    }
+
+    pub(crate) fn stop(&mut self, process: u8) {
+        self.stopped.insert(process);
+    }
+
+    pub(crate) fn resume(&mut self, process: u8) {
+        self.stopped.remove(&process);
+    }
+
+    pub(crate) fn child_dropped(&mut self, id: HandleId) {
+        if let Some(handle) = self.handles.get_mut(&id) {
+            handle.child_dropped = true;
+        }
+    }
+
+    pub(crate) fn child_lives(&mut self, process: u8) {
+        for id in self.of_process(process) {
+            if let Some(handle) = self.handles.get_mut(&id) {
+                handle.child_lives = true;
+            }
+        }
+    }
+
+    pub(crate) fn unlink(&mut self, file: u8) {
+        self.files[usize::from(file)] = None;
+    }
+
+    pub(crate) fn replace(&mut self, file: u8) {
+        self.files[usize::from(file)] = Some(self.new_inode());
+    }
+
+    pub(crate) fn hard_link(&mut self, file: u8) {
+        let inode = self.files[usize::from(file)];
+        self.files[usize::from(FILES - 1 - file)] = inode;
+    }
+
+    /// Judges the answer to the question whether a handle is current.
+    pub(crate) fn asked_current(&self, id: HandleId, answer: &Answer) -> Result<(), Doubt> {
+        let current = self.inode_of(id) == self.files[usize::from(id.file())];
+        match (self.claims.identity, current, answer) {
+            (true, true, Answer::Yes) | (true, false, Answer::No) => Ok(()),
+            (true, true, Answer::No) => breach(
+                Law::Identity,
+                "the handle calls itself not current, but its path names what it locks",
+            ),
+            (true, false, Answer::Yes) => breach(
+                Law::Identity,
+                "the handle calls itself current, but its path does not name what it locks",
+            ),
+            (false, _, answer) if answer.is_kind(ErrorKind::Unsupported) => Ok(()),
+            (false, _, Answer::Yes | Answer::No) => breach(
+                Law::Capabilities,
+                "`identity` is not claimed, but the question was not refused as unsupported",
+            ),
+            (_, _, answer) => Err(unexpected(
+                "the question whether the handle is current",
+                answer,
+            )),
+        }
+    }
+
+    /// Which law is broken by a lock that could not be had though nobody holds it: one that came
+    /// free [by itself](Self::blame_busy) soon after, or one that stays taken.
+    pub(crate) fn blame_busy(&self, inode: Inode, stays: bool) -> (Law, String) {
+        if !stays {
+            let what = "it said \"busy\", but nobody holds a conflicting lock";
+            return (Law::NoFalseBusy, what.into());
+        }
+        let (law, what) = match self.events.get(&inode).and_then(|events| events.last()) {
+            None => (Law::NoFalseBusy, "nobody ever held a conflicting lock"),
+            Some(Event::Cancelled) => (
+                Law::AcquiredMeansAcquired,
+                "nobody holds a conflicting lock: it was left behind by a wait that was given up",
+            ),
+            Some(Event::Failed) => (
+                Law::AcquiredMeansAcquired,
+                "nobody holds a conflicting lock: it was left behind by a call that failed",
+            ),
+            Some(Event::Released { child_lives: true }) => (
+                Law::ForkAndExec,
+                "nobody holds a conflicting lock: a child prolongs one that was released",
+            ),
+            Some(Event::Released { child_lives: false }) => {
+                (Law::Release, "all conflicting locks were released")
+            }
+        };
+        (
+            law,
+            format!("the lock cannot be had, and stays so, but {what}"),
+        )
+    }
+
+    fn refused_or_wrong(
+        &mut self,
+        id: HandleId,
+        mode: LockMode,
+        expected: Expected,
+        answer: &Answer,
+    ) -> Result<(), Doubt> {
+        if let Expected::Refused(kind) = expected {
+            return self.refused(id, mode, kind, answer);
+        }
+        match answer {
+            Answer::Acquired => Err(self.double_grant(id, mode)),
+            answer if answer.is_kind(ErrorKind::Unsupported) => breach(
+                Law::Capabilities,
+                format!("the {mode} lock was refused, but it is claimed that there is one"),
+            ),
+            answer => {
+                self.remember(id, Event::Failed);
+                Err(unexpected("the call", answer))
+            }
+        }
+    }
+
+    fn refused(
+        &mut self,
+        id: HandleId,
+        mode: LockMode,
+        kind: ErrorKind,
+        answer: &Answer,
+    ) -> Result<(), Doubt> {
+        let held = matches!(self.state(id), Some(State::Held(_)));
+        if answer.is_kind(kind) || (held && answer.is_kind(ErrorKind::InvalidInput)) {
+            if !held {
+                self.remember(id, Event::Failed);
+            }
+            return Ok(());
+        }
+        match answer {
+            Answer::Failed { .. } | Answer::Panicked(_) | Answer::Unable(_) => Err(unexpected(
+                &format!("asking for the {mode} lock, which had to be refused with {kind:?},"),
+                answer,
+            )),
+            answer if kind == ErrorKind::Unsupported => breach(
+                Law::Capabilities,
+                format!(
+                    "{mode} locks are not claimed, but the answer was not Unsupported, it was: {}",
+                    InWords(answer)
+                ),
+            ),
+            answer => breach(
+                Law::Exclusion,
+                format!(
+                    "the handle holds a lock already, and was to refuse another with InvalidInput, \
+                     so as not to convert a lock somebody relies on; its answer was: {}",
+                    InWords(answer)
+                ),
+            ),
+        }
+    }
+
+    fn double_grant(&self, id: HandleId, mode: LockMode) -> Doubt {
+        let inode = self.inode_of(id);
+        let holder = self.handles.iter().find(|(other, handle)| {
+            **other != id
+                && Some(handle.inode) == inode
+                && matches!(handle.state, State::Held(held) if held.conflicts_with(mode))
+        });
+        let Some((holder, handle)) = holder else {
+            unreachable!("a grant is wrong only where somebody holds a conflicting lock");
+        };
+        let HandleId {
+            process,
+            handle: number,
+        } = *holder;
+        let held = match handle.state {
+            State::Held(held) => held,
+            _ => mode,
+        };
+        let law = if handle.child_dropped {
+            Law::ForkAndExec
+        } else {
+            Law::Exclusion
+        };
+        Doubt::Breach(
+            law,
+            format!(
+                "it got the {mode} lock, but process {process} holds the {held} one, handle {number}"
+            ),
+        )
+    }
+
+    fn hold(&mut self, id: HandleId, mode: LockMode) {
+        self.set(id, State::Held(mode));
+        if let Some(handle) = self.handles.get_mut(&id) {
+            handle.child_dropped = false;
+        }
+    }
+
+    fn release(&mut self, id: HandleId) {
+        if let Some(&Handle {
+            state, child_lives, ..
+        }) = self.handles.get(&id)
+        {
+            match state {
+                State::Held(_) => self.remember(id, Event::Released { child_lives }),
+                State::Waiting(_) => self.remember(id, Event::Cancelled),
+                State::Idle => {}
+            }
+        }
+    }
+
+    fn set(&mut self, id: HandleId, state: State) {
+        if let Some(handle) = self.handles.get_mut(&id) {
+            handle.state = state;
+        }
+    }
+
+    fn remember(&mut self, id: HandleId, event: Event) {
+        if let Some(inode) = self.inode_of(id) {
+            self.events.entry(inode).or_default().push(event);
+        }
+    }
+
+    fn others(&self, id: HandleId) -> impl Iterator<Item = State> {
+        let inode = self.inode_of(id);
+        self.handles
+            .iter()
+            .filter(move |(other, handle)| **other != id && Some(handle.inode) == inode)
+            .map(|(_, handle)| handle.state)
+    }
+
+    fn of_process(&self, process: u8) -> Vec<HandleId> {
+        let handles = self.handles.keys().copied();
+        handles.filter(|id| id.process == process).collect()
+    }
+
+    fn new_inode(&mut self) -> Inode {
+        self.inodes += 1;
+        Inode(self.inodes)
+    }
+}
+
+fn breach(law: Law, what: impl Into<String>) -> Result<(), Doubt> {
+    Err(Doubt::Breach(law, what.into()))
+}
+
+/// A failure, or an answer that fits no question.
+pub(crate) fn unexpected(call: &str, answer: &Answer) -> Doubt {
+    Doubt::Breach(Law::Errors, format!("{call} came to: {}", InWords(answer)))
+}

@@ -1,0 +1,275 @@
+//! Where a case takes place: its lock files, and its processes by number.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+use touchfile_core::BoxBackend;
+use touchfile_mock::World;
+
+use crate::worker::{Pool, Worker};
+
+/// Makes the backend of a process of a simulated world.
+pub(crate) type MakeInWorld = Arc<dyn Fn(&World, &str) -> BoxBackend + Send + Sync>;
+
+/// What stages are made of.
+pub(crate) enum Host {
+    /// Worker processes, and a directory for lock files.
+    Processes {
+        pool: Pool,
+        dir: PathBuf,
+        stages: AtomicU32,
+    },
+    /// Threads, and a world for each stage.
+    Worlds(MakeInWorld),
+}
+
+/// The lock files and the processes of one case.
+pub(crate) struct Stage<'h> {
+    ground: Ground<'h>,
+    workers: BTreeMap<usize, Worker>,
+    /// Children whose parent was killed.
+    orphans: Vec<Pid>,
+}
+
+enum Ground<'h> {
+    Dir { pool: &'h Pool, dir: PathBuf },
+    World { world: World, make: &'h MakeInWorld },
+}
+
+impl Host {
+    pub(crate) fn processes(pool: Pool, dir: PathBuf) -> Self {
+        Self::Processes {
+            pool,
+            dir,
+            stages: AtomicU32::new(0),
+        }
+    }
+
+    /// An empty stage.
+    pub(crate) fn stage(&self) -> io::Result<Stage<'_>> {
+        let ground = match self {
+            Self::Processes { pool, dir, stages } => {
+                let dir = dir.join(stages.fetch_add(1, Ordering::Relaxed).to_string());
+                fs::create_dir(&dir)?;
+                Ground::Dir { pool, dir }
+            }
+            Self::Worlds(make) => Ground::World {
+                world: World::new(),
+                make,
+            },
+        };
+        Ok(Stage {
+            ground,
+            workers: BTreeMap::new(),
+            orphans: Vec::new(),
+        })
+    }
+}
+
+impl Stage<'_> {
+    /// The path of a lock file with this name.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        match &self.ground {
+            Ground::Dir { dir, .. } => dir.join(name),
+            Ground::World { .. } => Path::new("/").join(name),
+        }
+    }
+
+    /// Process number `number`, which is started if it does not run.
+    pub(crate) fn worker(&mut self, number: usize) -> Result<&mut Worker, String> {
+        if !self.workers.contains_key(&number) {
+            let worker = match &self.ground {
+                Ground::Dir { pool, .. } => pool.take()?,
+                Ground::World { world, make } => Worker::thread(make(world, &name(number))),
+            };
+            self.workers.insert(number, worker);
+        }
+        Ok(self
+            .workers
+            .get_mut(&number)
+            .expect("it was just put there"))
+    }
+
+    /// As [`worker`](Self::worker), but never one that was used before.
+    pub(crate) fn new_worker(&mut self, number: usize) -> Result<&mut Worker, String> {
+        if let Ground::Dir { pool, .. } = &self.ground {
+            let worker = pool.take_new()?;
+            self.workers.insert(number, worker);
+        }
+        self.worker(number)
+    }
+
+    /// SIGKILL, and the wait for its end. The number stands for another process from then on.
+    pub(crate) fn kill(&mut self, number: usize) {
+        if let Ground::World { world, .. } = &self.ground {
+            world.kill(&name(number));
+        }
+        if let Some(worker) = self.workers.remove(&number) {
+            worker.kill();
+        }
+    }
+
+    /// Lets a process end by itself, and waits for that.
+    pub(crate) fn finish(&mut self, number: usize) {
+        if let Some(worker) = self.workers.remove(&number) {
+            worker.finish();
+        }
+    }
+
+    /// SIGSTOP, and the wait for it to take effect.
+    pub(crate) fn stop(&mut self, number: usize) -> Result<(), String> {
+        let worker = self.worker(number)?;
+        let Some(pid) = worker.pid() else {
+            self.in_world(|world| world.stop(&name(number)));
+            return Ok(());
+        };
+        let stopped = kill_process(pid, Signal::STOP)
+            .and_then(|()| rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::UNTRACED)));
+        stopped
+            .map(drop)
+            .map_err(|error| format!("SIGSTOP: {error}"))
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&mut self, number: usize) {
+        match self.workers.get(&number).and_then(Worker::pid) {
+            // It may have ended already, which is seen when it does not answer.
+            Some(pid) => {
+                kill_process(pid, Signal::CONT).ok();
+            }
+            None => self.in_world(|world| world.resume(&name(number))),
+        }
+    }
+
+    /// SIGKILL for a child whose parent was killed, and the wait for its end.
+    pub(crate) fn end_orphan(&mut self, pid: u32) {
+        if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+            end(pid);
+        }
+    }
+
+    /// Remembers a child that its parent may not live to end.
+    pub(crate) fn remember_child(&mut self, pid: u32) {
+        self.orphans
+            .extend(i32::try_from(pid).ok().and_then(Pid::from_raw));
+    }
+
+    /// Removes the name of a file, if there is one.
+    pub(crate) fn unlink(&self, path: &Path) -> io::Result<()> {
+        let removed = match &self.ground {
+            Ground::Dir { .. } => fs::remove_file(path),
+            Ground::World { world, .. } => world.unlink(path),
+        };
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Renames a new file over `path`.
+    pub(crate) fn replace(&self, path: &Path) -> io::Result<()> {
+        match &self.ground {
+            Ground::Dir { dir, .. } => {
+                let new = dir.join("new");
+                fs::write(&new, "")?;
+                fs::rename(&new, path)
+            }
+            Ground::World { world, .. } => {
+                world.replace(path);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives a file a second name.
+    pub(crate) fn hard_link(&self, original: &Path, link: &Path) -> io::Result<()> {
+        match &self.ground {
+            Ground::Dir { .. } => fs::hard_link(original, link),
+            Ground::World { world, .. } => world.hard_link(original, link),
+        }
+    }
+
+    /// Creates a file that cannot be opened for writing; false if this user can open every file.
+    pub(crate) fn make_read_only(&self, path: &Path) -> io::Result<bool> {
+        match &self.ground {
+            Ground::Dir { .. } => {
+                fs::write(path, "")?;
+                fs::set_permissions(path, fs::Permissions::from_mode(0o444))?;
+                Ok(fs::OpenOptions::new().write(true).open(path).is_err())
+            }
+            Ground::World { world, .. } => {
+                world.create(path);
+                world.set_read_only(path, true)?;
+                Ok(true)
+            }
+        }
+    }
+
+    pub(crate) fn exists(&self, path: &Path) -> bool {
+        match &self.ground {
+            Ground::Dir { .. } => path.symlink_metadata().is_ok(),
+            Ground::World { world, .. } => world.exists(path),
+        }
+    }
+
+    /// Keeps the workers for the next case. They must not be busy.
+    pub(crate) fn close(mut self) {
+        self.end_orphans();
+        if let Ground::Dir { pool, .. } = &self.ground {
+            while let Some((_, worker)) = self.workers.pop_first() {
+                pool.give_back(worker);
+            }
+        }
+    }
+
+    fn in_world(&self, act: impl FnOnce(&World) -> bool) {
+        if let Ground::World { world, .. } = &self.ground {
+            act(world);
+        }
+    }
+
+    fn end_orphans(&mut self) {
+        for pid in self.orphans.drain(..) {
+            end(pid);
+        }
+    }
+}
+
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        self.workers.clear();
+        self.end_orphans();
+        if let Ground::Dir { dir, .. } = &self.ground {
+            // What cannot be removed is left to the suite's own directory.
+            drop(fs::remove_dir_all(dir));
+        }
+    }
+}
+
+fn name(number: usize) -> String {
+    format!("process {number}")
+}
+
+/// Kills a process that is no child of this one, and waits until it has let go of its files.
+fn end(pid: Pid) {
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
+        return; // it has ended
+    };
+    rustix::process::pidfd_send_signal(&process, Signal::KILL).ok();
+    let patience = Timespec::try_from(Duration::from_secs(5)).ok();
+    let gone = || {
+        poll(
+            &mut [PollFd::new(&process, PollFlags::IN)],
+            patience.as_ref(),
+        )
+    };
+    rustix::io::retry_on_intr(gone).ok();
+}

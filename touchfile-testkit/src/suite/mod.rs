@@ -1,0 +1,289 @@
+//! The suite as its users see it: what to test, how much of it, and how to run it.
+
+mod case;
+mod json;
+mod lanes;
+mod options;
+mod progress;
+mod report;
+mod run;
+mod summary;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use touchfile_core::{BoxBackend, LockBackend};
+use touchfile_mock::World;
+
+pub(crate) use self::case::{Bench, Case, Done, Need, Outcome, Undone};
+pub use self::progress::Observer;
+pub use self::report::{CaseReport, Finding, Report, Verdict};
+use crate::lockstep::Step;
+use crate::stage::MakeInWorld;
+use crate::worker;
+
+/// How many random schedules are played by default; the other costs follow.
+pub(crate) const CASES: u32 = 256;
+
+/// Where the lock files of a run are.
+#[derive(Clone, Debug)]
+pub struct Env {
+    dir: PathBuf,
+}
+
+impl Env {
+    /// A directory for lock files, which the suite made and removes. Each case has a directory of
+    /// its own below it.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+/// The conformance suite for one backend.
+///
+/// ```no_run
+/// use touchfile_testkit::Suite;
+/// # struct MyBackend;
+/// # impl MyBackend { fn new(_: &std::path::Path) -> touchfile_mock::MockBackend { touchfile_mock::MockBackend::new() } }
+///
+/// fn main() -> std::process::ExitCode {
+///     Suite::new("my-backend", |env| MyBackend::new(env.dir()))
+///         .processes(3)
+///         .cases(256)
+///         .skip("liveness::a_writer_among_readers", "readers are short here")
+///         .run()
+/// }
+/// ```
+///
+/// # Workers
+///
+/// The other processes are this program, executed again with the same arguments and with
+/// environment variables that name the suite. Once such a process comes to [`run`](Self::run),
+/// [`check`](Self::check) or [`work`](Self::work) of the suite that is named, it obeys the suite
+/// until that ends, and then exits. So a program must come to its suites early: before it reads
+/// standard input or starts threads. A test target with a suite needs `harness = false`.
+///
+/// # Environment
+///
+/// `TOUCHFILE_TESTKIT_CASES` and `TOUCHFILE_TESTKIT_SEED` override [`cases`](Self::cases) and
+/// [`seed`](Self::seed).
+#[derive(Clone)]
+#[must_use = "a suite does nothing until it is run"]
+pub struct Suite {
+    name: String,
+    make: Make,
+    processes: u8,
+    cases: Option<u32>,
+    seed: Option<u64>,
+    dir: Option<PathBuf>,
+    source_dir: Option<PathBuf>,
+    skips: Vec<(String, String)>,
+    replays: Vec<Vec<Step>>,
+    only: Vec<String>,
+    until_first_finding: bool,
+}
+
+#[derive(Clone)]
+enum Make {
+    InWorld(MakeInWorld),
+    WithFiles(Arc<dyn Fn(&Env) -> BoxBackend + Send + Sync>),
+}
+
+impl Suite {
+    /// A suite for the backend that `make` makes, anew in each process.
+    ///
+    /// The name must differ from that of other suites in the same program.
+    pub fn new<B: LockBackend>(
+        name: impl Into<String>,
+        make: impl Fn(&Env) -> B + Send + Sync + 'static,
+    ) -> Self {
+        let make = move |env: &Env| BoxBackend::new(make(env));
+        Self::with(name.into(), Make::WithFiles(Arc::new(make)))
+    }
+
+    /// A suite for a backend in memory, without worker processes.
+    ///
+    /// `make` makes the backend of a process with this name, in this world; each case has a world
+    /// of its own, in which it kills processes and replaces files. A backend that is not of the
+    /// mock's world claims neither `cross_process` nor `identity`, and ignores both arguments.
+    pub fn in_process<B: LockBackend>(
+        name: impl Into<String>,
+        make: impl Fn(&World, &str) -> B + Send + Sync + 'static,
+    ) -> Self {
+        let make = move |world: &World, process: &str| BoxBackend::new(make(world, process));
+        Self::with(name.into(), Make::InWorld(Arc::new(make)))
+    }
+
+    /// How many processes compete in random schedules and races. Default: 3.
+    pub fn processes(mut self, processes: u8) -> Self {
+        self.processes = processes.max(1);
+        self
+    }
+
+    /// How many random schedules are played. Default: 256. All else that is tried many times is
+    /// tried more or less often in proportion.
+    pub fn cases(mut self, cases: u32) -> Self {
+        self.cases = Some(cases);
+        self
+    }
+
+    /// Where all dice come from. Default: another number each time, which reports tell.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Where to make the directory for lock files. Default: where temporary files go.
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// The directory of the crate under test, where `proptest-regressions` are kept.
+    /// [`conformance_main!`](crate::conformance_main) sets it.
+    pub fn source_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.source_dir = Some(dir.into());
+        self
+    }
+
+    /// Leaves a case out, and says why in the summary. `case` is its whole name.
+    pub fn skip(mut self, case: impl Into<String>, reason: impl Into<String>) -> Self {
+        self.skips.push((case.into(), reason.into()));
+        self
+    }
+
+    /// Plays this schedule too, as a case of its own: what a finding says to paste.
+    pub fn replay(mut self, steps: &[Step]) -> Self {
+        self.replays.push(steps.to_vec());
+        self
+    }
+
+    /// Runs only cases whose name contains this; with several, any of them.
+    pub fn only(mut self, part: impl Into<String>) -> Self {
+        self.only.push(part.into());
+        self
+    }
+
+    /// Ends a [`check`](Self::check) at the first broken law.
+    pub fn until_first_finding(mut self) -> Self {
+        self.until_first_finding = true;
+        self
+    }
+
+    /// Runs the suite as a test program with the usual arguments, and `--json FILE` for a report
+    /// to be read by machines.
+    ///
+    /// In a worker of this suite it obeys, and in a worker of another suite it returns at once.
+    pub fn run(self) -> ExitCode {
+        match self.own_work() {
+            Work::Mine => self.serve_and_exit(),
+            Work::None => run::as_test_program(self),
+            Work::Others => ExitCode::SUCCESS,
+        }
+    }
+
+    /// Runs the suite and returns what it came to.
+    ///
+    /// In a worker of this suite it obeys and exits, and in a worker of another suite it returns
+    /// an empty report at once.
+    ///
+    /// # Errors
+    ///
+    /// If there can be no directory for the lock files, or a variable of the environment makes no
+    /// sense.
+    pub fn check(self, observer: &dyn Observer) -> std::io::Result<Report> {
+        self.work();
+        run::for_program(self, observer)
+    }
+
+    /// If this process is a worker of this suite, obeys and exits; else does nothing.
+    ///
+    /// A program in which other things come before the suite calls this at its beginning.
+    pub fn work(&self) {
+        if self.own_work() == Work::Mine {
+            self.serve_and_exit();
+        }
+    }
+
+    fn with(name: String, make: Make) -> Self {
+        Self {
+            name,
+            make,
+            processes: 3,
+            cases: None,
+            seed: None,
+            dir: None,
+            source_dir: None,
+            skips: Vec::new(),
+            replays: Vec::new(),
+            only: Vec::new(),
+            until_first_finding: false,
+        }
+    }
+
+    fn own_work(&self) -> Work {
+        match worker::suite_of_this_worker() {
+            Some((suite, _)) if suite == self.name => Work::Mine,
+            Some(_) => Work::Others,
+            None => Work::None,
+        }
+    }
+
+    fn serve_and_exit(&self) -> ! {
+        let (Some((_, dir)), Make::WithFiles(make)) = (worker::suite_of_this_worker(), &self.make)
+        else {
+            std::process::exit(1);
+        };
+        let backend = make(&Env { dir });
+        if let Err(error) = worker::serve(backend) {
+            eprintln!("the worker of the suite {} failed: {error}", self.name);
+            std::process::exit(1);
+        }
+        std::process::exit(0);
+    }
+}
+
+#[derive(Debug, Eq, PartialEq)]
+enum Work {
+    Mine,
+    /// There is none: this is no worker.
+    None,
+    Others,
+}
+
+impl fmt::Debug for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Suite")
+            .field("name", &self.name)
+            .field("processes", &self.processes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The `main` of a conformance test: the suite for the backend that the closure makes.
+///
+/// In `tests/conformance.rs`, with `harness = false` for that target in `Cargo.toml`:
+///
+/// ```no_run
+/// # use touchfile_mock::MockBackend;
+/// # struct MyBackend;
+/// # impl MyBackend { fn new(_: &std::path::Path) -> MockBackend { MockBackend::new() } }
+/// touchfile_testkit::conformance_main!(|env| MyBackend::new(env.dir()));
+/// ```
+///
+/// Methods of [`Suite`](crate::Suite) may follow:
+/// `conformance_main!(|env| …, processes(4), skip("case", "reason"))`.
+#[macro_export]
+macro_rules! conformance_main {
+    ($make:expr $(, $method:ident($($argument:expr),* $(,)?))* $(,)?) => {
+        fn main() -> ::std::process::ExitCode {
+            $crate::Suite::new(::std::env!("CARGO_PKG_NAME"), $make)
+                .source_dir(::std::env!("CARGO_MANIFEST_DIR"))
+                $(.$method($($argument),*))*
+                .run()
+        }
+    };
+}

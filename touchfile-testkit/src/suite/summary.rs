@@ -1,0 +1,79 @@
+//! A report for people.
+
+use std::fmt;
+
+use super::report::{CaseReport, Report, Verdict};
+use crate::Law;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            suite,
+            backend,
+            seed,
+            ..
+        } = self;
+        let seconds = self.elapsed.as_secs_f64();
+        writeln!(
+            f,
+            "{suite} (backend {backend}), seed {seed}, {seconds:.1} s"
+        )?;
+        writeln!(f, "{:26}{:>7}{:>10}  verdict", "law", "cases", "tried")?;
+        for law in Law::ALL.map(Some).into_iter().chain([None]) {
+            self.write_row(f, law)?;
+        }
+        for case in &self.cases {
+            case.measured
+                .iter()
+                .try_for_each(|line| writeln!(f, "measured: {line}"))?;
+        }
+        for case in &self.cases {
+            if let Verdict::Skipped(why) = &case.verdict {
+                writeln!(f, "skipped: {}: {why}", case.name)?;
+            }
+        }
+        for case in &self.cases {
+            match &case.verdict {
+                Verdict::Broken(finding) => {
+                    writeln!(
+                        f,
+                        "\n{} is broken ({}):\n{}",
+                        finding.law, case.name, finding.story
+                    )?;
+                }
+                Verdict::Failed(why) => writeln!(f, "\nthe suite failed ({}): {why}", case.name)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn write_row(&self, f: &mut fmt::Formatter<'_>, law: Option<Law>) -> fmt::Result {
+        let cases: Vec<_> = self.cases.iter().filter(|case| case.law == law).collect();
+        let ran: Vec<_> = cases.iter().filter(|case| ran(case)).collect();
+        let tried: u64 = ran.iter().map(|case| case.tried).sum();
+        let broken = match law {
+            Some(law) => self.findings().filter(|finding| finding.law == law).count(),
+            // What these cases find is a finding about some law.
+            None => 0,
+        };
+        let failed = |case: &&CaseReport| matches!(case.verdict, Verdict::Failed(_));
+        let verdict = if broken > 0 {
+            "BROKEN"
+        } else if cases.iter().copied().any(|case| failed(&case)) {
+            "unknown: the suite failed"
+        } else if ran.is_empty() {
+            "not tried"
+        } else {
+            "holds"
+        };
+        let name = law.map_or("all (schedules and races)", Law::name);
+        writeln!(f, "{name:26}{:>7}{tried:>10}  {verdict}", ran.len())
+    }
+}
+
+fn ran(case: &CaseReport) -> bool {
+    !matches!(case.verdict, Verdict::NotRun | Verdict::Skipped(_))
+}

@@ -1,0 +1,122 @@
+//! The children of a worker, and its other belongings.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use fork::{Fork, fork};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+use super::order::Answer;
+
+/// Children that live on until they are ended.
+#[derive(Debug, Default)]
+pub(crate) struct Children(Vec<Pid>);
+
+impl Children {
+    /// Forks a child that does nothing but live.
+    pub(crate) fn fork(&mut self) -> Answer {
+        if let Some(unable) = unable_to_fork() {
+            return unable;
+        }
+        match fork() {
+            Ok(Fork::Child) => loop {
+                thread::sleep(Duration::from_secs(60));
+            },
+            Ok(Fork::Parent(pid)) => self.keep(pid),
+            Err(error) => Answer::Unable(format!("fork: {error}")),
+        }
+    }
+
+    /// Starts another program that does nothing but live.
+    pub(crate) fn spawn(&mut self) -> Answer {
+        let mut sleep = Command::new("sleep");
+        sleep
+            .arg("60")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        match sleep.spawn() {
+            Ok(child) => self.keep(i32::try_from(child.id()).unwrap_or(0)),
+            Err(error) => Answer::Unable(format!("sleep(1): {error}")),
+        }
+    }
+
+    pub(crate) fn end(&mut self) {
+        for pid in self.0.drain(..) {
+            // It is a child of ours that nobody else waits for.
+            kill_process(pid, Signal::KILL).ok();
+            rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty())).ok();
+        }
+    }
+
+    fn keep(&mut self, pid: i32) -> Answer {
+        self.0.extend(Pid::from_raw(pid));
+        Answer::Pid(pid.unsigned_abs())
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Does something in a forked child, and waits for its end.
+pub(crate) fn run_in_child(work: impl FnOnce()) -> Answer {
+    if let Some(unable) = unable_to_fork() {
+        return unable;
+    }
+    match fork() {
+        Ok(Fork::Child) => {
+            let panicked = catch_unwind(AssertUnwindSafe(work)).is_err();
+            std::process::exit(i32::from(panicked));
+        }
+        Ok(Fork::Parent(pid)) => {
+            let ended =
+                rustix::io::retry_on_intr(|| waitpid(Pid::from_raw(pid), WaitOptions::empty()));
+            match ended {
+                Ok(Some((_, status))) if status.exit_status() == Some(0) => Answer::Done,
+                Ok(status) => Answer::Panicked(format!("the child ended badly: {status:?}")),
+                Err(error) => Answer::Unable(format!("waitpid: {error}")),
+            }
+        }
+        Err(error) => Answer::Unable(format!("fork: {error}")),
+    }
+}
+
+/// Only a process of one thread can be forked safely. A backend may have started another.
+fn unable_to_fork() -> Option<Answer> {
+    // A thread that was joined may still be counted for a moment.
+    for _ in 0..50 {
+        if count("/proc/self/task") == 1 {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    let threads = count("/proc/self/task");
+    Some(Answer::Unable(format!(
+        "a process of {threads} threads cannot be forked safely"
+    )))
+}
+
+/// How many descriptors, threads and locks this process has.
+pub(crate) fn belongings() -> String {
+    let locks = fs::read_dir("/proc/self/fdinfo")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .filter(|info| info.contains("lock:"))
+        .count();
+    format!(
+        "{} descriptors, {} threads, {locks} locks",
+        count("/proc/self/fd"),
+        count("/proc/self/task")
+    )
+}
+
+fn count(directory: &str) -> usize {
+    fs::read_dir(directory).map_or(0, Iterator::count)
+}

@@ -1,0 +1,73 @@
+//! Locking and unlocking, many times or in a special way.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+
+use touchfile_core::{Attempt, LockHandle, LockMode};
+
+use super::Set;
+
+/// So many attempts on one handle, each unlocked if it succeeds.
+pub(super) fn try_many(set: &Set<'_>) -> io::Result<String> {
+    let (mode, attempts): (_, u64) = (set.mode(0)?, set.number(1)?);
+    set.runtime.block_on(async {
+        let mut handle = set.open().await?;
+        let mut acquired = 0;
+        for _ in 0..attempts {
+            if handle.try_lock(mode).await? == Attempt::Acquired {
+                acquired += 1;
+                handle.unlock().await?;
+            }
+        }
+        Ok(format!("{acquired} acquired, {} busy", attempts - acquired))
+    })
+}
+
+/// So many turns, each waited for.
+pub(super) fn lock_and_unlock(set: &Set<'_>) -> io::Result<String> {
+    let turns: u64 = set.number(0)?;
+    set.runtime.block_on(async {
+        let mut handle = set.open().await?;
+        for turn in 0..turns {
+            handle.lock(LockMode::Exclusive).await?;
+            tokio::task::yield_now().await;
+            handle.unlock().await?;
+            if turn % 4 == 0 {
+                tokio::time::sleep(std::time::Duration::from_micros(100)).await;
+            }
+        }
+        Ok(format!("{turns} turns"))
+    })
+}
+
+/// Opens, locks, unlocks and drops until it is killed.
+pub(super) fn for_ever(set: &Set<'_>) -> io::Result<String> {
+    set.runtime.block_on(async {
+        loop {
+            let mut handle = set.open().await?;
+            for _ in 0..3 {
+                if handle.try_lock(LockMode::Exclusive).await? == Attempt::Acquired {
+                    handle.unlock().await?;
+                }
+            }
+            handle.lock(LockMode::Exclusive).await?;
+        }
+    })
+}
+
+/// Drops a handle that holds the lock where there is no runtime.
+pub(super) fn drop_without_a_runtime(set: &Set<'_>) -> io::Result<String> {
+    let handle = set.runtime.block_on(set.hold())?;
+    drop(handle);
+    Ok("dropped".into())
+}
+
+/// Opens the lock file as any program would, and closes it.
+pub(super) fn open_and_close(set: &Set<'_>) -> io::Result<String> {
+    if !set.path.is_file() {
+        return Ok("there is no file".into());
+    }
+    drop(File::open(set.path)?);
+    drop(OpenOptions::new().append(true).open(set.path)?);
+    Ok("closed".into())
+}
