@@ -1,6 +1,8 @@
 //! On a terminal: a real one, as far as the kernel is concerned.
 
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::sync::mpsc::{Receiver, channel};
@@ -82,7 +84,7 @@ fn ctrl_c_reaches_the_command_once() {
         trap 'n=$((n + 1)); echo interrupt $n.' INT
         trap 'echo $n in all.; exit 7' USR1
         echo inside
-        while :; do read line; done";
+        while :; do sleep 0.05; done";
     let mut terminal = Terminal::run("xterm", &place, &["sh", "-c", count]);
     terminal.expect("inside");
     for n in 1..=TIMES {
@@ -99,7 +101,7 @@ fn ctrl_c_reaches_the_command_once() {
 #[test]
 fn an_interrupt_that_is_not_the_terminals_is_passed_on() {
     let place = Place::new();
-    let script = "trap 'echo interrupt; exit 7' INT; echo inside; while :; do read line; done";
+    let script = "trap 'echo interrupt; exit 7' INT; echo inside; while :; do sleep 0.05; done";
     let mut terminal = Terminal::run("xterm", &place, &["sh", "-c", script]);
     terminal.expect("inside");
     kill(terminal.pid(), Signal::SIGINT).unwrap();
@@ -123,16 +125,45 @@ fn ctrl_c_ends_the_wait() {
 #[test]
 fn a_terminal_that_goes_away_ends_the_command() {
     let place = Place::new();
-    let mut terminal = Terminal::run(
+    let started = place.file("started");
+    let script = r#": > "$0"; exec sleep 60"#;
+    let (terminal, mut child) = start(
         "xterm",
+        &[],
         &place,
-        &["sh", "-c", "echo inside; sleep 60 & wait"],
+        &["sh", "-c", script, started.to_str().unwrap()],
     );
-    terminal.expect("inside");
-    // The kernel tells the session leader alone, which touchfile is.
-    kill(terminal.pid(), Signal::SIGHUP).unwrap();
-    assert_eq!(terminal.ended().code(), Some(129));
+    until("the command runs", || started.exists());
+    // The kernel sends SIGHUP to the leader of the session alone, which is touchfile.
+    drop(terminal);
+    assert_eq!(ended(&mut child).code(), Some(129));
     place.assert_free();
+}
+
+/// Starts `touchfile run` in the foreground of a new terminal, as the leader of its session.
+fn start(term: &str, options: &[&str], place: &Place, command: &[&str]) -> (Pty, Child) {
+    let (keys, terminal) = open().unwrap();
+    keys.resize(Size::new(24, 120)).unwrap();
+    let child = Command::new(touchfile())
+        .env("TERM", term)
+        .arg("run")
+        .args(options)
+        .arg(place.lock())
+        .arg("--")
+        .args(command)
+        .spawn(terminal)
+        .unwrap();
+    (keys, child)
+}
+
+#[track_caller]
+fn ended(child: &mut Child) -> ExitStatus {
+    let mut status = None;
+    until("the process ends", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    status.unwrap()
 }
 
 /// A terminal with `touchfile run` in its foreground.
@@ -152,22 +183,9 @@ impl Terminal {
     }
 
     fn run_with(term: &str, options: &[&str], place: &Place, command: &[&str]) -> Self {
-        let (keys, terminal) = open().unwrap();
-        keys.resize(Size::new(24, 120)).unwrap();
-        let child = Command::new(touchfile())
-            .env("TERM", term)
-            .arg("run")
-            .args(options)
-            .arg(place.lock())
-            .arg("--")
-            .args(command)
-            .spawn(terminal)
-            .unwrap();
-        let mut output = std::fs::File::from(
-            std::os::fd::AsFd::as_fd(&keys)
-                .try_clone_to_owned()
-                .unwrap(),
-        );
+        let (keys, child) = start(term, options, place, command);
+        let output = keys.as_fd().try_clone_to_owned().unwrap();
+        let mut output = File::from(output);
         let (sender, screen) = channel();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
@@ -213,13 +231,9 @@ impl Terminal {
 
     #[track_caller]
     fn ended(&mut self) -> ExitStatus {
-        let mut status = None;
-        until("the process ends", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
+        let status = ended(&mut self.child);
         self.shown.extend(self.screen.try_iter());
-        status.unwrap()
+        status
     }
 }
 
