@@ -59,7 +59,6 @@ fn closed_streams_are_no_reason_to_fail() {
     }
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn the_command_does_not_have_the_lock_file_open() {
     let place = Place::new();
@@ -75,10 +74,8 @@ fn the_command_does_not_have_the_lock_file_open() {
 }
 
 /// As the kernel tells them of the process that asks.
-#[cfg(target_os = "linux")]
 const ASK_FOR_SIGNALS: [&str; 3] = ["grep", "-E", "^Sig(Blk|Ign|Cgt):"];
 
-#[cfg(target_os = "linux")]
 #[test]
 fn the_command_starts_with_the_signals_as_they_are_by_default() {
     let place = Place::new();
@@ -97,7 +94,6 @@ fn the_command_starts_with_the_signals_as_they_are_by_default() {
         .stdout(expected.stdout);
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_signal_that_was_ignored_stays_ignored_in_the_command() {
     let place = Place::new();

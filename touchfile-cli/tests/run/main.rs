@@ -1,5 +1,7 @@
 //! `touchfile run`, driven as a shell or cron would drive it.
-#![cfg(unix)]
+//!
+//! The tests look into /proc to see who waits: they are for Linux.
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod arguments;
