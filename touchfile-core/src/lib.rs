@@ -67,7 +67,10 @@
 //!         Capabilities::NONE // no shared locks, no other processes, no files
 //!     }
 //!
-//!     async fn open(&self, path: &Path, _: &OpenOptions) -> io::Result<MemoryHandle> {
+//!     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<MemoryHandle> {
+//!         if *options != OpenOptions::new() {
+//!             return Err(io::ErrorKind::Unsupported.into()); // never silently ignored
+//!         }
 //!         Ok(MemoryHandle { locked: self.locked.clone(), path: path.to_owned(), held: false })
 //!     }
 //! }
@@ -99,8 +102,8 @@
 //!         Ok(())
 //!     }
 //!
-//!     async fn is_current(&self, path: &Path) -> io::Result<bool> {
-//!         Ok(path == self.path) // nothing can come to have this name but what has it
+//!     async fn is_current(&self, _: &Path) -> io::Result<bool> {
+//!         Err(io::ErrorKind::Unsupported.into()) // it is not claimed, and so never asked
 //!     }
 //! }
 //!
