@@ -68,7 +68,6 @@ fn a_signal_ends_the_wait_and_leaves_no_waiter_and_no_lock() {
         assert!(other.finish().success());
         assert!(held.finish().success());
         place.assert_free();
-        assert!(waiting.complaints().is_empty());
     }
 }
 
