@@ -17,8 +17,6 @@ const IO_ERROR: u8 = 74;
 const TEMPORARY_FAILURE: u8 = 75;
 
 // From the shells: POSIX "Exit Status for Commands".
-const NOT_EXECUTABLE: u8 = 126;
-const NOT_FOUND: u8 = 127;
 const KILLED: u8 = 128;
 
 /// Why the command did not run, or what went wrong with its lock.
@@ -58,17 +56,17 @@ impl Failure {
         }
     }
 
-    /// The command could not be started: the statuses are those of a shell.
+    /// The command could not be started: the status is that of flock(1).
     pub(crate) fn spawn(command: &str, error: &io::Error) -> Self {
         let (status, line) = match error.kind() {
             io::ErrorKind::NotFound => (
-                NOT_FOUND,
+                UNAVAILABLE,
                 format!("cannot run {command}: no such command, or its interpreter is missing"),
             ),
             io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock => {
                 (OS_ERROR, format!("cannot run {command}: {error}"))
             }
-            _ => (NOT_EXECUTABLE, format!("cannot run {command}: {error}")),
+            _ => (UNAVAILABLE, format!("cannot run {command}: {error}")),
         };
         Self {
             status,

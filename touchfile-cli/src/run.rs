@@ -29,10 +29,9 @@ Exit status:
   1 or N   the lock was not free (--nonblock) or not free in time (--timeout)
   64       wrong usage
   66, 73   the lock file cannot be opened, or not be created
-  69       the file system cannot lock
+  69       COMMAND cannot be run, or the file system cannot lock
   71, 74   the system failed
-  75       a shortage that may pass
-  126, 127 COMMAND cannot be run, or was not found";
+  75       a shortage that may pass";
 
 const DETAILS: &str = "\
 Run a command under a lock

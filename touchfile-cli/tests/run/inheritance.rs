@@ -49,7 +49,7 @@ fn closed_streams_are_no_reason_to_fail() {
     for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
         with(closed, "--shared", "sh -c 'exit 7'").code(7);
         with(closed, "--timeout 1100ms", "true").code(1); // has two lines to say
-        with(closed, "--shared", "/no/such/command").code(127);
+        with(closed, "--shared", "/no/such/command").code(69);
         with(closed, "--help", "true").code(0);
         with(closed, "--no-such-option", "true").code(64);
     }

@@ -97,24 +97,24 @@ fn a_lock_that_is_free_in_time_is_taken() {
 }
 
 #[test]
-fn a_command_that_is_not_found_gives_127_and_releases_the_lock() {
+fn a_command_that_is_not_found_gives_69_and_releases_the_lock() {
     let place = Place::new();
     for missing in ["no-such-command-anywhere", "/no/such/command", ""] {
         let told = run().arg(place.lock()).args(["--", missing]).assert();
-        assert_one_line(&told.code(127).stdout("").get_output().stderr, missing);
+        assert_one_line(&told.code(69).stdout("").get_output().stderr, missing);
     }
     place.assert_free();
 }
 
 #[test]
-fn a_command_that_cannot_be_executed_gives_126_and_releases_the_lock() {
+fn a_command_that_cannot_be_executed_gives_69_and_releases_the_lock() {
     let place = Place::new();
     let plain = place.file("plain");
     fs::write(&plain, "#!/bin/sh\n").unwrap();
     fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).unwrap();
     for unfit in [plain, place.directory()] {
         let told = run().arg(place.lock()).arg("--").arg(&unfit).assert();
-        let told = told.code(126).stdout("");
+        let told = told.code(69).stdout("");
         assert_one_line(&told.get_output().stderr, unfit.to_str().unwrap());
     }
     place.assert_free();
