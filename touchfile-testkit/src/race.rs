@@ -14,9 +14,6 @@ use crate::worker::{Answer, Lost, Order};
 /// How long one run takes. Short runs are judged in no time.
 const RUN: Duration = Duration::from_millis(400);
 
-/// How long after its end a process must have come to an end.
-const GRACE: Duration = Duration::from_secs(8);
-
 /// Who races.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Who {
@@ -92,7 +89,7 @@ fn run_once(bench: &Bench<'_>, who: Who, seed: u64) -> Result<History, Undone> {
         running.retain(|&process| process != 1);
     }
     for process in running {
-        run.finish(process, end + GRACE)?;
+        run.finish(process, end + bench.patience * 2)?;
     }
     if run.plan.witness {
         run.history.witnesses(Witness::finals(&run.plan)?);

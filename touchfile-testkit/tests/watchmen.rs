@@ -1,6 +1,7 @@
 //! Who watches the watchmen: the suite rejects every broken backend, and names the law it breaks.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use touchfile_testkit::Suite;
@@ -14,31 +15,28 @@ fn main() -> ExitCode {
         suite(broken).work();
     }
     let arguments = Arguments::from_args();
-    let whole = broken::all().into_iter().map(|broken| {
-        let name = format!("{}_is_rejected", broken.name);
-        Trial::test(name, move || is_rejected(broken))
+    let trials = broken::all().into_iter().map(|broken| {
+        let how = if broken.in_lockstep {
+            "in_a_few_steps"
+        } else {
+            "in_some_case"
+        };
+        let name = format!("{}_is_rejected_{how}", broken.name);
+        let mut suite = suite(broken);
+        if broken.in_lockstep {
+            suite = suite.only("lockstep::");
+        }
+        Trial::test(name, move || rejects(broken, suite))
     });
-    let lockstep = broken::all()
-        .into_iter()
-        .filter(|broken| broken.in_lockstep)
-        .map(|broken| {
-            let name = format!("{}_is_shown_by_a_few_steps", broken.name);
-            Trial::test(name, move || is_shown_by_a_few_steps(broken))
-        });
-    libtest_mimic::run(&arguments, whole.chain(lockstep).collect()).exit_code()
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
 fn suite(broken: Broken) -> Suite {
     let make = broken.make;
-    Suite::new(broken.name, move |env| make(env.dir())).until_first_finding()
-}
-
-fn is_rejected(broken: Broken) -> Result<(), Failed> {
-    rejects(broken, suite(broken))
-}
-
-fn is_shown_by_a_few_steps(broken: Broken) -> Result<(), Failed> {
-    rejects(broken, suite(broken).only("lockstep::"))
+    Suite::new(broken.name, move |env| make(env.dir()))
+        .until_first_finding()
+        // Who is late here is so by seconds.
+        .patience(Duration::from_secs(1))
 }
 
 fn rejects(broken: Broken, suite: Suite) -> Result<(), Failed> {

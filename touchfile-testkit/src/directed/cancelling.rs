@@ -6,7 +6,7 @@ use std::time::Duration;
 use touchfile_core::LockMode::Exclusive;
 
 use super::case;
-use super::cast::{Cast, SOON, until};
+use super::cast::{Cast, until};
 use crate::Law;
 use crate::suite::{Case, Need, Undone};
 use crate::worker::{Answer, Order};
@@ -138,7 +138,7 @@ fn in_a_race(cast: &mut Cast<'_>) -> Result<u64, Undone> {
 fn nothing_left(cast: &mut Cast<'_>, process: usize, before: &Answer) -> Result<(), Undone> {
     // Threads may take a moment to end.
     let mut after = before.clone();
-    let same = until(SOON / 2, || {
+    let same = until(cast.bench.patience, || {
         after = cast.ask(process, &Order::Belongings)?;
         Ok(after == *before)
     })?;

@@ -13,11 +13,8 @@ use crate::stage::Stage;
 use crate::suite::{Bench, Finding, Undone};
 use crate::worker::{Answer, InWords, Lost, Order, Slot};
 
-/// How long an answer may take, beyond what was asked for.
-const ANSWER: Duration = Duration::from_secs(15);
-
-/// How soon a waiter must have a lock that is free.
-pub(crate) const SOON: Duration = Duration::from_secs(5);
+/// How much longer a scene may take than a call.
+const SCENE: u32 = 5;
 
 /// The processes and files of one directed case, and the story so far.
 pub(crate) struct Cast<'a> {
@@ -70,10 +67,11 @@ impl<'a> Cast<'a> {
 
     /// The answer to an order that was told.
     pub(crate) fn hear(&mut self, process: Process, order: &Order) -> Result<Answer, Undone> {
+        let call = self.bench.patience * 2;
         let within = match order {
-            Order::Poll(_, time) => ANSWER + *time,
-            Order::Play(..) => ANSWER * 2,
-            _ => ANSWER,
+            Order::Poll(_, time) => call + *time,
+            Order::Play(..) => call * SCENE,
+            _ => call,
         };
         let worker = self.stage.worker(process)?;
         match worker.hear(within) {
@@ -207,11 +205,12 @@ impl<'a> Cast<'a> {
         slot: Slot,
         why: &str,
     ) -> Result<(), Undone> {
-        match self.ask(process, &Order::Poll(slot, SOON))? {
+        let soon = self.bench.patience;
+        match self.ask(process, &Order::Poll(slot, soon))? {
             Answer::Acquired => Ok(()),
             Answer::Pending => Err(self.broken(
                 self.law,
-                format!("the waiter does not get the lock within {SOON:?}, but {why}"),
+                format!("the waiter does not get the lock within {soon:?}, but {why}"),
             )),
             answer => Err(self.wrong(&answer)),
         }

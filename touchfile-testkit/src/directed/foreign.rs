@@ -82,11 +82,14 @@ fn excluded(cast: &mut Cast<'_>, tool: Tool) -> Result<u64, Undone> {
     Ok(tried)
 }
 
+/// Lets go in some way. The program may still run then.
+type End = fn(Holder) -> Option<Holder>;
+
 /// However the program lets go.
 fn handed_over(cast: &mut Cast<'_>, tool: Tool) -> Result<u64, Undone> {
     let path = cast.path();
     cast.open(0, 0)?;
-    let ends: [(&str, fn(Holder) -> Option<Holder>); 3] = [
+    let ends: [(&str, End); 3] = [
         ("ends", Holder::finish),
         ("is killed", Holder::kill),
         ("unlocks and keeps the file open", Holder::unlock),

@@ -6,7 +6,7 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::OpenOptions;
 
 use super::case;
-use super::cast::{Cast, SOON, until};
+use super::cast::{Cast, until};
 use crate::Law;
 use crate::suite::{Case, Need, Undone};
 use crate::worker::{Answer, Order};
@@ -130,7 +130,9 @@ fn removed_in_time(cast: &mut Cast<'_>) -> Result<u64, Undone> {
         let unlock = Order::Unlock(0);
         cast.tell(0, &unlock)?;
         let attempt = Order::TryLock(1, Exclusive);
-        let acquired = until(SOON, || Ok(cast.ask(1, &attempt)? == Answer::Acquired))?;
+        let acquired = until(cast.bench.patience, || {
+            Ok(cast.ask(1, &attempt)? == Answer::Acquired)
+        })?;
         cast.must(acquired, "the lock stays busy after its holder let go")?;
         let current = Order::IsCurrent(1, path.clone());
         let before = cast.ask(1, &current)?;

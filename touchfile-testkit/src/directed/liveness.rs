@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use touchfile_core::LockMode::{Exclusive, Shared};
 
 use super::case;
-use super::cast::{Cast, SOON};
+use super::cast::Cast;
 use crate::Law;
 use crate::suite::{Bench, Case, Done, Need, Outcome, Undone};
 use crate::worker::{Answer, Order};
@@ -129,7 +129,7 @@ fn every_waiter(cast: &mut Cast<'_>) -> Result<u64, Undone> {
         cast.wait(process, slot, Exclusive)?;
     }
     cast.unlock(0, 0)?;
-    let deadline = Instant::now() + SOON * 2;
+    let deadline = Instant::now() + cast.bench.patience * 2;
     let all = waiting.len() as u64;
     while !waiting.is_empty() {
         cast.must(

@@ -17,7 +17,9 @@ use proptest::test_runner::{
 };
 use touchfile_core::Capabilities;
 
-use self::drive::{Found, Patience, play};
+pub(crate) use self::drive::Patience;
+use self::drive::{Found, play};
+use self::model::Blame;
 use self::persist::SeedFile;
 use self::step::AsSource;
 pub use self::step::Step;
@@ -25,17 +27,15 @@ pub(crate) use self::strategy::Theme;
 use crate::Law;
 use crate::stage::Host;
 
-const PATIENT: Patience = Patience {
-    answer: Duration::from_secs(10),
-    grant: Duration::from_secs(5),
-};
-
-/// While shrinking, what once took the patience of [`PATIENT`] is tried many times. Whatever this
-/// patience makes of it is looked at patiently again in the end.
+/// While shrinking, what once took all patience is tried many times. Whatever this patience makes
+/// of it is looked at patiently again in the end.
 const HASTY: Patience = Patience {
     answer: Duration::from_millis(400),
     grant: Duration::from_millis(200),
 };
+
+/// How often a shrunk schedule is played to see whether it fails for certain.
+const AGAIN: u32 = 3;
 
 /// How long shrinking may take.
 const SHRINK: Duration = Duration::from_secs(12);
@@ -47,6 +47,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) processes: u8,
     pub(crate) cases: u32,
     pub(crate) seed: u64,
+    pub(crate) patience: Patience,
     /// Where seeds of failures are kept.
     pub(crate) seeds: Option<PathBuf>,
     /// Called after each schedule with how many there were; false ends the lane.
@@ -71,7 +72,7 @@ pub(crate) fn explore(host: &Host, plan: &Plan<'_>) -> Result<(u64, Option<Shown
     let strategy = strategy::schedules(plan.theme, plan.claims, plan.processes, real);
     let mut runner = runner(plan);
     let (played, stopped) = (Cell::new(0), Cell::new(false));
-    let shrinking: RefCell<Option<(Instant, Vec<Step>)>> = RefCell::new(None);
+    let shrinking: RefCell<Option<(Instant, Found)>> = RefCell::new(None);
     let own: RefCell<Option<String>> = RefCell::new(None);
     let result = runner.run(&strategy, |steps| {
         if stopped.get() || own.borrow().is_some() {
@@ -81,7 +82,11 @@ pub(crate) fn explore(host: &Host, plan: &Plan<'_>) -> Result<(u64, Option<Shown
         if since.is_some_and(|since| since.elapsed() > SHRINK) {
             return Ok(());
         }
-        let patience = if since.is_some() { HASTY } else { PATIENT };
+        let patience = if since.is_some() {
+            HASTY
+        } else {
+            plan.patience
+        };
         match play(host, plan.claims, &steps, patience) {
             Ok(None) => {
                 if since.is_none() {
@@ -91,10 +96,11 @@ pub(crate) fn explore(host: &Host, plan: &Plan<'_>) -> Result<(u64, Option<Shown
                 Ok(())
             }
             Ok(Some(found)) => {
+                let what = found.blame.what.clone();
                 shrinking
                     .borrow_mut()
-                    .get_or_insert_with(|| (Instant::now(), steps.clone()));
-                Err(TestCaseError::fail(found.what))
+                    .get_or_insert_with(|| (Instant::now(), found));
+                Err(TestCaseError::fail(what))
             }
             Err(error) => {
                 *own.borrow_mut() = Some(error);
@@ -105,11 +111,9 @@ pub(crate) fn explore(host: &Host, plan: &Plan<'_>) -> Result<(u64, Option<Shown
     if let Some(error) = own.into_inner() {
         return Err(error);
     }
-    let original = shrinking.into_inner().map(|(_, steps)| steps);
-    let shown = match (result, original) {
-        (Err(TestError::Fail(_, shrunk)), Some(original)) => {
-            Some(confirm(host, plan.claims, shrunk, original)?)
-        }
+    let first = shrinking.into_inner().map(|(_, found)| found);
+    let shown = match (result, first) {
+        (Err(TestError::Fail(_, shrunk)), Some(first)) => Some(confirm(host, plan, shrunk, first)?),
         (Err(error), _) => return Err(error.to_string()),
         (Ok(()), _) => None,
     };
@@ -125,8 +129,9 @@ pub(crate) fn replay(
     host: &Host,
     claims: Capabilities,
     steps: &[Step],
+    patience: Patience,
 ) -> Result<Option<Shown>, String> {
-    let found = play(host, claims, steps, PATIENT)?;
+    let found = play(host, claims, steps, patience)?;
     Ok(found.map(|found| show(found, steps.to_vec())))
 }
 
@@ -146,25 +151,20 @@ fn runner(plan: &Plan<'_>) -> TestRunner {
 }
 
 /// Leaves out what can be left out still, and looks patiently whether it is true.
-fn confirm(
-    host: &Host,
-    claims: Capabilities,
-    shrunk: Vec<Step>,
-    original: Vec<Step>,
-) -> Result<Shown, String> {
-    let smallest = leave_out(host, claims, shrunk)?;
-    for steps in [&smallest, &original] {
-        for _ in 0..3 {
-            if let Some(found) = play(host, claims, steps, PATIENT)? {
-                return Ok(show(found, steps.clone()));
-            }
+fn confirm(host: &Host, plan: &Plan<'_>, shrunk: Vec<Step>, first: Found) -> Result<Shown, String> {
+    let smallest = leave_out(host, plan.claims, shrunk)?;
+    for _ in 0..AGAIN {
+        if let Some(found) = play(host, plan.claims, &smallest, plan.patience)? {
+            return Ok(show(found, smallest));
         }
     }
-    Ok(Shown {
-        law: Law::Exclusion,
-        story: "a schedule failed, but could not be made to fail again".into(),
-        steps: original,
-    })
+    let blame = Blame::new(first.blame.at_sight, first.blame.what);
+    let first = Found { blame, ..first };
+    let mut shown = show(first, Vec::new());
+    shown.story.push_str(&format!(
+        "It happens by chance: the same steps did not come to it again in {AGAIN} attempts.\n"
+    ));
+    Ok(shown)
 }
 
 fn leave_out(host: &Host, claims: Capabilities, mut steps: Vec<Step>) -> Result<Vec<Step>, String> {
@@ -188,10 +188,15 @@ fn show(found: Found, steps: Vec<Step>) -> Shown {
     for (number, line) in found.story.iter().enumerate() {
         story.push_str(&format!("{:3}. {line}\n", number + 1));
     }
-    story.push_str(&format!("This breaks {}: {}.\n", found.law, found.what));
-    story.push_str(&format!("To play it again:\n{}", AsSource(&steps)));
+    story.push_str(&format!(
+        "This breaks {}: {}.\n",
+        found.blame.law, found.blame.what
+    ));
+    if !steps.is_empty() {
+        story.push_str(&format!("To play it again:\n{}\n", AsSource(&steps)));
+    }
     Shown {
-        law: found.law,
+        law: found.blame.law,
         story,
         steps,
     }

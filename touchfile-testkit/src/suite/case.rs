@@ -1,5 +1,7 @@
 //! A case: one sentence about a backend that is true or not.
 
+use std::time::Duration;
+
 use touchfile_core::Capabilities;
 
 use super::report::Finding;
@@ -41,6 +43,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) processes: u8,
     pub(crate) cases: u32,
     pub(crate) seed: u64,
+    pub(crate) patience: Duration,
     /// Told how much was done, of how much; answers whether to go on.
     pub(crate) progress: &'a (dyn Fn(u64, u64) -> bool + Sync),
 }

@@ -67,7 +67,7 @@ fn case_json(case: &CaseReport) -> Result<String, fmt::Error> {
         Verdict::NotRun => write!(out, "\"verdict\": \"not-run\"")?,
         Verdict::Passed => write!(out, "\"verdict\": \"passed\"")?,
         Verdict::Skipped(why) => {
-            write!(out, "\"verdict\": \"skipped\", \"reason\": {}", text(why))?
+            write!(out, "\"verdict\": \"skipped\", \"reason\": {}", text(why))?;
         }
     }
     out.push('}');

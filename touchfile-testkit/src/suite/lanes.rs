@@ -2,7 +2,7 @@
 
 use super::case::{Bench, Case, Done, Need, Outcome, Undone};
 use super::report::Finding;
-use crate::lockstep::{self, Plan, Shown, Step, Theme};
+use crate::lockstep::{self, Patience, Plan, Shown, Step, Theme};
 use crate::race::{Who, race};
 
 /// The cases. Those that take longest come first.
@@ -73,6 +73,7 @@ fn schedules(bench: &Bench<'_>, theme: Theme, seeds: Option<std::path::PathBuf>)
         },
         cases,
         seed: bench.seed,
+        patience: patience(bench),
         seeds,
         progress: &|done| (bench.progress)(done, u64::from(cases)),
     };
@@ -81,7 +82,17 @@ fn schedules(bench: &Bench<'_>, theme: Theme, seeds: Option<std::path::PathBuf>)
 }
 
 fn replay(bench: &Bench<'_>, steps: &[Step]) -> Outcome {
-    verdict(1, lockstep::replay(bench.host, bench.claims, steps)?)
+    verdict(
+        1,
+        lockstep::replay(bench.host, bench.claims, steps, patience(bench))?,
+    )
+}
+
+fn patience(bench: &Bench<'_>) -> Patience {
+    Patience {
+        answer: bench.patience * 2,
+        grant: bench.patience,
+    }
 }
 
 fn verdict(tried: u64, shown: Option<Shown>) -> Outcome {

@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use touchfile_core::{BoxBackend, LockBackend};
 use touchfile_mock::World;
@@ -26,6 +27,9 @@ use crate::worker;
 
 /// How many random schedules are played by default; the other costs follow.
 pub(crate) const CASES: u32 = 256;
+
+/// How soon a waiter must have a lock that is free, by default.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where the lock files of a run are.
 #[derive(Clone, Debug)]
@@ -78,6 +82,7 @@ pub struct Suite {
     processes: u8,
     cases: Option<u32>,
     seed: Option<u64>,
+    patience: Duration,
     dir: Option<PathBuf>,
     source_dir: Option<PathBuf>,
     skips: Vec<(String, String)>,
@@ -133,6 +138,13 @@ impl Suite {
     /// Where all dice come from. Default: another number each time, which reports tell.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
+        self
+    }
+
+    /// How soon a waiter must have a lock that is free. Default: 5 s, so that no busy machine makes
+    /// a correct backend look wrong. Twice that is how long any call may take.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -215,6 +227,7 @@ impl Suite {
             processes: 3,
             cases: None,
             seed: None,
+            patience: PATIENCE,
             dir: None,
             source_dir: None,
             skips: Vec::new(),

@@ -183,6 +183,7 @@ impl Running {
             processes: self.suite.processes,
             cases: self.number_of_cases,
             seed: self.seed,
+            patience: self.suite.patience,
             progress: &|done, of| {
                 observer.progressed(&case.name, done, of);
                 !self.ended.load(Ordering::Relaxed)

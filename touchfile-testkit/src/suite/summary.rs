@@ -56,8 +56,10 @@ impl Report {
         let tried: u64 = ran.iter().map(|case| case.tried).sum();
         let broken = match law {
             Some(law) => self.findings().filter(|finding| finding.law == law).count(),
-            // What these cases find is a finding about some law.
-            None => 0,
+            None => {
+                let found = |case: &&&CaseReport| matches!(case.verdict, Verdict::Broken(_));
+                cases.iter().filter(found).count()
+            }
         };
         let failed = |case: &&CaseReport| matches!(case.verdict, Verdict::Failed(_));
         let verdict = if broken > 0 {

@@ -5,14 +5,20 @@
 //! conflicting holder excludes must be refused; what nothing excludes must be granted; beside
 //! somebody who maybe holds, both are right.
 
+mod blame;
+mod judge;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 
 use touchfile_core::{Capabilities, LockMode};
 
+use self::blame::Event;
+pub(crate) use self::blame::{Blame, Doubt};
+pub(crate) use self::judge::unexpected;
 use super::step::{FILES, HandleId};
-use crate::Law;
-use crate::worker::{Answer, InWords};
 
 /// A file, whatever its names.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -35,14 +41,6 @@ struct Handle {
     child_lives: bool,
 }
 
-/// What may be why a lock is still held though nobody holds it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Event {
-    Cancelled,
-    Failed,
-    Released { child_lives: bool },
-}
-
 /// What an attempt must come to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Expected {
@@ -50,16 +48,6 @@ pub(crate) enum Expected {
     Busy,
     Either,
     Refused(ErrorKind),
-}
-
-/// A law was broken, or may have been.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Doubt {
-    /// Certainly.
-    Breach(Law, String),
-    /// An attempt said "busy" with nobody holding. Which law that breaks depends on whether it is
-    /// [still so](Model::blame_busy) a while later.
-    FalseBusy(Inode),
 }
 
 #[derive(Clone, Debug)]
@@ -160,52 +148,6 @@ impl Model {
         }
     }
 
-    /// Judges the answer to an attempt.
-    pub(crate) fn tried(
-        &mut self,
-        id: HandleId,
-        mode: LockMode,
-        answer: &Answer,
-    ) -> Result<(), Doubt> {
-        let expected = self.expect(id, mode);
-        match (expected, answer) {
-            (Expected::Acquired | Expected::Either, Answer::Acquired) => {
-                self.hold(id, mode);
-                Ok(())
-            }
-            (Expected::Busy | Expected::Either, Answer::WouldBlock) => Ok(()),
-            (Expected::Acquired, Answer::WouldBlock) => match self.inode_of(id) {
-                Some(inode) => Err(Doubt::FalseBusy(inode)),
-                None => Ok(()),
-            },
-            (expected, answer) => self.refused_or_wrong(id, mode, expected, answer),
-        }
-    }
-
-    /// Judges the first poll of a new wait.
-    pub(crate) fn started(
-        &mut self,
-        id: HandleId,
-        mode: LockMode,
-        answer: &Answer,
-    ) -> Result<(), Doubt> {
-        let expected = self.expect(id, mode);
-        match (expected, answer) {
-            (Expected::Refused(_), Answer::Pending) => {
-                self.refused_or_wrong(id, mode, expected, answer)
-            }
-            (_, Answer::Pending) => {
-                self.set(id, State::Waiting(mode));
-                Ok(())
-            }
-            (Expected::Acquired | Expected::Either, Answer::Acquired) => {
-                self.hold(id, mode);
-                Ok(())
-            }
-            (expected, answer) => self.refused_or_wrong(id, mode, expected, answer),
-        }
-    }
-
     /// Who must be granted the lock if this wait and those beside it are polled long enough: one
     /// of these. Empty if nobody need be.
     pub(crate) fn must_be_granted(&self, id: HandleId) -> Vec<HandleId> {
@@ -240,21 +182,6 @@ impl Model {
         }
     }
 
-    /// Judges the answer to a later poll.
-    pub(crate) fn polled(&mut self, id: HandleId, answer: &Answer) -> Result<(), Doubt> {
-        let Some(State::Waiting(mode)) = self.state(id) else {
-            return Ok(());
-        };
-        match (self.expect(id, mode), answer) {
-            (_, Answer::Pending) => Ok(()),
-            (Expected::Acquired | Expected::Either, Answer::Acquired) => {
-                self.hold(id, mode);
-                Ok(())
-            }
-            (expected, answer) => self.refused_or_wrong(id, mode, expected, answer),
-        }
-    }
-
     /// The future of a wait was dropped. It may have been done already.
     pub(crate) fn cancelled(&mut self, id: HandleId) {
         self.remember(id, Event::Cancelled);
@@ -273,6 +200,9 @@ impl Model {
 
     pub(crate) fn killed(&mut self, process: u8) {
         for id in self.of_process(process) {
+            if let Some(State::Waiting(mode)) = self.state(id) {
+                self.set(id, State::Held(mode)); // it may have been, when it was killed
+            }
             self.dropped(id);
         }
         self.stopped.remove(&process);
@@ -311,153 +241,6 @@ impl Model {
     pub(crate) fn hard_link(&mut self, file: u8) {
         let inode = self.files[usize::from(file)];
         self.files[usize::from(FILES - 1 - file)] = inode;
-    }
-
-    /// Judges the answer to the question whether a handle is current.
-    pub(crate) fn asked_current(&self, id: HandleId, answer: &Answer) -> Result<(), Doubt> {
-        let current = self.inode_of(id) == self.files[usize::from(id.file())];
-        match (self.claims.identity, current, answer) {
-            (true, true, Answer::Yes) | (true, false, Answer::No) => Ok(()),
-            (true, true, Answer::No) => breach(
-                Law::Identity,
-                "the handle calls itself not current, but its path names what it locks",
-            ),
-            (true, false, Answer::Yes) => breach(
-                Law::Identity,
-                "the handle calls itself current, but its path does not name what it locks",
-            ),
-            (false, _, answer) if answer.is_kind(ErrorKind::Unsupported) => Ok(()),
-            (false, _, Answer::Yes | Answer::No) => breach(
-                Law::Capabilities,
-                "`identity` is not claimed, but the question was not refused as unsupported",
-            ),
-            (_, _, answer) => Err(unexpected(
-                "the question whether the handle is current",
-                answer,
-            )),
-        }
-    }
-
-    /// Which law is broken by a lock that could not be had though nobody holds it: one that came
-    /// free [by itself](Self::blame_busy) soon after, or one that stays taken.
-    pub(crate) fn blame_busy(&self, inode: Inode, stays: bool) -> (Law, String) {
-        if !stays {
-            let what = "it said \"busy\", but nobody holds a conflicting lock";
-            return (Law::NoFalseBusy, what.into());
-        }
-        let (law, what) = match self.events.get(&inode).and_then(|events| events.last()) {
-            None => (Law::NoFalseBusy, "nobody ever held a conflicting lock"),
-            Some(Event::Cancelled) => (
-                Law::AcquiredMeansAcquired,
-                "nobody holds a conflicting lock: it was left behind by a wait that was given up",
-            ),
-            Some(Event::Failed) => (
-                Law::AcquiredMeansAcquired,
-                "nobody holds a conflicting lock: it was left behind by a call that failed",
-            ),
-            Some(Event::Released { child_lives: true }) => (
-                Law::ForkAndExec,
-                "nobody holds a conflicting lock: a child prolongs one that was released",
-            ),
-            Some(Event::Released { child_lives: false }) => {
-                (Law::Release, "all conflicting locks were released")
-            }
-        };
-        (
-            law,
-            format!("the lock cannot be had, and stays so, but {what}"),
-        )
-    }
-
-    fn refused_or_wrong(
-        &mut self,
-        id: HandleId,
-        mode: LockMode,
-        expected: Expected,
-        answer: &Answer,
-    ) -> Result<(), Doubt> {
-        if let Expected::Refused(kind) = expected {
-            return self.refused(id, mode, kind, answer);
-        }
-        match answer {
-            Answer::Acquired => Err(self.double_grant(id, mode)),
-            answer if answer.is_kind(ErrorKind::Unsupported) => breach(
-                Law::Capabilities,
-                format!("the {mode} lock was refused, but it is claimed that there is one"),
-            ),
-            answer => {
-                self.remember(id, Event::Failed);
-                Err(unexpected("the call", answer))
-            }
-        }
-    }
-
-    fn refused(
-        &mut self,
-        id: HandleId,
-        mode: LockMode,
-        kind: ErrorKind,
-        answer: &Answer,
-    ) -> Result<(), Doubt> {
-        let held = matches!(self.state(id), Some(State::Held(_)));
-        if answer.is_kind(kind) || (held && answer.is_kind(ErrorKind::InvalidInput)) {
-            if !held {
-                self.remember(id, Event::Failed);
-            }
-            return Ok(());
-        }
-        match answer {
-            Answer::Failed { .. } | Answer::Panicked(_) | Answer::Unable(_) => Err(unexpected(
-                &format!("asking for the {mode} lock, which had to be refused with {kind:?},"),
-                answer,
-            )),
-            answer if kind == ErrorKind::Unsupported => breach(
-                Law::Capabilities,
-                format!(
-                    "{mode} locks are not claimed, but the answer was not Unsupported, it was: {}",
-                    InWords(answer)
-                ),
-            ),
-            answer => breach(
-                Law::Exclusion,
-                format!(
-                    "the handle holds a lock already, and was to refuse another with InvalidInput, \
-                     so as not to convert a lock somebody relies on; its answer was: {}",
-                    InWords(answer)
-                ),
-            ),
-        }
-    }
-
-    fn double_grant(&self, id: HandleId, mode: LockMode) -> Doubt {
-        let inode = self.inode_of(id);
-        let holder = self.handles.iter().find(|(other, handle)| {
-            **other != id
-                && Some(handle.inode) == inode
-                && matches!(handle.state, State::Held(held) if held.conflicts_with(mode))
-        });
-        let Some((holder, handle)) = holder else {
-            unreachable!("a grant is wrong only where somebody holds a conflicting lock");
-        };
-        let HandleId {
-            process,
-            handle: number,
-        } = *holder;
-        let held = match handle.state {
-            State::Held(held) => held,
-            _ => mode,
-        };
-        let law = if handle.child_dropped {
-            Law::ForkAndExec
-        } else {
-            Law::Exclusion
-        };
-        Doubt::Breach(
-            law,
-            format!(
-                "it got the {mode} lock, but process {process} holds the {held} one, handle {number}"
-            ),
-        )
     }
 
     fn hold(&mut self, id: HandleId, mode: LockMode) {
@@ -509,13 +292,4 @@ impl Model {
         self.inodes += 1;
         Inode(self.inodes)
     }
-}
-
-fn breach(law: Law, what: impl Into<String>) -> Result<(), Doubt> {
-    Err(Doubt::Breach(law, what.into()))
-}
-
-/// A failure, or an answer that fits no question.
-pub(crate) fn unexpected(call: &str, answer: &Answer) -> Doubt {
-    Doubt::Breach(Law::Errors, format!("{call} came to: {}", InWords(answer)))
 }

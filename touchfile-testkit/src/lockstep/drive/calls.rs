@@ -1,0 +1,171 @@
+//! The steps that are calls of a backend.
+
+use std::time::{Duration, Instant};
+
+use touchfile_core::{LockMode, OpenOptions};
+
+use super::{Drive, GLANCE, Halt, slot};
+use crate::Law;
+use crate::lockstep::model::{Doubt, State, unexpected};
+use crate::lockstep::step::{HandleId, Step};
+use crate::worker::{Answer, InWords, Order};
+
+impl Drive<'_> {
+    /// Opens a handle, if it is not open.
+    pub(super) fn open(&mut self, id: HandleId) -> Result<(), Halt> {
+        if self.model.state(id).is_some() {
+            return Ok(());
+        }
+        let path = self.path(id.file());
+        let answer = self.ask(
+            id,
+            Law::Errors,
+            &Order::Open(slot(id), path, OpenOptions::new()),
+        )?;
+        let HandleId { process, handle } = id;
+        self.tell(
+            Step::Open { process, handle },
+            &InWords(&answer).to_string(),
+        );
+        if answer != Answer::Done {
+            return Err(self.halt(unexpected("opening", &answer)));
+        }
+        self.model.opened(id);
+        Ok(())
+    }
+
+    pub(super) fn attempt(&mut self, step: Step, id: HandleId, mode: LockMode) -> Result<(), Halt> {
+        let waits = matches!(step, Step::StartWaiting { .. });
+        let (order, law) = if waits {
+            (Order::Start(slot(id), mode), Law::CancelSafety)
+        } else {
+            (Order::TryLock(slot(id), mode), Law::Liveness)
+        };
+        let answer = self.ask(id, law, &order)?;
+        self.tell(step, &InWords(&answer).to_string());
+        let judged = if waits {
+            self.model.started(id, mode, &answer)
+        } else {
+            self.model.tried(id, mode, &answer)
+        };
+        match judged {
+            Ok(()) => Ok(()),
+            Err(Doubt::FalseBusy(inode)) => Err(self.investigate(id, mode, inode)?),
+            Err(doubt) => Err(self.halt(doubt)),
+        }
+    }
+
+    /// Polls a wait: until somebody gets the lock, if somebody must.
+    pub(super) fn poll(&mut self, id: HandleId) -> Result<(), Halt> {
+        self.poll_for(id, GLANCE)
+    }
+
+    /// Polls a wait for `look`, or until somebody gets the lock, if somebody must.
+    pub(super) fn poll_for(&mut self, id: HandleId, look: Duration) -> Result<(), Halt> {
+        let Some(State::Waiting(mode)) = self.model.state(id) else {
+            return Ok(());
+        };
+        if self.model.is_stopped(id.process) {
+            return Ok(());
+        }
+        let due = self.model.must_be_granted(id);
+        if due.is_empty() {
+            return self.poll_once(id, look).map(drop);
+        }
+        let deadline = Instant::now() + self.patience.grant;
+        let slice = if due.len() == 1 {
+            Duration::from_millis(500)
+        } else {
+            GLANCE
+        };
+        while Instant::now() < deadline {
+            for &waiter in &due {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if self.poll_once(waiter, slice.min(left))? {
+                    return Ok(());
+                }
+            }
+        }
+        self.tell_poll(id, "still waiting");
+        Err(self.blame_wait(id, mode)?)
+    }
+
+    /// Whether the wait ended.
+    pub(super) fn poll_once(&mut self, id: HandleId, time: Duration) -> Result<bool, Halt> {
+        let answer = self.ask(id, Law::CancelSafety, &Order::Poll(slot(id), time))?;
+        if answer != Answer::Pending {
+            self.tell_poll(id, &InWords(&answer).to_string());
+        }
+        self.model
+            .polled(id, &answer)
+            .map_err(|doubt| self.halt(doubt))?;
+        Ok(answer != Answer::Pending)
+    }
+
+    pub(super) fn cancel(&mut self, id: HandleId) -> Result<(), Halt> {
+        if !matches!(self.model.state(id), Some(State::Waiting(_))) {
+            return Ok(());
+        }
+        let HandleId { process, handle } = id;
+        let answer = self.ask(id, Law::CancelSafety, &Order::Cancel(slot(id)))?;
+        self.tell(Step::Cancel { process, handle }, "");
+        self.expect_done(Law::CancelSafety, "giving up a wait", &answer)?;
+        self.model.cancelled(id);
+        Ok(())
+    }
+
+    pub(super) fn unlock(&mut self, id: HandleId) -> Result<(), Halt> {
+        if !matches!(self.model.state(id), Some(State::Held(_) | State::Idle)) {
+            return Ok(());
+        }
+        let HandleId { process, handle } = id;
+        let answer = self.ask(id, Law::Release, &Order::Unlock(slot(id)))?;
+        self.tell(Step::Unlock { process, handle }, "");
+        self.expect_done(Law::Release, "unlocking", &answer)?;
+        self.model.unlocked(id);
+        Ok(())
+    }
+
+    pub(super) fn drop_handle(&mut self, id: HandleId) -> Result<(), Halt> {
+        if self.model.state(id).is_none() {
+            return Ok(());
+        }
+        let HandleId { process, handle } = id;
+        let answer = self.ask(id, Law::Release, &Order::Drop(slot(id)))?;
+        self.tell(Step::Drop { process, handle }, "");
+        self.expect_done(Law::Release, "dropping the handle", &answer)?;
+        self.model.dropped(id);
+        Ok(())
+    }
+
+    pub(super) fn ask_current(&mut self, id: HandleId) -> Result<(), Halt> {
+        if !matches!(self.model.state(id), Some(State::Held(_) | State::Idle)) {
+            return Ok(());
+        }
+        let HandleId { process, handle } = id;
+        let path = self.path(id.file());
+        let answer = self.ask(id, Law::Errors, &Order::IsCurrent(slot(id), path))?;
+        self.tell(
+            Step::AskCurrent { process, handle },
+            &InWords(&answer).to_string(),
+        );
+        self.model
+            .asked_current(id, &answer)
+            .map_err(|doubt| self.halt(doubt))
+    }
+
+    pub(super) fn expect_done(&self, law: Law, call: &str, answer: &Answer) -> Result<(), Halt> {
+        match answer {
+            Answer::Done => Ok(()),
+            Answer::Panicked(message) => {
+                Err(Halt::found(law, format!("{call} panicked: {message}")))
+            }
+            answer => Err(self.halt(unexpected(call, answer))),
+        }
+    }
+
+    pub(super) fn tell_poll(&mut self, id: HandleId, came_to: &str) {
+        let HandleId { process, handle } = id;
+        self.tell(Step::Poll { process, handle }, came_to);
+    }
+}

@@ -1,0 +1,101 @@
+//! A lock that cannot be had though nobody holds it: why?
+
+use std::thread;
+use std::time::Duration;
+
+use touchfile_core::{LockMode, OpenOptions};
+
+use super::{Drive, Halt, slot};
+use crate::Law;
+use crate::lockstep::model::{Inode, unexpected};
+use crate::lockstep::step::HandleId;
+use crate::worker::{Answer, InWords, Order, Slot};
+
+/// The slot of the handle that looks whether a lock can be had after all.
+const PROBE: Slot = 99;
+
+impl Drive<'_> {
+    /// The lock of a file that nobody holds or waits for can be had.
+    pub(super) fn look_whether_free(&mut self, file: u8) -> Result<(), Halt> {
+        let id = HandleId {
+            process: 0,
+            handle: 0,
+        };
+        let path = self.path(file);
+        let mode = LockMode::Exclusive;
+        self.ask(
+            id,
+            Law::Errors,
+            &Order::Open(PROBE, path, OpenOptions::new()),
+        )?;
+        let answer = self.ask(id, Law::Liveness, &Order::TryLock(PROBE, mode))?;
+        let line = format!(
+            "at the end, with every lock released, process 0 tries to take the {mode} lock of file {file}"
+        );
+        self.story.push(format!("{line}: {}", InWords(&answer)));
+        let inode = self.model.inode_at(file);
+        match (answer, inode) {
+            (Answer::Acquired, _) => {
+                self.story.pop();
+                let answer = self.ask(id, Law::Release, &Order::Drop(PROBE))?;
+                self.expect_done(Law::Release, "dropping the handle", &answer)
+            }
+            (Answer::WouldBlock, Some(inode)) => {
+                let stays = self.stays_busy(id, PROBE, mode)?;
+                Err(Halt::Found(self.model.blame_busy(inode, stays)))
+            }
+            (answer, _) => Err(self.halt(unexpected("the attempt", &answer))),
+        }
+    }
+
+    /// Busy though nobody holds: for how long?
+    pub(super) fn investigate(
+        &mut self,
+        id: HandleId,
+        mode: LockMode,
+        inode: Inode,
+    ) -> Result<Halt, Halt> {
+        let stays = self.stays_busy(id, slot(id), mode)?;
+        Ok(Halt::Found(self.model.blame_busy(inode, stays)))
+    }
+
+    pub(super) fn stays_busy(
+        &mut self,
+        id: HandleId,
+        slot: Slot,
+        mode: LockMode,
+    ) -> Result<bool, Halt> {
+        for _ in 0..40 {
+            if self.ask(id, Law::Liveness, &Order::TryLock(slot, mode))? == Answer::Acquired {
+                return Ok(false);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(true)
+    }
+
+    /// A wait that never ends: is the lock not free, or is it that nobody tells?
+    pub(super) fn blame_wait(&mut self, id: HandleId, mode: LockMode) -> Result<Halt, Halt> {
+        let late = format!(
+            "the {mode} lock is free, but the wait does not end within {:?}",
+            self.patience.grant
+        );
+        let Some(inode) = self.model.inode_of(id) else {
+            return Ok(Halt::found(Law::Liveness, late));
+        };
+        let Some(file) = self.model.file_of(inode) else {
+            return Ok(Halt::found(Law::Liveness, late)); // nothing can look at a nameless file
+        };
+        let path = self.path(file);
+        self.ask(
+            id,
+            Law::Errors,
+            &Order::Open(PROBE, path, OpenOptions::new()),
+        )?;
+        let free = !self.stays_busy(id, PROBE, mode)?;
+        if free {
+            return Ok(Halt::found(Law::Liveness, late));
+        }
+        Ok(Halt::Found(self.model.blame_busy(inode, true)))
+    }
+}

@@ -1,0 +1,253 @@
+//! Plays a schedule with real workers, and holds each answer against the model.
+
+mod calls;
+mod investigate;
+mod lives;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use touchfile_core::Capabilities;
+
+use super::model::{Blame, Doubt, Model, State};
+use super::step::{FILES, HandleId, Step};
+use crate::Law;
+use crate::stage::{Host, Stage};
+use crate::worker::{Answer, Lost, Order, Slot};
+
+/// For how long a wait is polled that must not come to anything.
+const GLANCE: Duration = Duration::from_millis(2);
+
+/// For how long, at the end of a schedule of a few steps: now and then a wait is to be seen to
+/// last, and all schedules with one would take too long.
+const LOOK: Duration = Duration::from_millis(80);
+const FEW: usize = 6;
+
+/// How long a correct backend may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For an answer.
+    pub(crate) answer: Duration,
+    /// For a lock that is free.
+    pub(crate) grant: Duration,
+}
+
+/// A law that was broken, and how it came to that.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) blame: Blame,
+    /// What happened before, a line for each step.
+    pub(crate) story: Vec<String>,
+}
+
+/// Plays a schedule from beginning to end.
+///
+/// # Errors
+///
+/// `Ok(Some(_))` is what was found. An error is the suite's own.
+pub(crate) fn play(
+    host: &Host,
+    claims: Capabilities,
+    steps: &[Step],
+    patience: Patience,
+) -> Result<Option<Found>, String> {
+    let stage = host
+        .stage()
+        .map_err(|error| format!("no directory for lock files: {error}"))?;
+    let mut drive = Drive {
+        stage,
+        model: Model::new(claims),
+        patience,
+        story: Vec::new(),
+        forked: BTreeMap::new(),
+    };
+    let played = steps
+        .iter()
+        .try_for_each(|&step| drive.step(step))
+        .and_then(|()| drive.wind_up(if steps.len() > FEW { GLANCE } else { LOOK }));
+    match played {
+        Ok(()) => {
+            drive.stage.close();
+            Ok(None)
+        }
+        Err(Halt::Found(blame)) => Ok(Some(Found {
+            blame,
+            story: drive.story,
+        })),
+        Err(Halt::Own(error)) => Err(error),
+    }
+}
+
+/// Why a schedule is not played on.
+enum Halt {
+    Found(Blame),
+    /// The suite's own failure.
+    Own(String),
+}
+
+impl Halt {
+    fn found(law: Law, what: impl Into<String>) -> Self {
+        Self::Found(Blame::new(law, what))
+    }
+}
+
+impl From<String> for Halt {
+    fn from(error: String) -> Self {
+        Self::Own(error)
+    }
+}
+
+impl From<io::Error> for Halt {
+    fn from(error: io::Error) -> Self {
+        Self::Own(error.to_string())
+    }
+}
+
+struct Drive<'h> {
+    stage: Stage<'h>,
+    model: Model,
+    patience: Patience,
+    story: Vec<String>,
+    /// The children that live on and would die with their parents, if they could.
+    forked: BTreeMap<u8, Vec<u32>>,
+}
+
+impl Drive<'_> {
+    fn step(&mut self, step: Step) -> Result<(), Halt> {
+        let acts = step.handle().map(|id| id.process).or(match step {
+            Step::Fork { process } | Step::Spawn { process } => Some(process),
+            _ => None,
+        });
+        if acts.is_some_and(|process| self.model.is_stopped(process)) {
+            return Ok(());
+        }
+        match step {
+            Step::TryLock { mode, .. } | Step::StartWaiting { mode, .. } => {
+                let id = step.handle().expect("it has one");
+                self.open(id)?;
+                if !matches!(self.model.state(id), Some(State::Waiting(_))) {
+                    self.attempt(step, id, mode)?;
+                }
+            }
+            Step::Open { process, handle } => self.open(HandleId { process, handle })?,
+            Step::Poll { process, handle } => self.poll(HandleId { process, handle })?,
+            Step::Cancel { process, handle } => self.cancel(HandleId { process, handle })?,
+            Step::Unlock { process, handle } => self.unlock(HandleId { process, handle })?,
+            Step::Drop { process, handle } => self.drop_handle(HandleId { process, handle })?,
+            Step::AskCurrent { process, handle } => {
+                self.ask_current(HandleId { process, handle })?;
+            }
+            Step::Kill { process } => self.kill(process),
+            Step::Stop { process } => {
+                if !self.model.is_stopped(process) {
+                    self.stage.stop(usize::from(process))?;
+                    self.model.stop(process);
+                    self.tell(step, "");
+                }
+            }
+            Step::Continue { process } => {
+                if self.model.is_stopped(process) {
+                    self.resume(process);
+                }
+            }
+            Step::ForkAndDrop { process, handle } => {
+                self.fork_and_drop(HandleId { process, handle })?;
+            }
+            Step::Fork { process } | Step::Spawn { process } => self.have_a_child(step, process)?,
+            Step::Unlink { file } => {
+                self.stage.unlink(&self.path(file))?;
+                self.model.unlink(file);
+                self.tell(step, "");
+            }
+            Step::Replace { file } => {
+                self.stage.replace(&self.path(file))?;
+                self.model.replace(file);
+                self.tell(step, "");
+            }
+            Step::HardLink { file } => self.hard_link(file)?,
+        }
+        Ok(())
+    }
+
+    /// After the last step everybody lets go, and every wait must end.
+    fn wind_up(&mut self, look: Duration) -> Result<(), Halt> {
+        for process in self.model.stopped() {
+            self.resume(process);
+        }
+        for id in self.model.handles() {
+            self.poll_for(id, look)?;
+        }
+        // Each round ends at least one wait, for whoever is granted the lock lets go of it.
+        loop {
+            for id in self.model.handles() {
+                if let Some(State::Held(_)) = self.model.state(id) {
+                    self.unlock(id)?;
+                }
+            }
+            let handles = self.model.handles();
+            let waiting = handles
+                .into_iter()
+                .find(|&id| matches!(self.model.state(id), Some(State::Waiting(_))));
+            match waiting {
+                Some(id) => self.poll(id)?,
+                None => break,
+            }
+        }
+        for file in 0..FILES {
+            if self.model.names_a_file(file) {
+                self.look_whether_free(file)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An answer, unless the worker is lost: then `law` is broken.
+    fn ask(&mut self, id: HandleId, law: Law, order: &Order) -> Result<Answer, Halt> {
+        let extra = match order {
+            Order::Poll(_, time) => *time,
+            _ => Duration::ZERO,
+        };
+        let within = self.patience.answer + extra;
+        let worker = self.stage.worker(usize::from(id.process))?;
+        let lost = match worker.ask(order, within) {
+            Ok(answer) => return Ok(answer),
+            Err(lost) => lost,
+        };
+        let word = order.to_string();
+        let verb = word.split(' ').next().unwrap_or_default();
+        self.story
+            .push(format!("process {} is asked to {verb}: {lost}", id.process));
+        Err(match lost {
+            Lost::Silent(time) => Halt::found(
+                law,
+                format!("the call blocks its thread: no answer within {time:?}"),
+            ),
+            Lost::Ended => Halt::found(Law::Errors, "the call ended its process"),
+        })
+    }
+
+    fn halt(&self, doubt: Doubt) -> Halt {
+        match doubt {
+            Doubt::Breach(blame) => Halt::Found(blame),
+            Doubt::FalseBusy(inode) => Halt::Found(self.model.blame_busy(inode, false)),
+        }
+    }
+
+    fn tell(&mut self, step: Step, came_to: &str) {
+        self.story.push(match came_to {
+            "" | "done" => step.to_string(),
+            came_to => format!("{step}: {came_to}"),
+        });
+    }
+
+    fn path(&self, file: u8) -> PathBuf {
+        self.stage
+            .path(["a.lock", "b.lock"][usize::from(file % FILES)])
+    }
+}
+
+fn slot(id: HandleId) -> Slot {
+    Slot::from(id.handle)
+}

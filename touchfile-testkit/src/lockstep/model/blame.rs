@@ -1,0 +1,115 @@
+//! Which law is broken: what is seen, together with what happened before.
+
+use touchfile_core::LockMode;
+
+use super::{Inode, Model, State};
+use crate::Law;
+use crate::lockstep::step::HandleId;
+
+/// What may be why a lock is still held though nobody holds it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Event {
+    Cancelled,
+    Failed,
+    Released { child_lives: bool },
+}
+
+/// A law was broken, or may have been.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Doubt {
+    /// Certainly.
+    Breach(Blame),
+    /// An attempt said "busy" with nobody holding. Which law that breaks depends on whether it is
+    /// [still so](Model::blame_busy) a while later.
+    FalseBusy(Inode),
+}
+
+/// A broken law.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Blame {
+    /// In a schedule with nothing in it that does not matter.
+    pub(crate) law: Law,
+    /// In any other: the law that forbids what was seen, whatever happened before.
+    pub(crate) at_sight: Law,
+    pub(crate) what: String,
+}
+
+impl Blame {
+    pub(crate) fn new(law: Law, what: impl Into<String>) -> Self {
+        Self {
+            law,
+            at_sight: law,
+            what: what.into(),
+        }
+    }
+}
+
+impl Model {
+    /// Which law is broken by a lock that could not be had though nobody holds it: one that came
+    /// free by itself soon after, or one that stays taken.
+    pub(crate) fn blame_busy(&self, inode: Inode, stays: bool) -> Blame {
+        let events = self.events.get(&inode).map_or(&[][..], Vec::as_slice);
+        let has = |event| events.contains(&event);
+        // A schedule that was shrunk has nothing in it that does not matter: the less usual a
+        // thing is, the more likely it is to blame.
+        let (law, why) = if has(Event::Released { child_lives: true }) {
+            (
+                Law::ForkAndExec,
+                "a child prolongs a lock that was released",
+            )
+        } else if has(Event::Failed) {
+            let why = "a call that failed took it, or left something behind that did";
+            (Law::AcquiredMeansAcquired, why)
+        } else if has(Event::Cancelled) {
+            let why = "a wait that was given up took it, or left something behind that did";
+            (Law::AcquiredMeansAcquired, why)
+        } else if stays && has(Event::Released { child_lives: false }) {
+            (Law::Release, "a lock that was released is not free")
+        } else {
+            (Law::NoFalseBusy, "nothing explains it")
+        };
+        let seen = if stays {
+            "the lock cannot be had, and stays so"
+        } else {
+            "it said \"busy\" for a while"
+        };
+        Blame {
+            law,
+            at_sight: if stays { law } else { Law::NoFalseBusy },
+            what: format!("{seen}, but nobody holds a conflicting lock: {why}"),
+        }
+    }
+
+    /// Somebody was let in beside a holder.
+    pub(super) fn double_grant(&self, id: HandleId, mode: LockMode) -> Doubt {
+        let inode = self.inode_of(id);
+        let holder = self.handles.iter().find(|(other, handle)| {
+            **other != id
+                && Some(handle.inode) == inode
+                && matches!(handle.state, State::Held(held) if held.conflicts_with(mode))
+        });
+        let Some((holder, handle)) = holder else {
+            unreachable!("a grant is wrong only where somebody holds a conflicting lock");
+        };
+        let HandleId {
+            process,
+            handle: number,
+        } = *holder;
+        let held = match handle.state {
+            State::Held(held) => held,
+            _ => mode,
+        };
+        let law = if handle.child_dropped {
+            Law::ForkAndExec
+        } else {
+            Law::Exclusion
+        };
+        Doubt::Breach(Blame {
+            law,
+            at_sight: Law::Exclusion,
+            what: format!(
+                "it got the {mode} lock, but process {process} holds the {held} one, handle {number}"
+            ),
+        })
+    }
+}
