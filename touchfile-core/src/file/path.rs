@@ -9,28 +9,37 @@ use std::path::{Path, PathBuf};
 /// Refuses a path whose parent directory is missing, or that says by a slash at its end that it
 /// is a directory when it is none.
 pub(crate) fn check_place(path: &Path) -> Result<(), (Cow<'static, str>, Option<io::Error>)> {
-    if path.as_os_str().as_encoded_bytes().ends_with(b"/")
-        // Without the slash, which would follow a link.
-        && !fs::symlink_metadata(path.components().as_path()).is_ok_and(|place| place.is_dir())
-    {
-        return Err(("it ends with a slash and is not a directory".into(), None));
-    }
     let Some(parent) = path.parent() else {
         return Ok(()); // the root directory, which is there
     };
     let parent_name = parent.display();
     match fs::metadata(parent) {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err((format!("{parent_name} is not a directory").into(), None)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err((
-            format!("its parent directory {parent_name} is missing; create it first").into(),
-            Some(error),
-        )),
-        Err(error) => Err((
-            format!("its parent directory {parent_name} cannot be used").into(),
-            Some(error),
-        )),
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return Err((format!("{parent_name} is not a directory").into(), None)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err((
+                format!("its parent directory {parent_name} is missing; create it first").into(),
+                Some(error),
+            ));
+        }
+        Err(error) => {
+            return Err((
+                format!("its parent directory {parent_name} cannot be used").into(),
+                Some(error),
+            ));
+        }
     }
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        // Without the slash, which would follow a link.
+        let is_directory = match fs::symlink_metadata(path.components().as_path()) {
+            Ok(metadata) => metadata.is_dir(),
+            Err(error) => error.kind() != io::ErrorKind::NotFound, // opening it will tell
+        };
+        if !is_directory {
+            return Err(("it ends with a slash and is not a directory".into(), None));
+        }
+    }
+    Ok(())
 }
 
 /// Creates an empty file with a new name in `directory`, readable and writable by its owner or as

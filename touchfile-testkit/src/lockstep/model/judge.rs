@@ -53,6 +53,7 @@ impl Model {
                 self.hold(id, mode);
                 Ok(())
             }
+            (_, answer) if self.gave_up_a_stale_file(id, answer) => Ok(()),
             (expected, answer) => self.refused_or_wrong(id, mode, expected, answer),
         }
     }
@@ -68,8 +69,18 @@ impl Model {
                 self.hold(id, mode);
                 Ok(())
             }
+            (_, answer) if self.gave_up_a_stale_file(id, answer) => {
+                self.set(id, State::Idle);
+                Ok(())
+            }
             (expected, answer) => self.refused_or_wrong(id, mode, expected, answer),
         }
+    }
+
+    /// A wait may end with this error, and only when its path names another file by now.
+    fn gave_up_a_stale_file(&self, id: HandleId, answer: &Answer) -> bool {
+        let current = self.inode_of(id) == self.files[usize::from(id.file())];
+        !current && answer.is_kind(ErrorKind::StaleNetworkFileHandle)
     }
 
     /// Judges the answer to the question whether a handle is current.

@@ -144,6 +144,18 @@ fn a_reader_behind_a_writer_that_waits_need_not_be_let_in() {
 }
 
 #[test]
+fn a_wait_may_end_as_stale_once_its_path_names_another_file_and_not_before() {
+    let stale = failure(io::ErrorKind::StaleNetworkFileHandle);
+    let mut model = held(A, Exclusive);
+    waiting(&mut model, B, Shared);
+    assert_eq!(broken(model.polled(B, &stale)), Law::Errors);
+    model.replace(0);
+    assert_eq!(model.polled(B, &stale), Ok(()));
+    assert_eq!(model.state(B), Some(State::Idle));
+    assert_eq!(broken(model.tried(B, Shared, &stale)), Law::Errors);
+}
+
+#[test]
 fn a_handle_that_holds_must_refuse_to_be_asked_again() {
     let mut model = held(A, Shared);
     assert_eq!(
