@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use touchfile::{Error, ErrorKind, Operation};
@@ -45,6 +46,28 @@ impl Failure {
         Self {
             status: NO_INPUT,
             line: Some("the name of the lock file is empty; give it one".into()),
+        }
+    }
+
+    /// There can be no lock files in `dir`.
+    pub(crate) fn directory(dir: &Path, error: &io::Error) -> Self {
+        Self {
+            status: NO_INPUT,
+            line: Some(format!(
+                "cannot use {} for lock files: {error}",
+                dir.display()
+            )),
+        }
+    }
+
+    /// The report was not saved.
+    pub(crate) fn report_file(file: &Path, error: &io::Error) -> Self {
+        Self {
+            status: IO_ERROR,
+            line: Some(format!(
+                "cannot write the report to {}: {error}",
+                file.display()
+            )),
         }
     }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod child;
+mod conformance;
 mod exit;
 mod progress;
 mod run;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         Err(answer) => return exit::with_clap(&answer),
     };
     let done = match cli.command {
+        Command::Conformance(args) => conformance::run(&args),
         Command::Run(args) => run::run(&args),
     };
     done.unwrap_or_else(Failure::report)
@@ -34,6 +36,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Conformance(conformance::Args),
     Run(run::Args),
 }
 

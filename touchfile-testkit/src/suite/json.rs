@@ -1,100 +1,61 @@
 //! A report for machines.
 
-use std::fmt::{self, Write};
+use serde_json::{Value, json};
 
 use super::report::{CaseReport, Report, Verdict};
+use crate::Law;
 
-/// The report as one JSON object.
-pub(super) fn json(report: &Report) -> String {
-    let mut out = String::new();
-    // Writing to a string cannot fail.
-    write_report(&mut out, report).ok();
-    out
-}
-
-fn write_report(out: &mut String, report: &Report) -> fmt::Result {
-    writeln!(
-        out,
-        "{{\"suite\": {}, \"backend\": {}, \"seed\": {}, \"passed\": {}, \"elapsed_ms\": {}, \"cases\": [",
-        text(&report.suite),
-        text(&report.backend),
-        report.seed,
-        report.passed(),
-        report.elapsed.as_millis()
-    )?;
-    for (number, case) in report.cases.iter().enumerate() {
-        let comma = if number + 1 == report.cases.len() {
-            ""
-        } else {
-            ","
-        };
-        writeln!(out, "  {}{comma}", case_json(case)?)?;
+impl Report {
+    /// The report as one JSON object.
+    ///
+    /// It has `suite`, `backend`, `seed`, `passed`, `elapsed_ms`, and `cases`; a case has `name`,
+    /// `law` (null for lanes that are about all), `tried`, `measured`, `elapsed_ms` and `verdict`:
+    /// `passed`, `skipped` or `failed` with a `reason`, `not-run`, or `broken` with `broken_law`,
+    /// `story` and `steps`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let report = json!({
+            "suite": self.suite,
+            "backend": self.backend,
+            "seed": self.seed,
+            "passed": self.passed(),
+            "elapsed_ms": milliseconds(self.elapsed),
+            "cases": self.cases.iter().map(case).collect::<Vec<_>>(),
+        });
+        format!("{report:#}\n")
     }
-    writeln!(out, "]}}")
 }
 
-fn case_json(case: &CaseReport) -> Result<String, fmt::Error> {
-    let mut out = String::new();
-    let law = case
-        .law
-        .map_or_else(|| "null".into(), |law| text(law.name()));
-    write!(
-        out,
-        "{{\"name\": {}, \"law\": {law}, \"tried\": {}, \"elapsed_ms\": {}, \"measured\": [{}], ",
-        text(&case.name),
-        case.tried,
-        case.elapsed.as_millis(),
-        case.measured
-            .iter()
-            .map(|line| text(line))
-            .collect::<Vec<_>>()
-            .join(", ")
-    )?;
+fn case(case: &CaseReport) -> Value {
+    let mut object = json!({
+        "name": case.name,
+        "law": case.law.map(Law::name),
+        "tried": case.tried,
+        "measured": case.measured,
+        "elapsed_ms": milliseconds(case.elapsed),
+    });
     match &case.verdict {
-        Verdict::Broken(finding) => write!(
-            out,
-            "\"verdict\": \"broken\", \"broken_law\": {}, \"story\": {}, \"steps\": [{}]",
-            text(finding.law.name()),
-            text(&finding.story),
-            finding
-                .steps
-                .iter()
-                .map(|step| text(&format!("{step:?}")))
-                .collect::<Vec<_>>()
-                .join(", ")
-        )?,
-        Verdict::Failed(why) => write!(out, "\"verdict\": \"failed\", \"reason\": {}", text(why))?,
-        Verdict::NotRun => write!(out, "\"verdict\": \"not-run\"")?,
-        Verdict::Passed => write!(out, "\"verdict\": \"passed\"")?,
+        Verdict::Broken(finding) => {
+            object["verdict"] = "broken".into();
+            object["broken_law"] = finding.law.name().into();
+            object["story"] = finding.story.as_str().into();
+            let steps = finding.steps.iter().map(|step| format!("{step:?}"));
+            object["steps"] = steps.collect();
+        }
+        Verdict::Failed(why) => {
+            object["verdict"] = "failed".into();
+            object["reason"] = why.as_str().into();
+        }
+        Verdict::NotRun => object["verdict"] = "not-run".into(),
+        Verdict::Passed => object["verdict"] = "passed".into(),
         Verdict::Skipped(why) => {
-            write!(out, "\"verdict\": \"skipped\", \"reason\": {}", text(why))?;
+            object["verdict"] = "skipped".into();
+            object["reason"] = why.as_str().into();
         }
     }
-    out.push('}');
-    Ok(out)
+    object
 }
 
-fn text(text: &str) -> String {
-    let mut out = String::from("\"");
-    for char in text.chars() {
-        match char {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            char if char < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(char))),
-            char => out.push(char),
-        }
-    }
-    out.push('"');
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_quoted() {
-        assert_eq!(text("a\"b\\c\nd\u{1}ü"), "\"a\\\"b\\\\c\\nd\\u0001ü\"");
-    }
+fn milliseconds(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

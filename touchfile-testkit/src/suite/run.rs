@@ -19,7 +19,7 @@ use touchfile_mock::World;
 use super::case::{Bench, Case, Undone};
 use super::progress::{Observer, OnTerminal};
 use super::report::{CaseReport, Report, Verdict};
-use super::{Env, Make, Suite, json, lanes, options};
+use super::{Env, Make, Suite, lanes, options};
 use crate::stage::Host;
 use crate::worker::{Command, Pool};
 
@@ -49,7 +49,7 @@ fn try_as_test_program(suite: Suite) -> io::Result<ExitCode> {
         let report = run.report();
         println!("{report}");
         if let Some(file) = json_file {
-            fs::write(&file, json::json(&report))?;
+            fs::write(&file, report.to_json())?;
         }
     }
     Ok(conclusion.exit_code())

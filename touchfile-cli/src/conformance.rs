@@ -1,0 +1,146 @@
+//! `touchfile conformance`: the laws of locking, tried on a directory of the user's choice.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use touchfile::FlockBackend;
+use touchfile_testkit::{CaseReport, Observer, Report, Suite, Verdict};
+
+use crate::exit::Failure;
+
+const DETAILS: &str = "\
+Try the laws of locking on a directory
+
+Runs the conformance suite of touchfile with lock files in DIR: on an NFS mount, in a container, on
+a file system in user space. Real processes take turns, are killed, fork, and play random schedules;
+each law is reported with what was tried. What is broken is told as a story.";
+
+const EXAMPLES: &str = "\
+Examples:
+  touchfile conformance --dir /mnt/share
+  touchfile conformance --dir . --cases 2000 --json report.json
+  touchfile conformance --dir . --seed 651957295   # once more, with the same dice
+
+Exit status:
+  0        every law holds, as far as was tried
+  1        a law is broken
+  64       wrong usage
+  66       DIR cannot be used
+  70       the suite itself failed, and nothing is known
+  74       the report cannot be written";
+
+/// Try the laws of locking on a directory
+#[derive(clap::Args, Debug)]
+#[command(long_about = DETAILS, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The way of locking to try
+    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::Flock)]
+    backend: Backend,
+
+    /// Where to put the lock files, in a new directory that is removed again
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+
+    /// How many random schedules to play; all else is tried in proportion [default: 256]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    cases: Option<u32>,
+
+    /// Where all dice come from [default: another each time; the report tells]
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+
+    /// Write a report for machines to this file as well
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Backend {
+    /// flock(2)
+    Flock,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let mut suite = match args.backend {
+        Backend::Flock => Suite::new("flock", |_| FlockBackend::new()),
+    };
+    // The workers of the suite are this program with the same arguments: they end here.
+    suite.work();
+    suite = suite.dir(&args.dir);
+    if let Some(cases) = args.cases {
+        suite = suite.cases(cases);
+    }
+    if let Some(seed) = args.seed {
+        suite = suite.seed(seed);
+    }
+    let bar = Bar::new();
+    let report = suite.check(&bar);
+    bar.bar.finish_and_clear();
+    let report = report.map_err(|error| Failure::directory(&args.dir, &error))?;
+
+    // Whoever does not read it to its end still gets the exit status.
+    write!(io::stdout(), "{report}").ok();
+    if let Some(file) = &args.json {
+        fs::write(file, report.to_json()).map_err(|error| Failure::report_file(file, &error))?;
+    }
+    Ok(exit_code(&report))
+}
+
+fn exit_code(report: &Report) -> ExitCode {
+    const BROKEN: u8 = 1;
+    const SOFTWARE: u8 = 70; // sysexits.h
+    let failed = |case: &CaseReport| matches!(case.verdict, Verdict::Failed(_));
+    if report.findings().next().is_some() {
+        ExitCode::from(BROKEN)
+    } else if report.cases.iter().any(failed) {
+        ExitCode::from(SOFTWARE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// How far the run has come, for whoever watches.
+struct Bar {
+    bar: ProgressBar,
+}
+
+impl Bar {
+    fn new() -> Self {
+        let target = if io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let style = ProgressStyle::with_template("[{elapsed}] {bar:30} {pos}/{len} {wide_msg}")
+            .expect("the template is a constant");
+        let bar = ProgressBar::with_draw_target(None, target).with_style(style);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar }
+    }
+}
+
+impl Observer for Bar {
+    fn planned(&self, cases: &[&str]) {
+        self.bar.set_length(cases.len() as u64);
+    }
+
+    fn started(&self, case: &str) {
+        self.bar.set_message(case.to_owned());
+    }
+
+    fn progressed(&self, case: &str, done: u64, of: u64) {
+        self.bar.set_message(format!("{case}: {done} of {of}"));
+    }
+
+    fn finished(&self, case: &CaseReport) {
+        if let Verdict::Broken(finding) = &case.verdict {
+            let line = format!("{} is broken ({})", finding.law, case.name);
+            self.bar.suspend(|| crate::exit::say(&line));
+        }
+        self.bar.inc(1);
+    }
+}
