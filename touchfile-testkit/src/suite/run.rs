@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::env;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ use touchfile_mock::World;
 use super::case::{Bench, Case, Undone};
 use super::progress::{Observer, OnTerminal};
 use super::report::{CaseReport, Report, Verdict};
-use super::{Env, Make, Suite, json, lanes, options};
+use super::{Env, Make, Suite, lanes, options};
 use crate::stage::Host;
 use crate::worker::{Command, Pool};
 
@@ -49,7 +49,7 @@ fn try_as_test_program(suite: Suite) -> io::Result<ExitCode> {
         let report = run.report();
         println!("{report}");
         if let Some(file) = json_file {
-            fs::write(&file, json::json(&report))?;
+            fs::write(&file, report.to_json())?;
         }
     }
     Ok(conclusion.exit_code())
@@ -116,7 +116,7 @@ impl Running {
         let seeds = suite
             .source_dir
             .as_ref()
-            .map(|dir| seed_file(dir, &suite.name));
+            .map(|dir| seed_dir(dir, &suite.name));
         let mut cases = lanes::cases(seeds, &suite.replays);
         if !suite.only.is_empty() {
             cases.retain(|case| suite.only.iter().any(|part| case.name.contains(part)));
@@ -230,10 +230,11 @@ fn host(suite: &Suite) -> io::Result<(Host, touchfile_core::BoxBackend, Option<T
     }
 }
 
-fn seed_file(source_dir: &std::path::Path, suite: &str) -> PathBuf {
+/// Where the seeds of schedules that failed are kept.
+fn seed_dir(source_dir: &Path, suite: &str) -> PathBuf {
     source_dir
-        .join("proptest-regressions")
-        .join(format!("conformance-{suite}.txt"))
+        .join("proptest-regressions/conformance")
+        .join(suite)
 }
 
 /// A skip that names no case is a case that runs without anybody wanting it.
