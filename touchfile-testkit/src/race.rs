@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::Law;
 use crate::free::{History, Plan, Violation, Witness, check, now_ns};
 use crate::stage::{Host, Stage};
 use crate::suite::{Bench, Done, Finding, Outcome, Undone};
-use crate::worker::{Answer, Lost, Order};
+use crate::worker::{Answer, InWords, Lost, Order};
 
 /// How long one run takes. Short runs are judged in no time.
 const RUN: Duration = Duration::from_millis(400);
@@ -128,8 +129,10 @@ impl Run<'_> {
             Ok(Answer::Failed { message, .. }) => {
                 return Err(Undone::Failed(format!("the log: {message}")));
             }
-            // The log ends with the call that did it.
-            Ok(_) | Err(Lost::Ended | Lost::Silent(_)) => {
+            Ok(answer) => return Err(ended(process, &InWords(&answer).to_string())),
+            Err(Lost::Ended) => return Err(ended(process, "it ended by itself")),
+            // The log ends with the call that never came back.
+            Err(Lost::Silent(_)) => {
                 let invoked = now_ns();
                 self.stage.kill(process);
                 self.history.overdue(number(process), invoked, now_ns());
@@ -151,6 +154,16 @@ impl Run<'_> {
 
 fn number(process: usize) -> u32 {
     u32::try_from(process).unwrap_or(u32::MAX)
+}
+
+/// A call ended more than itself.
+fn ended(process: usize, how: &str) -> Undone {
+    Undone::Broken(Box::new(Finding {
+        law: Law::Errors,
+        case: String::new(),
+        story: format!("In a race, a call of process {process} did not come back: {how}.\n"),
+        steps: Vec::new(),
+    }))
 }
 
 /// The first violation, and how many more there are.

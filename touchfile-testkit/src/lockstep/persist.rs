@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use proptest::test_runner::{FailurePersistence, PersistedSeed};
 
-/// A file of `cc SEED # shrinks to …` lines.
+/// A file of `SEED # shrinks to …` lines.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct SeedFile(pub(crate) PathBuf);
 
@@ -21,7 +21,7 @@ impl FailurePersistence for SeedFile {
     fn load_persisted_failures2(&self, _: Option<&'static str>) -> Vec<PersistedSeed> {
         let text = fs::read_to_string(&self.0).unwrap_or_default();
         text.lines()
-            .filter_map(|line| line.strip_prefix("cc ")?.split(' ').next()?.parse().ok())
+            .filter_map(|line| line.split('#').next()?.trim().parse().ok())
             .collect()
     }
 
@@ -37,15 +37,12 @@ impl FailurePersistence for SeedFile {
         let known = self.0.exists();
         // A directory that cannot be written to must not keep a finding from being told.
         if let Some(parent) = self.0.parent() {
-            drop(fs::create_dir_all(parent));
+            fs::create_dir_all(parent).ok();
         }
         let file = OpenOptions::new().create(true).append(true).open(&self.0);
         if let Ok(mut file) = file {
             let header = if known { "" } else { HEADER };
-            drop(writeln!(
-                file,
-                "{header}cc {seed} # shrinks to {shrunken:?}"
-            ));
+            drop(writeln!(file, "{header}{seed} # shrinks to {shrunken:?}"));
         }
     }
 

@@ -8,7 +8,9 @@ use crate::race::{Who, race};
 /// The cases. Those that take longest come first.
 pub(super) fn cases(seeds: Option<std::path::PathBuf>, replays: &[Vec<Step>]) -> Vec<Case> {
     let theme = |name: &str, needs, theme| {
-        let seeds = seeds.clone();
+        let seeds = seeds
+            .as_ref()
+            .map(|dir| dir.join(format!("{theme:?}.txt").to_lowercase()));
         case(name, needs, move |bench| {
             schedules(bench, theme, seeds.clone())
         })

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::env;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -116,7 +116,7 @@ impl Running {
         let seeds = suite
             .source_dir
             .as_ref()
-            .map(|dir| seed_file(dir, &suite.name));
+            .map(|dir| seed_dir(dir, &suite.name));
         let mut cases = lanes::cases(seeds, &suite.replays);
         if !suite.only.is_empty() {
             cases.retain(|case| suite.only.iter().any(|part| case.name.contains(part)));
@@ -230,10 +230,11 @@ fn host(suite: &Suite) -> io::Result<(Host, touchfile_core::BoxBackend, Option<T
     }
 }
 
-fn seed_file(source_dir: &std::path::Path, suite: &str) -> PathBuf {
+/// Where the seeds of schedules that failed are kept.
+fn seed_dir(source_dir: &Path, suite: &str) -> PathBuf {
     source_dir
-        .join("proptest-regressions")
-        .join(format!("conformance-{suite}.txt"))
+        .join("proptest-regressions/conformance")
+        .join(suite)
 }
 
 /// A skip that names no case is a case that runs without anybody wanting it.

@@ -1,5 +1,6 @@
 //! A report for people.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::report::{CaseReport, Report, Verdict};
@@ -27,10 +28,11 @@ impl fmt::Display for Report {
                 .iter()
                 .try_for_each(|line| writeln!(f, "measured: {line}"))?;
         }
-        for case in &self.cases {
-            if let Verdict::Skipped(why) = &case.verdict {
-                writeln!(f, "skipped: {}: {why}", case.name)?;
-            }
+        for (why, names) in self.skipped() {
+            writeln!(f, "skipped: {why}")?;
+            names
+                .iter()
+                .try_for_each(|name| writeln!(f, "    {name}"))?;
         }
         for case in &self.cases {
             match &case.verdict {
@@ -50,6 +52,20 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    /// What was skipped, by the reason.
+    fn skipped(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut skipped = BTreeMap::<_, Vec<_>>::new();
+        for case in &self.cases {
+            if let Verdict::Skipped(why) = &case.verdict {
+                skipped
+                    .entry(why.as_str())
+                    .or_default()
+                    .push(case.name.as_str());
+            }
+        }
+        skipped
+    }
+
     fn write_row(&self, f: &mut fmt::Formatter<'_>, law: Option<Law>) -> fmt::Result {
         let cases: Vec<_> = self.cases.iter().filter(|case| case.law == law).collect();
         let ran: Vec<_> = cases.iter().filter(|case| ran(case)).collect();

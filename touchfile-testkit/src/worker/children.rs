@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use fork::{Fork, fork};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, getppid, kill_process, waitpid};
 
 use super::order::Answer;
 
@@ -21,10 +21,9 @@ impl Children {
         if let Some(unable) = unable_to_fork() {
             return unable;
         }
+        let parent = getpid();
         match fork() {
-            Ok(Fork::Child) => loop {
-                thread::sleep(Duration::from_secs(60));
-            },
+            Ok(Fork::Child) => live_as_long_as(parent),
             Ok(Fork::Parent(pid)) => self.keep(pid),
             Err(error) => Answer::Unable(format!("fork: {error}")),
         }
@@ -62,6 +61,14 @@ impl Drop for Children {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Lives on, and is not left over if the suite is killed.
+fn live_as_long_as(parent: Pid) -> ! {
+    while getppid() == Some(parent) {
+        thread::sleep(Duration::from_millis(200));
+    }
+    std::process::exit(0);
 }
 
 /// Does something in a forked child, and waits for its end.

@@ -1,0 +1,127 @@
+//! Backends that misbehave in ways that a test program must survive.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use touchfile_core::{Attempt, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions};
+use touchfile_flock::FlockHandle;
+
+use crate::honest;
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Odd {
+    /// Promises next to nothing, and refuses the rest.
+    ClaimsLittle,
+    ExitsInUnlock,
+    HangsInUnlock,
+    LocksNothing,
+    /// Prints all the time, mostly without ending the line.
+    Noisy,
+    /// Not at all.
+    Not,
+    PanicsInDrop,
+    PanicsInTryLock,
+}
+
+impl Odd {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::ClaimsLittle,
+        Self::ExitsInUnlock,
+        Self::HangsInUnlock,
+        Self::LocksNothing,
+        Self::Noisy,
+        Self::Not,
+        Self::PanicsInDrop,
+        Self::PanicsInTryLock,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ClaimsLittle => "claims-little",
+            Self::ExitsInUnlock => "exits-in-unlock",
+            Self::HangsInUnlock => "hangs-in-unlock",
+            Self::LocksNothing => "locks-nothing",
+            Self::Noisy => "noisy",
+            Self::Not => "not-odd",
+            Self::PanicsInDrop => "panics-in-drop",
+            Self::PanicsInTryLock => "panics-in-try-lock",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct OddBackend(pub(crate) Odd);
+
+#[async_trait]
+impl LockBackend for OddBackend {
+    type Handle = OddHandle;
+
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        match self.0 {
+            Odd::ClaimsLittle => Capabilities::NONE,
+            _ => honest().capabilities(),
+        }
+    }
+
+    async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<OddHandle> {
+        if self.0 == Odd::ClaimsLittle && options.remove_on_release {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let handle = honest().open(path, options).await?;
+        Ok(OddHandle {
+            odd: self.0,
+            handle,
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct OddHandle {
+    odd: Odd,
+    handle: FlockHandle,
+}
+
+#[async_trait]
+impl LockHandle for OddHandle {
+    async fn try_lock(&mut self, mode: LockMode) -> io::Result<Attempt> {
+        match self.odd {
+            Odd::ClaimsLittle if mode == LockMode::Shared => {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+            Odd::LocksNothing => return Ok(Attempt::Acquired),
+            Odd::Noisy => {
+                print!("@touchfile");
+                println!("trying\n@touch");
+                print!("acquired");
+            }
+            Odd::PanicsInTryLock => panic!("at once"),
+            _ => {}
+        }
+        self.handle.try_lock(mode).await
+    }
+
+    async fn unlock(&mut self) -> io::Result<()> {
+        match self.odd {
+            Odd::ExitsInUnlock => std::process::exit(0),
+            Odd::HangsInUnlock => std::thread::sleep(Duration::from_secs(60)),
+            _ => {}
+        }
+        self.handle.unlock().await
+    }
+
+    async fn is_current(&self, path: &Path) -> io::Result<bool> {
+        self.handle.is_current(path).await
+    }
+}
+
+impl Drop for OddHandle {
+    fn drop(&mut self) {
+        assert!(self.odd != Odd::PanicsInDrop, "as it is dropped");
+    }
+}
