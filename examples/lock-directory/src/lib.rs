@@ -84,7 +84,9 @@ impl LockHandle for LockDirectoryHandle {
     }
 
     async fn is_current(&self, _path: &Path) -> io::Result<bool> {
-        Err(unsupported("there is no file whose identity could be checked"))
+        Err(unsupported(
+            "there is no file whose identity could be checked",
+        ))
     }
 }
 
