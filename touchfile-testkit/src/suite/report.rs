@@ -77,12 +77,6 @@ impl Report {
         !self.cases.iter().any(bad)
     }
 
-    /// The report for machines: one JSON object.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        super::json::json(self)
-    }
-
     /// Every broken law that was found.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.cases.iter().filter_map(|case| match &case.verdict {
