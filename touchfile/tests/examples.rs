@@ -1,4 +1,4 @@
-//! The examples do what they show.
+//! The examples do what they show. `testing_with_mock` has its own tests.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::env;
@@ -59,12 +59,6 @@ fn threads_take_turns_without_a_runtime() {
     assert!(said.contains("4 threads counted to 400"), "{said}");
     assert!(said.contains("gave up: "), "{said}");
     assert!(said.contains("free again: true"), "{said}");
-}
-
-#[test]
-fn the_job_that_is_tested_with_the_mock_runs_with_real_locks() {
-    let done = output(&mut example("testing_with_mock"));
-    assert_eq!(text(&done.stdout).trim(), "with real locks: done");
 }
 
 /// An example, as `cargo test` has built it beside this test.

@@ -38,7 +38,10 @@ impl Children {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         match sleep.spawn() {
-            Ok(child) => self.keep(i32::try_from(child.id()).unwrap_or(0)),
+            Ok(child) => {
+                wait_for_exec(child.id());
+                self.keep(i32::try_from(child.id()).unwrap_or(0))
+            }
             Err(error) => Answer::Unable(format!("sleep(1): {error}")),
         }
     }
@@ -60,6 +63,22 @@ impl Children {
 impl Drop for Children {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Waits until a child has closed what it is to close.
+///
+/// A spawn returns when the child has its new address space, which is a moment before its
+/// descriptors are closed (begin_new_exec() in the kernel's fs/exec.c). Were the parent killed in
+/// that moment, its locks would live on for as long, whatever the backend does. The new name comes
+/// last.
+fn wait_for_exec(child: u32) {
+    let comm = format!("/proc/{child}/comm");
+    for _ in 0..1_000 {
+        if fs::read(&comm).is_ok_and(|name| name == b"sleep\n") {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
