@@ -20,7 +20,7 @@ const SCENE: u32 = 5;
 pub(crate) struct Cast<'a> {
     pub(crate) bench: &'a Bench<'a>,
     pub(crate) stage: Stage<'a>,
-    law: Law,
+    pub(super) law: Law,
     story: Vec<String>,
 }
 
@@ -131,38 +131,6 @@ impl<'a> Cast<'a> {
         self.ask(process, &Order::TryLock(slot, mode))
     }
 
-    /// An attempt that must succeed, for the reason given.
-    pub(crate) fn must_acquire(
-        &mut self,
-        process: Process,
-        slot: Slot,
-        mode: LockMode,
-        why: &str,
-    ) -> Result<(), Undone> {
-        match self.try_lock(process, slot, mode)? {
-            Answer::Acquired => Ok(()),
-            Answer::WouldBlock => {
-                Err(self.broken(self.law, format!("the lock was busy, but {why}")))
-            }
-            answer => Err(self.wrong(&answer)),
-        }
-    }
-
-    /// An attempt that must find the lock held, for the reason given.
-    pub(crate) fn must_be_busy(
-        &mut self,
-        process: Process,
-        slot: Slot,
-        mode: LockMode,
-        why: &str,
-    ) -> Result<(), Undone> {
-        match self.try_lock(process, slot, mode)? {
-            Answer::WouldBlock => Ok(()),
-            Answer::Acquired => Err(self.broken(self.law, format!("it got the lock, but {why}"))),
-            answer => Err(self.wrong(&answer)),
-        }
-    }
-
     /// Opens and takes the exclusive lock of the usual file, as the beginning of a case.
     pub(crate) fn hold(&mut self, process: Process, slot: Slot) -> Result<(), Undone> {
         self.hold_as(process, slot, Exclusive)
@@ -198,39 +166,12 @@ impl<'a> Cast<'a> {
         }
     }
 
-    /// A wait that must be over soon, for the reason given.
-    pub(crate) fn must_be_granted(
-        &mut self,
-        process: Process,
-        slot: Slot,
-        why: &str,
-    ) -> Result<(), Undone> {
-        let soon = self.bench.patience;
-        match self.ask(process, &Order::Poll(slot, soon))? {
-            Answer::Acquired => Ok(()),
-            Answer::Pending => Err(self.broken(
-                self.law,
-                format!("the waiter does not get the lock within {soon:?}, but {why}"),
-            )),
-            answer => Err(self.wrong(&answer)),
-        }
-    }
-
     pub(crate) fn unlock(&mut self, process: Process, slot: Slot) -> Result<(), Undone> {
         self.must_be_done(process, &Order::Unlock(slot))
     }
 
     pub(crate) fn drop_handle(&mut self, process: Process, slot: Slot) -> Result<(), Undone> {
         self.must_be_done(process, &Order::Drop(slot))
-    }
-
-    /// An order that must succeed.
-    pub(crate) fn must_be_done(&mut self, process: Process, order: &Order) -> Result<(), Undone> {
-        match self.ask(process, order)? {
-            Answer::Done | Answer::Pid(_) => Ok(()),
-            Answer::Unable(why) => Err(Undone::Skipped(why)),
-            answer => Err(self.wrong(&answer)),
-        }
     }
 
     /// Plays a scene, which must go well, and says what came of it.
@@ -262,14 +203,6 @@ impl<'a> Cast<'a> {
     pub(crate) fn kill(&mut self, process: Process) {
         self.stage.kill(process);
         self.note(format!("process {process} is killed"));
-    }
-
-    pub(crate) fn must(&self, holds: bool, what: impl Into<String>) -> Result<(), Undone> {
-        if holds {
-            Ok(())
-        } else {
-            Err(self.broken(self.law, what))
-        }
     }
 
     /// An answer that no law allows here.

@@ -46,7 +46,10 @@ pub(super) fn cases() -> Vec<Case> {
 /// Both ways, in each mode.
 fn excluded(cast: &mut Cast<'_>, tool: Tool) -> Result<u64, Undone> {
     let path = cast.path();
-    cast.open(0, 0)?;
+    cast.hold(0, 0)?;
+    cast.open(0, 1)?;
+    cast.must_be_busy(0, 1, Exclusive, "another handle holds it")?;
+    cast.unlock(0, 0)?;
     let modes = if cast.bench.claims.shared {
         &[Exclusive, Shared][..]
     } else {
@@ -62,17 +65,25 @@ fn excluded(cast: &mut Cast<'_>, tool: Tool) -> Result<u64, Undone> {
                 tool.name(),
                 if got_in { "acquired" } else { "busy" }
             ));
-            cast.must(
-                got_in != ours.conflicts_with(theirs),
-                format!("we hold the {ours} lock"),
-            )?;
+            match (got_in, ours.conflicts_with(theirs)) {
+                (true, true) => cast.must(false, format!("we hold the {ours} lock"))?,
+                (false, false) => {
+                    return Err(cast.broken(Law::NoFalseBusy, "there are only readers"));
+                }
+                _ => {}
+            }
             cast.unlock(0, 0)?;
-            let holder = tool.hold(&path, theirs)?;
+            let Some(holder) = tool.hold(&path, theirs)? else {
+                return Err(cast.broken(
+                    Law::Release,
+                    "a program finds the lock held that was unlocked",
+                ));
+            };
             cast.note(format!("{} takes the {theirs} lock", tool.name()));
             if ours.conflicts_with(theirs) {
-                cast.must_be_busy(0, 0, ours, "a program holds it that we claim to exclude")?;
+                cast.must_still_be_busy(0, 0, ours, "a program holds it that we claim to exclude")?;
             } else {
-                cast.must_acquire(0, 0, ours, "there are only readers")?;
+                cast.must_share(0, 0)?;
                 cast.unlock(0, 0)?;
             }
             holder.finish();
@@ -97,8 +108,8 @@ fn handed_over(cast: &mut Cast<'_>, tool: Tool) -> Result<u64, Undone> {
     let mut tried = 0;
     for (end, let_go) in ends {
         let holder = match tool.hold(&path, Exclusive) {
-            Ok(holder) => holder,
-            Err(Undone::Skipped(_)) if tried > 0 => break,
+            Ok(Some(holder)) => holder,
+            Ok(None) => return Err(cast.broken(Law::Release, "nobody holds the lock")),
             Err(undone) => return Err(undone),
         };
         cast.note(format!("{} takes the lock", tool.name()));
@@ -122,8 +133,8 @@ enum Tool {
 /// A program that holds a lock. It unlocks at the first line it reads, and ends with its input.
 struct Holder(Child);
 
-/// Takes a lock, says "held", unlocks when it reads a line, and ends with its standard input. If
-/// the fourth argument is "try", says "held" or "busy" and ends.
+/// Takes a lock, says "held", unlocks when it reads a line, and ends with its standard input. Says
+/// "busy" and ends if it cannot have the lock, and ends in any case if its last argument is "try".
 const SCRIPT: &str = "
 import fcntl, sys
 how, path, mode, what = sys.argv[1:5]
@@ -131,7 +142,7 @@ lock = {'Fcntl': fcntl.lockf, 'Flock': fcntl.flock}[how]
 flag = {'exclusive': fcntl.LOCK_EX, 'shared': fcntl.LOCK_SH}[mode]
 file = open(path, 'r+b')
 try:
-    lock(file, flag | (fcntl.LOCK_NB if what == 'try' else 0))
+    lock(file, flag | fcntl.LOCK_NB)
 except OSError:
     print('busy', flush=True)
     sys.exit()
@@ -150,13 +161,15 @@ impl Tool {
         }
     }
 
-    fn hold(self, path: &Path, mode: LockMode) -> Result<Holder, Undone> {
+    /// A program that holds the lock, unless somebody else does.
+    fn hold(self, path: &Path, mode: LockMode) -> Result<Option<Holder>, Undone> {
         let mut child = self.start(path, mode, "hold")?;
         match read_line(&mut child)?.as_str() {
-            "held" => Ok(Holder(child)),
-            said => Err(Undone::Failed(format!(
-                "python3 could not lock: it said {said:?}"
-            ))),
+            "held" => Ok(Some(Holder(child))),
+            _ => {
+                child.wait()?;
+                Ok(None)
+            }
         }
     }
 

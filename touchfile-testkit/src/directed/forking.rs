@@ -51,9 +51,10 @@ pub(super) fn cases() -> Vec<Case> {
 fn child_drops(cast: &mut Cast<'_>) -> Result<u64, Undone> {
     cast.open(1, 0)?;
     cast.hold(0, 0)?;
+    cast.must_be_busy(1, 0, Exclusive, "another process holds it")?;
     for _ in 0..5 {
         cast.must_be_done(0, &Order::ForkAndDrop(0))?;
-        cast.must_be_busy(
+        cast.must_still_be_busy(
             1,
             0,
             Exclusive,

@@ -95,10 +95,12 @@ fn waiter_on_replaced(cast: &mut Cast<'_>) -> Result<u64, Undone> {
 fn second_name(cast: &mut Cast<'_>) -> Result<u64, Undone> {
     let (path, link, other) = (cast.path(), cast.stage.path("b.lock"), cast.other());
     cast.hold(0, 0)?;
+    cast.open(other, 2)?;
+    cast.must_be_busy(other, 2, Exclusive, "another handle holds it")?;
     cast.stage.hard_link(&path, &link)?;
     cast.note("the file gets a second name, b.lock");
     cast.open_with(other, 1, &link, &OpenOptions::new())?;
-    cast.must_be_busy(other, 1, Exclusive, "it is held by the file's other name")?;
+    cast.must_still_be_busy(other, 1, Exclusive, "it is held by the file's other name")?;
     cast.unlock(0, 0)?;
     cast.must_acquire(other, 1, Exclusive, "it was unlocked")?;
     Ok(2)
@@ -110,7 +112,9 @@ fn removed_by_the_last(cast: &mut Cast<'_>) -> Result<u64, Undone> {
     cast.open_with(0, 0, &path, &options)?;
     cast.open_with(other, 1, &path, &options)?;
     cast.must_acquire(0, 0, Shared, "nobody holds it")?;
-    cast.must_acquire(other, 1, Shared, "there are only readers")?;
+    cast.must_share(other, 1)?;
+    cast.open(0, 2)?;
+    cast.must_be_busy(0, 2, Exclusive, "there are readers")?;
     cast.unlock(0, 0)?;
     cast.must(
         cast.stage.exists(&path),
@@ -127,6 +131,7 @@ fn removed_in_time(cast: &mut Cast<'_>) -> Result<u64, Undone> {
         cast.open_with(0, 0, &path, &removing())?;
         cast.open_with(1, 1, &path, &removing())?;
         cast.must_acquire(0, 0, Exclusive, "nobody holds it")?;
+        cast.must_be_busy(1, 1, Exclusive, "another process holds it")?;
         let unlock = Order::Unlock(0);
         cast.tell(0, &unlock)?;
         let attempt = Order::TryLock(1, Exclusive);

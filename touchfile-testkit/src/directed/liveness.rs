@@ -105,6 +105,9 @@ fn waiter_gets_it(
 
 fn readers_together(cast: &mut Cast<'_>) -> Result<u64, Undone> {
     let other = cast.other();
+    cast.hold_as(0, 0, Shared)?;
+    cast.hold_as(other, 1, Shared)?;
+    cast.unlock(other, 1)?;
     cast.hold(0, 0)?;
     let readers = [(0, 1), (other, 2), (other, 3)];
     for (process, slot) in readers {

@@ -3,6 +3,7 @@
 mod cancelling;
 mod capabilities;
 mod cast;
+mod demands;
 mod errors;
 mod exclusion;
 mod false_busy;

@@ -28,7 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn waiter(cast: &mut Cast<'_>) -> Result<u64, Undone> {
     let turns = cast.bench.times(50);
-    let scene = cast.scene("lock-and-unlock", &[&turns]);
+    let scene = cast.scene("lock-and-unlock", &[&turns, &100]);
     for process in [0, 1] {
         cast.open(process, 0)?;
         cast.tell(process, &scene)?;

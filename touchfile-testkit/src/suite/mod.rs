@@ -287,8 +287,22 @@ impl fmt::Debug for Suite {
 /// touchfile_testkit::conformance_main!(|env| MyBackend::new(env.dir()));
 /// ```
 ///
-/// Methods of [`Suite`](crate::Suite) may follow:
-/// `conformance_main!(|env| …, processes(4), skip("case", "reason"))`.
+/// Methods of [`Suite`] may follow:
+///
+/// ```no_run
+/// # use touchfile_mock::MockBackend;
+/// use touchfile_testkit::{LockMode, Step};
+///
+/// touchfile_testkit::conformance_main!(
+///     |_| MockBackend::new(),
+///     processes(4),
+///     skip("liveness::a_writer_among_readers", "readers are short here"),
+///     replay(&[
+///         Step::TryLock { process: 0, handle: 0, mode: LockMode::Exclusive },
+///         Step::Kill { process: 0 },
+///     ]),
+/// );
+/// ```
 #[macro_export]
 macro_rules! conformance_main {
     ($make:expr $(, $method:ident($($argument:expr),* $(,)?))* $(,)?) => {

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::time::{Duration, Instant};
 
 use touchfile_core::{Attempt, LockHandle, LockMode};
 
@@ -23,17 +24,22 @@ pub(super) fn try_many(set: &Set<'_>) -> io::Result<String> {
     })
 }
 
-/// So many turns, each waited for.
+/// So many turns, each waited for; each holds the lock for so many microseconds.
 pub(super) fn lock_and_unlock(set: &Set<'_>) -> io::Result<String> {
     let turns: u64 = set.number(0)?;
+    let hold = Duration::from_micros(set.number(1)?);
     set.runtime.block_on(async {
         let mut handle = set.open().await?;
         for turn in 0..turns {
             handle.lock(LockMode::Exclusive).await?;
-            tokio::task::yield_now().await;
+            let begun = Instant::now();
+            // Not on a timer, whose shortest time is a millisecond.
+            while begun.elapsed() < hold {
+                tokio::task::yield_now().await;
+            }
             handle.unlock().await?;
             if turn % 4 == 0 {
-                tokio::time::sleep(std::time::Duration::from_micros(100)).await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
         Ok(format!("{turns} turns"))

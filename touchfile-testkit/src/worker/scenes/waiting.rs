@@ -27,7 +27,7 @@ pub(super) fn give_up(set: &Set<'_>) -> io::Result<String> {
             };
             match ended {
                 None => {}
-                Some(Ok(())) => return Err(io::Error::other("got the lock, which somebody holds")),
+                Some(Ok(())) => return Ok("got the lock, which somebody holds".into()),
                 Some(Err(error)) => return Err(error),
             }
         }

@@ -1,0 +1,140 @@
+//! What a case demands of a backend, and the law that is broken if it does not happen.
+
+use std::time::Duration;
+
+use touchfile_core::LockMode::{self, Shared};
+
+use super::cast::{Cast, Process, until};
+use crate::Law;
+use crate::suite::Undone;
+use crate::worker::{Answer, Order, Slot};
+
+impl Cast<'_> {
+    /// An attempt that must succeed, for the reason given.
+    pub(crate) fn must_acquire(
+        &mut self,
+        process: Process,
+        slot: Slot,
+        mode: LockMode,
+        why: &str,
+    ) -> Result<(), Undone> {
+        match self.try_lock(process, slot, mode)? {
+            Answer::Acquired => Ok(()),
+            Answer::WouldBlock => {
+                let law = self.law_of_busy(process, slot, mode)?;
+                Err(self.broken(law, format!("the lock was busy, but {why}")))
+            }
+            answer => Err(self.wrong(&answer)),
+        }
+    }
+
+    /// An attempt that must succeed because there are only readers.
+    pub(crate) fn must_share(&mut self, process: Process, slot: Slot) -> Result<(), Undone> {
+        match self.try_lock(process, slot, Shared)? {
+            Answer::Acquired => Ok(()),
+            Answer::WouldBlock => {
+                let what = "the shared lock was busy, but there are only readers";
+                Err(self.broken(Law::NoFalseBusy, what))
+            }
+            answer => Err(self.wrong(&answer)),
+        }
+    }
+
+    /// An attempt that must find the lock held, for the reason given.
+    pub(crate) fn must_be_busy(
+        &mut self,
+        process: Process,
+        slot: Slot,
+        mode: LockMode,
+        why: &str,
+    ) -> Result<(), Undone> {
+        self.busy_by(Law::Exclusion, process, slot, mode, why)
+    }
+
+    /// An attempt that must find the lock held [as before](Self::must_be_busy), though something
+    /// has happened: what the case is about.
+    pub(crate) fn must_still_be_busy(
+        &mut self,
+        process: Process,
+        slot: Slot,
+        mode: LockMode,
+        why: &str,
+    ) -> Result<(), Undone> {
+        self.busy_by(self.law, process, slot, mode, why)
+    }
+
+    /// A wait that must be over soon, for the reason given.
+    pub(crate) fn must_be_granted(
+        &mut self,
+        process: Process,
+        slot: Slot,
+        why: &str,
+    ) -> Result<(), Undone> {
+        let soon = self.bench.patience;
+        let law = match self.law {
+            Law::CancelSafety => Law::CancelSafety,
+            _ => Law::Liveness,
+        };
+        match self.ask(process, &Order::Poll(slot, soon))? {
+            Answer::Acquired => Ok(()),
+            Answer::Pending => Err(self.broken(
+                law,
+                format!("the waiter does not get the lock within {soon:?}, but {why}"),
+            )),
+            answer => Err(self.wrong(&answer)),
+        }
+    }
+
+    /// An order that must succeed.
+    pub(crate) fn must_be_done(&mut self, process: Process, order: &Order) -> Result<(), Undone> {
+        match self.ask(process, order)? {
+            Answer::Done | Answer::Pid(_) => Ok(()),
+            Answer::Unable(why) => Err(Undone::Skipped(why)),
+            Answer::Panicked(message) if matches!(order, Order::Drop(_) | Order::Unlock(_)) => {
+                Err(self.broken(Law::Release, format!("it panicked: {message}")))
+            }
+            answer => Err(self.wrong(&answer)),
+        }
+    }
+
+    pub(crate) fn must(&self, holds: bool, what: impl Into<String>) -> Result<(), Undone> {
+        if holds {
+            Ok(())
+        } else {
+            Err(self.broken(self.law, what))
+        }
+    }
+
+    fn busy_by(
+        &mut self,
+        law: Law,
+        process: Process,
+        slot: Slot,
+        mode: LockMode,
+        why: &str,
+    ) -> Result<(), Undone> {
+        match self.try_lock(process, slot, mode)? {
+            Answer::WouldBlock => Ok(()),
+            Answer::Acquired => Err(self.broken(law, format!("it got the lock, but {why}"))),
+            answer => Err(self.wrong(&answer)),
+        }
+    }
+
+    /// The law that is broken by a lock that is busy though nobody holds it. If it is free soon
+    /// after, nothing has kept it, unless that is what the case is about.
+    fn law_of_busy(&mut self, process: Process, slot: Slot, mode: LockMode) -> Result<Law, Undone> {
+        if matches!(
+            self.law,
+            Law::AcquiredMeansAcquired | Law::CancelSafety | Law::ForkAndExec
+        ) {
+            return Ok(self.law);
+        }
+        let attempt = Order::TryLock(slot, mode);
+        let soon = Duration::from_millis(50);
+        let passes = until(
+            soon,
+            || Ok(self.ask(process, &attempt)? == Answer::Acquired),
+        )?;
+        Ok(if passes { Law::NoFalseBusy } else { self.law })
+    }
+}
