@@ -7,12 +7,16 @@ use touchfile_core::{LockMode, OpenOptions};
 
 use super::{Drive, Halt, slot};
 use crate::Law;
-use crate::lockstep::model::{Inode, unexpected};
+use crate::lockstep::model::{Busy, Inode, unexpected};
 use crate::lockstep::step::HandleId;
 use crate::worker::{Answer, InWords, Order, Slot};
 
 /// The slot of the handle that looks whether a lock can be had after all.
 const PROBE: Slot = 99;
+
+/// How often it tries, and how often of that without a pause.
+const TRIES: u32 = 40;
+const AT_ONCE: u32 = 3;
 
 impl Drive<'_> {
     /// The lock of a file that nobody holds or waits for can be had.
@@ -41,8 +45,8 @@ impl Drive<'_> {
                 self.expect_done(Law::Release, "dropping the handle", &answer)
             }
             (Answer::WouldBlock, Some(inode)) => {
-                let stays = self.stays_busy(id, PROBE, mode)?;
-                Err(Halt::Found(self.model.blame_busy(inode, stays)))
+                let busy = self.how_long_busy(id, PROBE, mode)?;
+                Err(Halt::Found(self.model.blame_busy(inode, busy)))
             }
             (answer, _) => Err(self.halt(unexpected("the attempt", &answer))),
         }
@@ -55,23 +59,25 @@ impl Drive<'_> {
         mode: LockMode,
         inode: Inode,
     ) -> Result<Halt, Halt> {
-        let stays = self.stays_busy(id, slot(id), mode)?;
-        Ok(Halt::Found(self.model.blame_busy(inode, stays)))
+        let busy = self.how_long_busy(id, slot(id), mode)?;
+        Ok(Halt::Found(self.model.blame_busy(inode, busy)))
     }
 
-    pub(super) fn stays_busy(
-        &mut self,
-        id: HandleId,
-        slot: Slot,
-        mode: LockMode,
-    ) -> Result<bool, Halt> {
-        for _ in 0..40 {
+    /// Tries until the lock can be had, or for some time.
+    fn how_long_busy(&mut self, id: HandleId, slot: Slot, mode: LockMode) -> Result<Busy, Halt> {
+        for attempt in 0..TRIES {
             if self.ask(id, Law::Liveness, &Order::TryLock(slot, mode))? == Answer::Acquired {
-                return Ok(false);
+                return Ok(if attempt < AT_ONCE {
+                    Busy::ForAMoment
+                } else {
+                    Busy::ForAWhile
+                });
             }
-            thread::sleep(Duration::from_millis(1));
+            if attempt >= AT_ONCE {
+                thread::sleep(Duration::from_millis(1));
+            }
         }
-        Ok(true)
+        Ok(Busy::Stays)
     }
 
     /// A wait that never ends: is the lock not free, or is it that nobody tells?
@@ -92,10 +98,9 @@ impl Drive<'_> {
             Law::Errors,
             &Order::Open(PROBE, path, OpenOptions::new()),
         )?;
-        let free = !self.stays_busy(id, PROBE, mode)?;
-        if free {
+        if self.how_long_busy(id, PROBE, mode)? != Busy::Stays {
             return Ok(Halt::found(Law::Liveness, late));
         }
-        Ok(Halt::Found(self.model.blame_busy(inode, true)))
+        Ok(Halt::Found(self.model.blame_busy(inode, Busy::Stays)))
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use touchfile_core::Capabilities;
 
-use super::model::{Blame, Doubt, Model, State};
+use super::model::{Blame, Busy, Doubt, Model, State};
 use super::step::{FILES, HandleId, Step};
 use crate::Law;
 use crate::stage::{Host, Stage};
@@ -231,7 +231,7 @@ impl Drive<'_> {
     fn halt(&self, doubt: Doubt) -> Halt {
         match doubt {
             Doubt::Breach(blame) => Halt::Found(blame),
-            Doubt::FalseBusy(inode) => Halt::Found(self.model.blame_busy(inode, false)),
+            Doubt::FalseBusy(inode) => Halt::Found(self.model.blame_busy(inode, Busy::ForAMoment)),
         }
     }
 

@@ -19,9 +19,20 @@ pub(super) enum Event {
 pub(crate) enum Doubt {
     /// Certainly.
     Breach(Blame),
-    /// An attempt said "busy" with nobody holding. Which law that breaks depends on whether it is
-    /// [still so](Model::blame_busy) a while later.
+    /// An attempt said "busy" with nobody holding. Which law that breaks depends on
+    /// [for how long](Model::blame_busy) it does.
     FalseBusy(Inode),
+}
+
+/// For how long a lock is busy though nobody holds it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Busy {
+    /// The next attempts succeed: nothing can have held it.
+    ForAMoment,
+    /// Something holds it and lets go of it.
+    ForAWhile,
+    /// Something holds it.
+    Stays,
 }
 
 /// A broken law.
@@ -45,11 +56,10 @@ impl Blame {
 }
 
 impl Model {
-    /// Which law is broken by a lock that could not be had though nobody holds it: one that came
-    /// free by itself soon after, or one that stays taken.
-    pub(crate) fn blame_busy(&self, inode: Inode, stays: bool) -> Blame {
+    /// Which law is broken by a lock that could not be had though nobody holds it.
+    pub(crate) fn blame_busy(&self, inode: Inode, busy: Busy) -> Blame {
         let events = self.events.get(&inode).map_or(&[][..], Vec::as_slice);
-        let has = |event| events.contains(&event);
+        let has = |event| events.contains(&event) && busy != Busy::ForAMoment;
         // A schedule that was shrunk has nothing in it that does not matter: the less usual a
         // thing is, the more likely it is to blame.
         let (law, why) = if has(Event::Released { child_lives: true }) {
@@ -63,21 +73,20 @@ impl Model {
         } else if has(Event::Cancelled) {
             let why = "a wait that was given up took it, or left something behind that did";
             (Law::AcquiredMeansAcquired, why)
-        } else if stays && has(Event::Released { child_lives: false }) {
+        } else if has(Event::Released { child_lives: false }) {
             (Law::Release, "a lock that was released is not free")
         } else {
             (Law::NoFalseBusy, "nothing explains it")
         };
-        let seen = if stays {
-            "the lock cannot be had, and stays so"
-        } else {
-            "it said \"busy\" for a while"
+        let seen = match busy {
+            Busy::ForAMoment => "it said \"busy\"",
+            Busy::ForAWhile => "it said \"busy\" for a while",
+            Busy::Stays => "the lock cannot be had, and stays so",
         };
-        Blame {
+        Blame::new(
             law,
-            at_sight: if stays { law } else { Law::NoFalseBusy },
-            what: format!("{seen}, but nobody holds a conflicting lock: {why}"),
-        }
+            format!("{seen}, but nobody holds a conflicting lock: {why}"),
+        )
     }
 
     /// Somebody was let in beside a holder.

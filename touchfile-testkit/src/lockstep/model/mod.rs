@@ -16,7 +16,7 @@ use std::io::ErrorKind;
 use touchfile_core::{Capabilities, LockMode};
 
 use self::blame::Event;
-pub(crate) use self::blame::{Blame, Doubt};
+pub(crate) use self::blame::{Blame, Busy, Doubt};
 pub(crate) use self::judge::unexpected;
 use super::step::{FILES, HandleId};
 

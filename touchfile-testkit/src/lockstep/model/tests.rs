@@ -202,7 +202,15 @@ fn a_lock_that_stays_busy_is_blamed_on_what_happened_to_it() {
         let mut model = held(A, Exclusive);
         what(&mut model);
         let inode = model.inode_of(A).or(model.inode_at(0)).unwrap();
-        model.blame_busy(inode, true).law
+        assert_eq!(
+            model.blame_busy(inode, Busy::ForAMoment).law,
+            Law::NoFalseBusy
+        );
+        assert_eq!(
+            model.blame_busy(inode, Busy::ForAWhile).law,
+            model.blame_busy(inode, Busy::Stays).law
+        );
+        model.blame_busy(inode, Busy::Stays).law
     };
     assert_eq!(blamed(|_| {}), Law::NoFalseBusy);
     assert_eq!(blamed(|model| model.unlocked(A)), Law::Release);

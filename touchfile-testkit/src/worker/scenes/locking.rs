@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::time::{Duration, Instant};
 
+use rustix::process::getppid;
 use touchfile_core::{Attempt, LockHandle, LockMode};
 
 use super::Set;
@@ -46,10 +47,11 @@ pub(super) fn lock_and_unlock(set: &Set<'_>) -> io::Result<String> {
     })
 }
 
-/// Opens, locks, unlocks and drops until it is killed.
+/// Opens, locks, unlocks and drops until it is killed, or the suite is.
 pub(super) fn for_ever(set: &Set<'_>) -> io::Result<String> {
+    let suite = getppid();
     set.runtime.block_on(async {
-        loop {
+        while getppid() == suite {
             let mut handle = set.open().await?;
             for _ in 0..3 {
                 if handle.try_lock(LockMode::Exclusive).await? == Attempt::Acquired {
@@ -58,6 +60,7 @@ pub(super) fn for_ever(set: &Set<'_>) -> io::Result<String> {
             }
             handle.lock(LockMode::Exclusive).await?;
         }
+        Ok("the suite has ended".into())
     })
 }
 

@@ -1,0 +1,55 @@
+//! The reverse of the watchmen: honest backends pass, run after run, whatever the seed.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use touchfile_flock::FlockBackend;
+use touchfile_testkit::Suite;
+
+const RUNS: usize = 20;
+
+/// Few, because there are so many runs.
+const CASES: u32 = 16;
+
+fn main() -> ExitCode {
+    flock().work();
+    let trial = |sentence: &str, make: fn() -> Suite| {
+        Trial::test(sentence, move || {
+            passes_every_time(make);
+            Ok(())
+        })
+    };
+    let trials = vec![
+        trial("flock_passes_twenty_runs_in_a_row", flock),
+        trial("the_mock_passes_twenty_runs_in_a_row", mock),
+        trial(
+            "a_mock_that_promises_little_passes_twenty_runs_in_a_row",
+            modest_mock,
+        ),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn flock() -> Suite {
+    Suite::new("flock", |_| FlockBackend::new())
+}
+
+fn mock() -> Suite {
+    Suite::in_process("mock", |world, process| world.process(process))
+}
+
+fn modest_mock() -> Suite {
+    Suite::in_process("modest-mock", |world, process| {
+        let mut claims = touchfile_core::Capabilities::NONE;
+        claims.cross_process = true;
+        world.process(process).with_capabilities(claims)
+    })
+}
+
+fn passes_every_time(make: fn() -> Suite) {
+    for run in 1..=RUNS {
+        let report = make().cases(CASES).check(&()).unwrap();
+        assert!(report.passed(), "run {run}: {report}");
+    }
+}
