@@ -194,6 +194,7 @@ impl<R: RawFileLock> FileHandle<R> {
 
 #[async_trait]
 impl<R: RawFileLock> LockHandle for FileHandle<R> {
+    #[inline]
     async fn try_lock(&mut self, mode: LockMode) -> io::Result<Attempt> {
         self.try_lock_now(mode)
     }
@@ -210,10 +211,12 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
         .await
     }
 
+    #[inline]
     async fn unlock(&mut self) -> io::Result<()> {
         self.unlock_now()
     }
 
+    #[inline]
     async fn is_current(&self, path: &Path) -> io::Result<bool> {
         self.is_at(path)
     }

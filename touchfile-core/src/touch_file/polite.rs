@@ -23,13 +23,15 @@ use crate::{Attempt, LockBackend, LockHandle, LockMode, OpenOptions};
 #[derive(Debug)]
 pub(super) struct PoliteHandle<H: LockHandle> {
     /// Missing while a call has it, and for good if that call was given up.
-    handle: Option<H>,
+    ///
+    /// Boxed, because it is moved many times in each acquisition and made only now and then.
+    handle: Option<Box<H>>,
 }
 
 impl<H: LockHandle> PoliteHandle<H> {
     pub(super) fn new(handle: H) -> Self {
         Self {
-            handle: Some(handle),
+            handle: Some(Box::new(handle)),
         }
     }
 
@@ -110,7 +112,9 @@ impl<H: LockHandle> PoliteHandle<H> {
 
     /// The handle, if its calls may run right here.
     fn inline(&mut self) -> Option<&mut H> {
-        self.handle.as_mut().filter(|handle| !handle.may_block())
+        self.handle
+            .as_deref_mut()
+            .filter(|handle| !handle.may_block())
     }
 
     async fn elsewhere<R: Send + 'static>(

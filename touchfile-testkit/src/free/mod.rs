@@ -3,7 +3,6 @@
 //! Several processes [`hammer()`] on a few lock files. Each writes down when it made each call and
 //! when it had the answer. From the logs, and from the times at which processes were killed, a
 //! [`History`] is put together, which [`check()`] judges.
-#![allow(dead_code, unused_imports, reason = "until the suite runs this lane")]
 
 mod check;
 mod hammer;
