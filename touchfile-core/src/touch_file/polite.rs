@@ -35,6 +35,7 @@ impl<H: LockHandle> PoliteHandle<H> {
         }
     }
 
+    #[inline]
     pub(super) async fn try_lock(&mut self, mode: LockMode) -> io::Result<Attempt> {
         match self.inline() {
             Some(handle) => handle.try_lock(mode).await,
@@ -80,6 +81,7 @@ impl<H: LockHandle> PoliteHandle<H> {
         done
     }
 
+    #[inline]
     pub(super) async fn is_current(&mut self, path: &Path) -> io::Result<bool> {
         match self.inline() {
             Some(handle) => handle.is_current(path).await,
@@ -94,6 +96,7 @@ impl<H: LockHandle> PoliteHandle<H> {
     /// Releases without waiting for anything, and returns the handle if it can be used again.
     ///
     /// If the release goes on elsewhere, it takes the place in the queue with it.
+    #[inline]
     pub(super) fn release_now(
         mut self,
         permit: &mut Option<OwnedSemaphorePermit>,
@@ -111,6 +114,7 @@ impl<H: LockHandle> PoliteHandle<H> {
     }
 
     /// The handle, if its calls may run right here.
+    #[inline]
     fn inline(&mut self) -> Option<&mut H> {
         self.handle
             .as_deref_mut()
@@ -181,6 +185,7 @@ pub(super) fn remove_if_free<B: LockBackend>(backend: &B, path: &Path) -> io::Re
 }
 
 /// The output of a future that is ready at once, as those of backends on local files are.
+#[inline]
 fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
