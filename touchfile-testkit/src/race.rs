@@ -72,6 +72,7 @@ fn run_once(bench: &Bench<'_>, who: Who, seed: u64) -> Result<History, Undone> {
         logs,
         history: History::new(),
     };
+    run.history.patience(bench.patience);
     for process in 0..processes {
         run.start(process)?;
     }

@@ -47,6 +47,9 @@ fn rejects(broken: Broken, suite: Suite) -> Result<(), Failed> {
     if finding.law != broken.law {
         return Err(format!("{} This breaks {}.\n{report}", broken.what, broken.law).into());
     }
+    if broken.in_lockstep && finding.steps.is_empty() {
+        return Err(format!("it was found by chance, with no steps to tell:\n{report}").into());
+    }
     if finding.steps.len() > MOST_STEPS {
         return Err(format!("{} steps are too many:\n{report}", finding.steps.len()).into());
     }

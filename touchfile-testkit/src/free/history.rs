@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::time::Duration;
 
 use super::log::{Call, Line, Outcome, What};
 
@@ -34,11 +35,24 @@ pub(crate) struct History {
     pub(super) calls: Vec<Record>,
     pub(super) deaths: BTreeMap<u32, Death>,
     pub(super) finals: Option<Vec<u64>>,
+    pub(super) patience: Option<Duration>,
 }
 
 impl History {
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// Says how long a lock may be free while somebody waits for it.
+    pub(crate) fn patience(&mut self, patience: Duration) {
+        self.patience = Some(patience);
+    }
+
+    /// A waiter who does not get a lock that is free for so long is not just slow.
+    pub(super) fn soon_ns(&self) -> u64 {
+        const LEAST: Duration = Duration::from_secs(2);
+        let soon = self.patience.map_or(LEAST, |patience| patience.max(LEAST));
+        u64::try_from(soon.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Adds the log of a process. Its last line may be cut, if the process was killed.

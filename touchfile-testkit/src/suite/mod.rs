@@ -73,7 +73,8 @@ impl Env {
 /// # Environment
 ///
 /// `TOUCHFILE_TESTKIT_CASES` and `TOUCHFILE_TESTKIT_SEED` override [`cases`](Self::cases) and
-/// [`seed`](Self::seed).
+/// [`seed`](Self::seed) in a test program ([`run`](Self::run)); in any other
+/// ([`check`](Self::check)) they count where nothing was set.
 #[derive(Clone)]
 #[must_use = "a suite does nothing until it is run"]
 pub struct Suite {
@@ -307,6 +308,9 @@ impl fmt::Debug for Suite {
 macro_rules! conformance_main {
     ($make:expr $(, $method:ident($($argument:expr),* $(,)?))* $(,)?) => {
         fn main() -> ::std::process::ExitCode {
+            // For what a finding says to paste.
+            #[allow(unused_imports)]
+            use $crate::{LockMode, Step};
             $crate::Suite::new(::std::env!("CARGO_PKG_NAME"), $make)
                 .source_dir(::std::env!("CARGO_MANIFEST_DIR"))
                 $(.$method($($argument),*))*

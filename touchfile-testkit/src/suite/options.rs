@@ -10,16 +10,32 @@ use std::str::FromStr;
 const CASES: &str = "TOUCHFILE_TESTKIT_CASES";
 const SEED: &str = "TOUCHFILE_TESTKIT_SEED";
 
+/// Which of two settings counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum First {
+    /// That of the environment, for a program whose own are written into it.
+    Environment,
+    /// The program's own, which its user may have given.
+    Own,
+}
+
 /// How many cases to run.
-pub(super) fn cases(set: Option<u32>) -> io::Result<u32> {
-    Ok(variable(CASES)?.or(set).unwrap_or(super::CASES).max(1))
+pub(super) fn cases(set: Option<u32>, first: First) -> io::Result<u32> {
+    Ok(either(set, CASES, first)?.unwrap_or(super::CASES).max(1))
 }
 
 /// The seed of all dice.
-pub(super) fn seed(set: Option<u64>) -> io::Result<u64> {
+pub(super) fn seed(set: Option<u64>, first: First) -> io::Result<u64> {
     // The keys of a `RandomState` are random.
     let random = || RandomState::new().hash_one(0) & 0xFFFF_FFFF;
-    Ok(variable(SEED)?.or(set).unwrap_or_else(random))
+    Ok(either(set, SEED, first)?.unwrap_or_else(random))
+}
+
+fn either<T: FromStr>(set: Option<T>, name: &str, first: First) -> io::Result<Option<T>> {
+    match (set, first) {
+        (Some(set), First::Own) => Ok(Some(set)),
+        (set, _) => Ok(variable(name)?.or(set)),
+    }
 }
 
 /// Takes `--json FILE` or `--json=FILE` out of command line arguments.

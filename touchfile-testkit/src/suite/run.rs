@@ -17,6 +17,7 @@ use touchfile_core::{Capabilities, LockBackend};
 use touchfile_mock::World;
 
 use super::case::{Bench, Case, Undone};
+use super::options::First;
 use super::progress::{Observer, OnTerminal};
 use super::report::{CaseReport, Report, Verdict};
 use super::{Env, Make, Suite, lanes, options};
@@ -37,7 +38,7 @@ fn try_as_test_program(suite: Suite) -> io::Result<ExitCode> {
     // What is not text cannot be a filter.
     let words = words.iter().map(|word| word.to_string_lossy().into_owned());
     let arguments = Arguments::from_iter(words);
-    let run = Arc::new(Running::new(suite)?);
+    let run = Arc::new(Running::new(suite, First::Environment)?);
     let observer = Arc::new(OnTerminal::new());
     let trials = (0..run.cases.len()).map(|number| {
         let (run, observer) = (run.clone(), observer.clone());
@@ -71,7 +72,7 @@ pub(super) fn for_program(suite: Suite, observer: &dyn Observer) -> io::Result<R
     if crate::worker::suite_of_this_worker().is_some() {
         return Ok(empty(suite)); // another suite's worker
     }
-    let run = Running::new(suite)?;
+    let run = Running::new(suite, First::Own)?;
     let names: Vec<_> = run.cases.iter().map(|case| case.name.as_str()).collect();
     observer.planned(&names);
     let queue: Mutex<VecDeque<_>> = Mutex::new((0..run.cases.len()).collect());
@@ -111,7 +112,7 @@ struct Running {
 }
 
 impl Running {
-    fn new(suite: Suite) -> io::Result<Self> {
+    fn new(suite: Suite, first: First) -> io::Result<Self> {
         let (host, backend, dir) = host(&suite)?;
         let seeds = suite
             .source_dir
@@ -126,8 +127,8 @@ impl Running {
         Ok(Self {
             backend: backend.name(),
             claims: backend.capabilities(),
-            number_of_cases: options::cases(suite.cases)?,
-            seed: options::seed(suite.seed)?,
+            number_of_cases: options::cases(suite.cases, first)?,
+            seed: options::seed(suite.seed, first)?,
             host,
             cases,
             begun: Instant::now(),

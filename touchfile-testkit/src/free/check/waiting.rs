@@ -11,9 +11,6 @@ use super::{Findings, Law};
 use crate::free::history::Record;
 use crate::free::log::{Call, Outcome, Patience};
 
-/// A waiter who does not get a lock that is free for so long is not just slow.
-const SOON_NS: u64 = 2_000_000_000;
-
 /// Finds waits during which the lock was free for long.
 pub(super) fn long_waits(file: u32, claims: &Claims, forced: &[bool], found: &mut Findings<'_>) {
     let (sure, releases) = (Sure::new(claims, forced), Releases::new(claims));
@@ -22,7 +19,8 @@ pub(super) fn long_waits(file: u32, claims: &Claims, forced: &[bool], found: &mu
             continue;
         };
         let until = last_seen_ns(record, found);
-        if record.file != file || until.saturating_sub(record.invoked_ns) < SOON_NS {
+        if record.file != file || until.saturating_sub(record.invoked_ns) < found.history.soon_ns()
+        {
             continue;
         }
         let others = claims.holds.iter().enumerate().filter(|(_, hold)| {
@@ -35,7 +33,8 @@ pub(super) fn long_waits(file: u32, claims: &Claims, forced: &[bool], found: &mu
             })
             .collect();
         held.sort_unstable();
-        let Some(free_ns) = free_for(SOON_NS, record.invoked_ns, until, &held) else {
+        let Some(free_ns) = free_for(found.history.soon_ns(), record.invoked_ns, until, &held)
+        else {
             continue;
         };
         let (law, last) = releases.blame(mode, free_ns, Law::Liveness);
@@ -64,7 +63,10 @@ pub(super) fn hung(found: &mut Findings<'_>) {
             _ => 0,
         };
         let waited_ns = last_seen_ns(record, found).saturating_sub(record.invoked_ns);
-        if record.answer.is_none() && expected && waited_ns.saturating_sub(patience_ns) >= SOON_NS {
+        if record.answer.is_none()
+            && expected
+            && waited_ns.saturating_sub(patience_ns) >= found.history.soon_ns()
+        {
             hung.entry(record.process).or_default().push(index);
         }
     }
@@ -124,7 +126,7 @@ fn never_served(call: usize, found: &mut Findings<'_>) {
     });
     let free_ns = answered.map(|hold| hold.over_ns).max().unwrap_or(0);
     let free_ns = free_ns.max(record.invoked_ns);
-    if until.saturating_sub(free_ns) < SOON_NS {
+    if until.saturating_sub(free_ns) < found.history.soon_ns() {
         return;
     }
     let (law, last) = Releases::new(claims).blame(mode, until, Law::Liveness);
