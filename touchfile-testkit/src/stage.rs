@@ -197,6 +197,16 @@ impl Stage<'_> {
         }
     }
 
+    /// Whether this is how a file system without links of a kind says so: FAT and many others.
+    pub(crate) fn has_no_links(error: &io::Error) -> bool {
+        use rustix::io::Errno;
+        let errno = Errno::from_io_error(error);
+        matches!(
+            errno,
+            Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK)
+        )
+    }
+
     /// Creates a file that cannot be opened for writing; false if this user can open every file.
     pub(crate) fn make_read_only(&self, path: &Path) -> io::Result<bool> {
         match &self.ground {

@@ -28,6 +28,11 @@ pub(crate) struct Cast<'a> {
 pub(crate) type Process = usize;
 
 impl<'a> Cast<'a> {
+    /// Gives a file a second name, if there is such a thing here.
+    pub(super) fn hard_link(&self, original: &Path, link: &Path) -> Result<(), Undone> {
+        linked(self.stage.hard_link(original, link))
+    }
+
     /// Nobody yet. What goes wrong breaks `law`, unless said otherwise.
     pub(crate) fn new(bench: &'a Bench<'a>, law: Law) -> Result<Self, Undone> {
         Ok(Self {
@@ -274,5 +279,15 @@ fn in_words(order: &Order) -> String {
         Order::Belongings => "counts what it has".into(),
         Order::Play(scene, _, words) => format!("{} {}", scene.replace('-', " "), words.join(" ")),
         order => order.to_string(),
+    }
+}
+
+/// What came of making a link: if there are none here, the case is left out.
+pub(super) fn linked(made: io::Result<()>) -> Result<(), Undone> {
+    match made {
+        Err(error) if Stage::has_no_links(&error) => {
+            Err(Undone::Skipped("there are no such links here".into()))
+        }
+        made => Ok(made?),
     }
 }

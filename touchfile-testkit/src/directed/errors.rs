@@ -9,7 +9,7 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::OpenOptions;
 
 use super::case;
-use super::cast::Cast;
+use super::cast::{Cast, linked};
 use crate::Law;
 use crate::suite::{Case, Need, Undone};
 use crate::worker::{Answer, Order};
@@ -113,7 +113,7 @@ fn file_as_directory(cast: &mut Cast<'_>) -> Result<u64, Undone> {
 
 fn planted_link(cast: &mut Cast<'_>) -> Result<u64, Undone> {
     let (path, target) = (cast.path(), cast.stage.path("target"));
-    std::os::unix::fs::symlink(&target, &path)?;
+    linked(std::os::unix::fs::symlink(&target, &path))?;
     cast.ask(0, &Order::Open(0, path, OpenOptions::new()))?;
     cast.must(!cast.stage.exists(&target), "a link was followed, though `follow_symlinks` was not set, and a file created where it leads")?;
     Ok(1)

@@ -1,5 +1,8 @@
 //! Law 1: who keeps whom out.
 
+use std::thread;
+use std::time::Duration;
+
 use touchfile_core::LockMode::{Exclusive, Shared};
 
 use super::case;
@@ -58,6 +61,7 @@ pub(super) fn cases() -> Vec<Case> {
             &[],
             unlock_another,
         ),
+        case("a_lock_held_for_long_stays_held", &[], held_for_long),
         case(
             "a_failed_conversion_keeps_the_shared_lock",
             &[Need::AtomicConversion],
@@ -94,6 +98,20 @@ fn two_processes(cast: &mut Cast<'_>) -> Result<u64, Undone> {
     cast.must_acquire(1, 0, Exclusive, "it was unlocked")?;
     cast.must_be_busy(0, 0, Exclusive, "another process holds it")?;
     Ok(4)
+}
+
+/// A lease that runs out while its holder lives, such as the age at which some take a lock file for
+/// a dead one's.
+fn held_for_long(cast: &mut Cast<'_>) -> Result<u64, Undone> {
+    let other = cast.other();
+    cast.hold(0, 0)?;
+    cast.open(other, 1)?;
+    let long = Duration::from_millis(cast.bench.times(3_000));
+    thread::sleep(long);
+    cast.must_be_busy(other, 1, Exclusive, "it is held, and has been for long")?;
+    cast.unlock(0, 0)?;
+    cast.must_acquire(other, 1, Exclusive, "it was unlocked")?;
+    Ok(2)
 }
 
 fn readers_and_writer(cast: &mut Cast<'_>) -> Result<u64, Undone> {

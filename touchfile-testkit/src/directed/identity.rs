@@ -58,7 +58,7 @@ fn current(cast: &mut Cast<'_>) -> Result<u64, Undone> {
     is_current(cast, 0, &path, true, "nothing has happened to it")?;
     let other = cast.stage.path("b.lock");
     is_current(cast, 0, &other, false, "that path names nothing")?;
-    cast.stage.hard_link(&path, &other)?;
+    cast.hard_link(&path, &other)?;
     is_current(cast, 0, &other, true, "that path names the same file")?;
     Ok(4)
 }
@@ -108,7 +108,7 @@ fn second_name(cast: &mut Cast<'_>) -> Result<u64, Undone> {
     cast.hold(0, 0)?;
     cast.open(other, 2)?;
     cast.must_be_busy(other, 2, Exclusive, "another handle holds it")?;
-    cast.stage.hard_link(&path, &link)?;
+    cast.hard_link(&path, &link)?;
     cast.note("the file gets a second name, b.lock");
     cast.open_with(other, 1, &link, &OpenOptions::new())?;
     cast.must_still_be_busy(other, 1, Exclusive, "it is held by the file's other name")?;

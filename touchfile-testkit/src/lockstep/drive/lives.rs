@@ -4,6 +4,7 @@ use super::{Drive, Halt, slot};
 use crate::Law;
 use crate::lockstep::model::State;
 use crate::lockstep::step::{FILES, HandleId, Step};
+use crate::stage::Stage;
 use crate::worker::{Answer, Order};
 
 impl Drive<'_> {
@@ -61,7 +62,15 @@ impl Drive<'_> {
         }
         let (original, link) = (self.path(file), self.path(FILES - 1 - file));
         self.stage.unlink(&link)?;
-        self.stage.hard_link(&original, &link)?;
+        match self.stage.hard_link(&original, &link) {
+            Err(error) if Stage::has_no_links(&error) => {
+                let file = FILES - 1 - file;
+                self.model.unlink(file);
+                self.tell(Step::Unlink { file }, "");
+                return Ok(());
+            }
+            done => done?,
+        }
         self.model.hard_link(file);
         self.tell(Step::HardLink { file }, "");
         Ok(())
