@@ -148,6 +148,21 @@ pub enum Error {
 
 impl Error {
     /// What sort of failure this is: what to match on.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// # use touchfile_core::ErrorKind;
+    /// # use std::time::Duration;
+    /// let _held = touch.blocking().lock_exclusive()?;
+    /// let error = touch.blocking().lock_timeout(Shared, Duration::ZERO).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Timeout);
+    /// assert!(error.is_timeout());
+    /// assert_eq!(error.path(), touch.path());
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {

@@ -54,6 +54,19 @@ impl World {
     /// meant to remove on release stay. Its pending calls and all later ones fail with "process …
     /// was killed". The name may be started anew by [`process`](Self::process); backends and
     /// handles of the dead process stay dead.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let _held = touch.blocking().lock_exclusive()?;
+    /// assert!(world.kill("a"));
+    /// assert!(!world.kill("a")); // it is dead already
+    /// let next = TouchFile::new(world.process("b"), "/a.lock")?;
+    /// assert!(next.blocking().try_lock(Exclusive)?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn kill(&self, name: &str) -> bool {
         self.0.with(|state| state.kill(name))
     }
@@ -82,6 +95,18 @@ impl World {
     }
 
     /// Lets a stopped process go on, as SIGCONT does; false if there is none of this name.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// let _backend = world.process("a");
+    /// world.stop("a");
+    /// assert!(world.resume("a"));
+    /// assert!(world.is_running("a"));
+    /// assert!(!world.resume("nobody"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn resume(&self, name: &str) -> bool {
         self.0.with(|state| state.resume(name))
     }
@@ -145,6 +170,15 @@ impl World {
     }
 
     /// Creates a file, unless `path` names one already.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// world.create("/a.lock");
+    /// assert!(world.exists("/a.lock"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn create(&self, path: impl AsRef<Path>) {
         self.0.with(|state| state.create(path.as_ref()));
     }
@@ -241,6 +275,21 @@ impl World {
     /// # Errors
     ///
     /// [`io::ErrorKind::NotFound`] if `path` names nothing.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # use touchfile_core::LockBackend;
+    /// let world = World::new();
+    /// world.create("/a.lock");
+    /// world.set_read_only("/a.lock", true)?;
+    /// let mut claims = world.process("a").capabilities();
+    /// claims.exclusive_read_only = false; // as for fcntl(2)
+    /// let touch = TouchFile::new(world.process("a").with_capabilities(claims), "/a.lock")?;
+    /// assert!(touch.blocking().try_lock(Shared)?.is_some());
+    /// assert!(touch.blocking().try_lock(Exclusive).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_read_only(&self, path: impl AsRef<Path>, read_only: bool) -> io::Result<()> {
         self.0
             .with(|state| state.set_read_only(path.as_ref(), read_only))
@@ -272,6 +321,17 @@ impl World {
 
     /// Takes every lock that this process holds, like [`lose_lock`](Self::lose_lock), and says
     /// how many that were.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let _guard = touch.blocking().lock_exclusive()?;
+    /// assert_eq!(world.lose_locks_of("a"), 1);
+    /// assert!(world.holders("/a.lock").is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn lose_locks_of(&self, name: &str) -> usize {
         self.0.with(|state| state.lose_locks_of(name))
     }
@@ -359,6 +419,17 @@ impl World {
     }
 
     /// Disarms all faults.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// let world = World::new();
+    /// world.refuse_next(1);
+    /// world.clear_faults();
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// assert!(touch.blocking().try_lock(Exclusive)?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clear_faults(&self) {
         self.0.with(|state| state.faults.clear());
     }

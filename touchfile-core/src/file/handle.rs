@@ -101,6 +101,18 @@ impl<R: RawFileLock> FileHandle<R> {
     ///
     /// Those of [`open`]; with `remove_on_release` also [`io::ErrorKind::IsADirectory`] for a
     /// directory and [`io::ErrorKind::Unsupported`] together with `follow_symlinks`.
+    ///
+    /// ```
+    /// # use touchfile_core::OpenOptions;
+    /// # let dir = tempfile::tempdir()?;
+    /// use touchfile_core::file::FileHandle;
+    /// use touchfile_flock::Flock;
+    ///
+    /// let missing = dir.path().join("missing").join("a.lock");
+    /// let error = FileHandle::open(Flock, &missing, &OpenOptions::new()).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn open(raw: R, path: &Path, options: &OpenOptions) -> io::Result<Self> {
         let (file, id) = open_for(path, options)?;
         Ok(Self {

@@ -61,6 +61,16 @@ where
     /// # Errors
     ///
     /// As [`TouchFile::lock`].
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let guard = touch.blocking().lock(Shared)?;
+    /// assert_eq!(guard.mode(), Shared);
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn lock(&self, mode: LockMode) -> Result<Guard<T, B>> {
         refuse_in_async();
         block_on(acquire::lock(self.touch.clone(), mode, None))
@@ -71,6 +81,16 @@ where
     /// # Errors
     ///
     /// As [`TouchFile::lock`].
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// assert_eq!(guard.mode(), Exclusive);
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn lock_exclusive(&self) -> Result<Guard<T, B>> {
         self.lock(LockMode::Exclusive)
     }
@@ -80,6 +100,16 @@ where
     /// # Errors
     ///
     /// As [`TouchFile::lock`].
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let (one, other) = (touch.blocking().lock_shared()?, touch.blocking().lock_shared()?);
+    /// assert_eq!((one.mode(), other.mode()), (Shared, Shared));
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn lock_shared(&self) -> Result<Guard<T, B>> {
         self.lock(LockMode::Shared)
     }
@@ -89,6 +119,18 @@ where
     /// # Errors
     ///
     /// As [`TouchFile::lock_timeout`].
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// # use std::time::Duration;
+    /// let _held = touch.blocking().lock_exclusive()?;
+    /// let lock = touch.blocking().lock_timeout(Shared, Duration::from_millis(5));
+    /// assert!(lock.unwrap_err().is_timeout());
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn lock_timeout(&self, mode: LockMode, timeout: Duration) -> Result<Guard<T, B>> {
         refuse_in_async();
         block_on(acquire::lock(self.touch.clone(), mode, Some(timeout)))
@@ -99,6 +141,16 @@ where
     /// # Errors
     ///
     /// As [`TouchFile::try_lock`].
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let _held = touch.blocking().lock_shared()?;
+    /// assert!(touch.blocking().try_lock(Exclusive)?.is_none());
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn try_lock(&self, mode: LockMode) -> Result<Option<Guard<T, B>>> {
         refuse_in_async();
         block_on(acquire::try_lock(self.touch.clone(), mode))
@@ -109,6 +161,16 @@ where
     /// # Errors
     ///
     /// As [`TouchFile::with_lock`].
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let answer = touch.blocking().with_lock(Exclusive, |_| 42)?;
+    /// assert_eq!(answer, 42);
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn with_lock<R>(
         &self,
         mode: LockMode,
@@ -123,6 +185,18 @@ where
     /// # Errors
     ///
     /// As [`TouchFile::with_lock_timeout`].
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// # use std::time::Duration;
+    /// let patience = Duration::from_secs(5);
+    /// let answer = touch.blocking().with_lock_timeout(Exclusive, patience, |_| 42)?;
+    /// assert_eq!(answer, 42);
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn with_lock_timeout<R>(
         &self,
         mode: LockMode,
@@ -138,6 +212,18 @@ where
     /// # Errors
     ///
     /// As [`TouchFile::try_with_lock`].
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// # use touchfile_core::ErrorKind;
+    /// let _held = touch.blocking().lock_exclusive()?;
+    /// let error = touch.blocking().try_with_lock(Exclusive, |_| unreachable!()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Contended);
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn try_with_lock<R>(
         &self,
         mode: LockMode,

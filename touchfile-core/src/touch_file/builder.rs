@@ -231,6 +231,16 @@ impl<B: LockBackend> Builder<B> {
     ///
     /// [`Error::InvalidPath`] as in [`TouchFile::new`], [`Error::Unsupported`] if a setting asks
     /// for what the backend does not claim, and what keeps a temporary file from being created.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// # use touchfile_core::ErrorKind;
+    /// let refused = TouchFile::builder(backend).path("").build().unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::InvalidPath);
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn build(self) -> Result<TouchFile<B>> {
         let Self {
             backend,

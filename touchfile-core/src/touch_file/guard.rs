@@ -117,6 +117,16 @@ where
     /// # Panics
     ///
     /// In an async task, whose thread it would block.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// touch.blocking().lock_exclusive()?.blocking_unlock()?;
+    /// assert!(touch.blocking().try_lock(Exclusive)?.is_some());
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn blocking_unlock(self) -> Result<()> {
         super::blocking::refuse_in_async();
         super::blocking::block_on(self.unlock())

@@ -148,6 +148,15 @@ impl<B: LockBackend> TouchFile<B> {
     }
 
     /// Settings beyond the path. Without a path, what is built is [`temporary`](Self::temporary).
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::builder(backend).path("/some/where/a.lock").build()?;
+    /// assert_eq!(touch.path().to_str(), Some("/some/where/a.lock"));
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn builder(backend: B) -> Builder<B> {
         Builder::new(backend)
     }
@@ -184,6 +193,19 @@ impl<B: LockBackend> TouchFile<B> {
     /// # Errors
     ///
     /// As [`lock`](Self::lock).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let guard = touch.lock_exclusive().await?;
+    /// assert_eq!(guard.mode(), Exclusive);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn lock_exclusive(&self) -> Result<LockGuard<'_, B>> {
         self.lock(LockMode::Exclusive).await
     }
@@ -193,6 +215,19 @@ impl<B: LockBackend> TouchFile<B> {
     /// # Errors
     ///
     /// As [`lock`](Self::lock).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let (one, other) = (touch.lock_shared().await?, touch.lock_shared().await?);
+    /// assert_eq!((one.mode(), other.mode()), (Shared, Shared));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn lock_shared(&self) -> Result<LockGuard<'_, B>> {
         self.lock(LockMode::Shared).await
     }
@@ -300,6 +335,20 @@ impl<B: LockBackend> TouchFile<B> {
     /// # Errors
     ///
     /// As [`lock`](Self::lock).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// # use std::sync::Arc;
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = Arc::new(TouchFile::new(backend, "/some/where/a.lock")?);
+    /// let guard = touch.clone().lock_exclusive_owned().await?;
+    /// assert_eq!(guard.mode(), Exclusive);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn lock_exclusive_owned(self: Arc<Self>) -> Result<OwnedLockGuard<B>> {
         self.lock_owned(LockMode::Exclusive).await
     }
@@ -309,6 +358,20 @@ impl<B: LockBackend> TouchFile<B> {
     /// # Errors
     ///
     /// As [`lock`](Self::lock).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// # use std::sync::Arc;
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = Arc::new(TouchFile::new(backend, "/some/where/a.lock")?);
+    /// let guard = touch.clone().lock_shared_owned().await?;
+    /// assert_eq!(guard.mode(), Shared);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn lock_shared_owned(self: Arc<Self>) -> Result<OwnedLockGuard<B>> {
         self.lock_owned(LockMode::Shared).await
     }
@@ -318,6 +381,23 @@ impl<B: LockBackend> TouchFile<B> {
     /// # Errors
     ///
     /// As [`lock_timeout`](Self::lock_timeout).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// # use std::sync::Arc;
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = Arc::new(TouchFile::new(backend, "/some/where/a.lock")?);
+    /// # use std::time::Duration;
+    /// let held = touch.clone().lock_exclusive_owned().await?;
+    /// let lock = touch.clone().lock_timeout_owned(Shared, Duration::from_secs(5));
+    /// assert!(lock.await.unwrap_err().is_timeout());
+    /// # drop(held);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn lock_timeout_owned(
         self: Arc<Self>,
         mode: LockMode,
@@ -331,6 +411,21 @@ impl<B: LockBackend> TouchFile<B> {
     /// # Errors
     ///
     /// As [`try_lock`](Self::try_lock).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// # use std::sync::Arc;
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = Arc::new(TouchFile::new(backend, "/some/where/a.lock")?);
+    /// let held = touch.clone().try_lock_owned(Exclusive).await?;
+    /// assert!(held.is_some());
+    /// assert!(touch.clone().try_lock_owned(Shared).await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn try_lock_owned(
         self: Arc<Self>,
         mode: LockMode,
@@ -386,6 +481,21 @@ impl<B: LockBackend> TouchFile<B> {
     /// # Errors
     ///
     /// As [`lock_timeout`](Self::lock_timeout): then `critical` did not run.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// # use std::time::Duration;
+    /// let patience = Duration::from_secs(5);
+    /// let answer = touch.with_lock_timeout(Exclusive, patience, async |_| 42).await?;
+    /// assert_eq!(answer, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn with_lock_timeout<R>(
         &self,
         mode: LockMode,
@@ -431,6 +541,16 @@ impl<B: LockBackend> TouchFile<B> {
     }
 
     /// The same methods for threads without a runtime.
+    ///
+    /// ```
+    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// guard.blocking_unlock()?;
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
     pub fn blocking(&self) -> Blocking<&Self> {
         Blocking::new(self)
     }
