@@ -1,0 +1,108 @@
+//! A boxed handle and a shared or boxed backend are what is inside, in every method.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use touchfile_core::LockMode::{Exclusive, Shared};
+use touchfile_core::{
+    Attempt, BoxBackend, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions,
+};
+
+type Calls = Arc<Mutex<Vec<String>>>;
+
+/// Writes down each call, and answers as nothing else does.
+#[derive(Clone, Debug, Default)]
+struct Recorder(Calls);
+
+impl Recorder {
+    fn note(&self, call: String) {
+        self.0.lock().unwrap().push(call);
+    }
+}
+
+#[async_trait]
+impl LockBackend for Recorder {
+    type Handle = Self;
+
+    fn name(&self) -> &'static str {
+        "recorder"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::NONE;
+        capabilities.fair = true;
+        capabilities
+    }
+
+    async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self> {
+        self.note(format!("open {} {}", path.display(), options.create));
+        Ok(self.clone())
+    }
+}
+
+#[async_trait]
+impl LockHandle for Recorder {
+    async fn try_lock(&mut self, mode: LockMode) -> io::Result<Attempt> {
+        self.note(format!("try_lock {mode}"));
+        Ok(Attempt::WouldBlock)
+    }
+
+    async fn lock(&mut self, mode: LockMode) -> io::Result<()> {
+        self.note(format!("lock {mode}"));
+        Ok(())
+    }
+
+    async fn unlock(&mut self) -> io::Result<()> {
+        self.note("unlock".into());
+        Ok(())
+    }
+
+    async fn is_current(&self, path: &Path) -> io::Result<bool> {
+        self.note(format!("is_current {}", path.display()));
+        Ok(false)
+    }
+
+    fn may_block(&self) -> bool {
+        self.note("may_block".into());
+        true
+    }
+}
+
+async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
+    assert_eq!(backend.name(), "recorder");
+    assert!(backend.capabilities().fair);
+    let mut options = OpenOptions::new();
+    options.create = false;
+    let mut handle = backend.open(Path::new("/a"), &options).await.unwrap();
+    assert_eq!(handle.try_lock(Shared).await.unwrap(), Attempt::WouldBlock);
+    // The default would wait for ever.
+    let lock = tokio::time::timeout(Duration::from_secs(20), handle.lock(Exclusive));
+    lock.await.unwrap().unwrap();
+    handle.unlock().await.unwrap();
+    assert!(!handle.is_current(Path::new("/b")).await.unwrap());
+    assert!(handle.may_block());
+    let expected = [
+        "open /a false",
+        "try_lock shared",
+        "lock exclusive",
+        "unlock",
+        "is_current /b",
+        "may_block",
+    ];
+    assert_eq!(std::mem::take(&mut *calls.lock().unwrap()), expected);
+}
+
+#[tokio::test]
+async fn every_pointer_forwards_every_method() {
+    let backend = Recorder::default();
+    let calls = backend.0.clone();
+    forwards_everything(backend.clone(), &calls).await;
+    forwards_everything(Arc::new(backend.clone()), &calls).await;
+    forwards_everything(Box::new(backend.clone()), &calls).await;
+    forwards_everything(BoxBackend::new(backend.clone()), &calls).await;
+    forwards_everything(Arc::new(BoxBackend::new(backend)), &calls).await;
+}
