@@ -33,35 +33,45 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn unlinked() {
-    a_waiter_starts_over_when(|path| fs::remove_file(path).unwrap());
-}
-
-fn replaced() {
-    a_waiter_starts_over_when(|path| {
-        let new = path.with_extension("new");
-        fs::write(&new, "").unwrap();
-        fs::rename(&new, path).unwrap();
-    });
-}
-
-fn a_waiter_starts_over_when(happens: fn(&Path)) {
     let dir = tempdir().unwrap();
     let path = dir.path().join("a.lock");
-    let (mut a, mut b, mut c) = (Worker::new(&path), Worker::new(&path), Worker::new(&path));
+    let (mut a, mut b) = (Worker::new(&path), Worker::new(&path));
     assert_eq!(a.ask("lock exclusive"), "held");
     b.tell("lock exclusive");
     crate::worker::wait_until("the waiter has the file open", || has_open(b.pid(), &path));
-    happens(&path);
-    // A third process locks what the path names now, before the waiter's file is free.
+    fs::remove_file(&path).unwrap();
+    // A third process creates the file anew, or the waiter does: one of them has it, and then the
+    // other.
+    let mut c = Worker::new(&path);
+    c.tell("lock exclusive");
+    let mut racers = [b, c];
+    let first = crate::worker::first_answer(&mut racers);
+    assert_eq!(a.ask("unlock"), "released");
+    assert_eq!(a.ask("try exclusive"), "busy");
+    assert_eq!(racers[first].ask("unlock"), "released");
+    assert_eq!(racers[1 - first].answer(), "held");
+    assert_eq!(a.ask("try exclusive"), "busy");
+}
+
+fn replaced() {
+    let dir = tempdir().unwrap();
+    let (path, new) = (dir.path().join("a.lock"), dir.path().join("new.lock"));
+    let (mut a, mut b, mut c) = (Worker::new(&path), Worker::new(&path), Worker::new(&new));
+    assert_eq!(a.ask("lock exclusive"), "held");
+    b.tell("lock exclusive");
+    crate::worker::wait_until("the waiter has the file open", || has_open(b.pid(), &path));
+    // A third process holds what the path will name, before the waiter can find it there.
     assert_eq!(c.ask("lock exclusive"), "held");
+    fs::rename(&new, &path).unwrap();
     assert_eq!(a.ask("unlock"), "released");
     // The waiter waited for the file that is gone: it must see that, and wait for the new one.
     crate::worker::wait_until("the waiter has let go of the old file", || {
         !has_open_deleted(b.pid(), &path)
     });
+    assert_eq!(a.ask("try exclusive"), "busy");
     assert_eq!(c.ask("unlock"), "released");
     assert_eq!(b.answer(), "held");
-    assert_eq!(c.ask("try exclusive"), "busy");
+    assert_eq!(a.ask("try exclusive"), "busy");
 }
 
 fn orphaned() {
