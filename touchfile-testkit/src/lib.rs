@@ -28,6 +28,7 @@
 
 #[cfg(feature = "broken")]
 pub mod broken;
+mod countdown;
 mod directed;
 mod free;
 mod law;

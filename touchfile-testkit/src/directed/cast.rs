@@ -3,12 +3,13 @@
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use touchfile_core::LockMode::{self, Exclusive};
 use touchfile_core::OpenOptions;
 
 use crate::Law;
+use crate::countdown::Countdown;
 use crate::stage::Stage;
 use crate::suite::{Bench, Finding, Undone};
 use crate::worker::{Answer, InWords, Lost, Order, Slot};
@@ -250,9 +251,9 @@ pub(crate) fn until(
     within: Duration,
     mut holds: impl FnMut() -> Result<bool, Undone>,
 ) -> Result<bool, Undone> {
-    let deadline = Instant::now() + within;
+    let mut countdown = Countdown::new(within);
     while !holds()? {
-        if Instant::now() > deadline {
+        if countdown.slice().is_none() {
             return Ok(false);
         }
         std::thread::sleep(Duration::from_millis(1));

@@ -5,13 +5,14 @@ use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, ChildStdin, ChildStdout, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
 
 use super::serve::MARK;
 use super::{Answer, Lost, Order};
+use crate::countdown::Countdown;
 
 const SUITE: &str = "TOUCHFILE_TESTKIT_WORKER";
 const DIR: &str = "TOUCHFILE_TESTKIT_WORKER_DIR";
@@ -121,7 +122,7 @@ impl Process {
 
     /// The next line of the protocol; others are what the backend prints.
     fn hear_line(&mut self, within: Duration) -> Result<String, Lost> {
-        let deadline = Instant::now() + within;
+        let mut countdown = Countdown::new(within);
         loop {
             while let Some(end) = self.read.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = self.read.drain(..=end).collect();
@@ -130,8 +131,7 @@ impl Process {
                     return Ok(said.trim_end().to_owned());
                 }
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if !self.is_readable(left) {
+            if !self.is_readable(&mut countdown) {
                 return Err(Lost::Silent(within));
             }
             let mut bytes = [0; 4096];
@@ -142,17 +142,15 @@ impl Process {
         }
     }
 
-    fn is_readable(&self, within: Duration) -> bool {
-        let deadline = Instant::now() + within;
+    fn is_readable(&self, countdown: &mut Countdown) -> bool {
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(left) = Timespec::try_from(left) else {
+            let slice = countdown.slice();
+            let Ok(time) = Timespec::try_from(slice.unwrap_or_default()) else {
                 return false;
             };
-            match poll(
-                &mut [PollFd::new(&self.answers, PollFlags::IN)],
-                Some(&left),
-            ) {
+            let mut output = [PollFd::new(&self.answers, PollFlags::IN)];
+            match poll(&mut output, Some(&time)) {
+                Ok(0) if slice.is_some() => {}
                 Err(rustix::io::Errno::INTR) => {}
                 ready => return ready.is_ok_and(|count| count > 0),
             }

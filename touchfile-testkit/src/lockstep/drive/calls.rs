@@ -1,11 +1,12 @@
 //! The steps that are calls of a backend.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use touchfile_core::{LockMode, OpenOptions};
 
 use super::{Drive, GLANCE, Halt, slot};
 use crate::Law;
+use crate::countdown::Countdown;
 use crate::lockstep::model::{Doubt, State, unexpected};
 use crate::lockstep::step::{HandleId, Step};
 use crate::worker::{Answer, InWords, Order};
@@ -72,16 +73,11 @@ impl Drive<'_> {
         if due.is_empty() {
             return self.poll_once(id, look).map(drop);
         }
-        let deadline = Instant::now() + self.patience.grant;
-        let slice = if due.len() == 1 {
-            Duration::from_millis(500)
-        } else {
-            GLANCE
-        };
-        while Instant::now() < deadline {
+        let mut countdown = Countdown::new(self.patience.grant);
+        while let Some(slice) = countdown.slice() {
+            let look = if due.len() == 1 { slice } else { GLANCE };
             for &waiter in &due {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if self.poll_once(waiter, slice.min(left))? {
+                if self.poll_once(waiter, look)? {
                     return Ok(());
                 }
             }
