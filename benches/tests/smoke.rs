@@ -1,5 +1,7 @@
 //! Each scenario, at its smallest, runs and yields rows. Nothing is timed.
 
+#![expect(clippy::unwrap_used, reason = "it is a test")]
+
 use std::fs;
 use std::process::Command;
 
