@@ -53,7 +53,8 @@ struct Options {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Write the tables as Markdown
+    /// Write the tables as Markdown: between its lines `<!-- results -->` and `<!-- end of
+    /// results -->`, if FILE is there and has them
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
 
@@ -118,7 +119,11 @@ fn write_files(options: &Options, report: &Report, text: &str) -> io::Result<()>
         fs::write(file, format!("[\n{}\n]\n", rows.join(",\n")))?;
     }
     if let Some(file) = &options.markdown {
-        fs::write(file, text)?;
+        let old = match fs::read_to_string(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            old => old?,
+        };
+        fs::write(file, insert(&old, text))?;
     }
     if let Some(directory) = &options.svg {
         fs::create_dir_all(directory)?;
@@ -126,6 +131,18 @@ fn write_files(options: &Options, report: &Report, text: &str) -> io::Result<()>
     }
     Ok(())
 }
+
+/// Puts results where a document wants them, or in its place.
+fn insert(document: &str, results: &str) -> String {
+    let around = document.split_once(BEGIN);
+    match around.and_then(|(before, old)| Some((before, old.split_once(END)?.1))) {
+        Some((before, after)) => format!("{before}{BEGIN}\n\n{results}\n{END}{after}"),
+        None => results.to_owned(),
+    }
+}
+
+const BEGIN: &str = "<!-- results -->";
+const END: &str = "<!-- end of results -->";
 
 fn show(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -138,4 +155,19 @@ fn scenario_names() -> Vec<&'static str> {
         .iter()
         .map(|scenario| scenario.name)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::insert;
+
+    #[test]
+    fn results_replace_those_between_the_marks_and_nothing_else() {
+        let old = "# Title\n<!-- results -->\nold\n<!-- end of results -->\n## Tried\n";
+        let new = insert(old, "new\n");
+        let marked = "<!-- results -->\n\nnew\n\n<!-- end of results -->";
+        assert_eq!(new, format!("# Title\n{marked}\n## Tried\n"));
+        assert_eq!(insert(&new, "new\n"), new);
+        assert_eq!(insert("no marks", "new\n"), "new\n");
+    }
 }

@@ -13,7 +13,7 @@ use crate::stats::Sample;
 const SIZE: (u32, u32) = (900, 480);
 /// For the names of contenders.
 const MARGIN: u32 = 210;
-const FONT: (&str, u32) = ("sans-serif", 13);
+const FONT: (&str, u32) = ("sans-serif", 16);
 /// A curve has no more points than can be told apart.
 const POINTS: u32 = 120;
 
@@ -60,7 +60,7 @@ fn latencies(
     let latest = latest.fold(1_000.0, f64::max);
     let mut chart = ChartBuilder::on(area)
         .caption(
-            format!("Handoff, {variant}: share of waiters that have the lock after"),
+            format!("Handoff, {variant}: share of the waiters that have the lock by then"),
             FONT,
         )
         .margin(10)
@@ -145,8 +145,31 @@ fn style(contender: &str, number: usize) -> ShapeStyle {
         return BLACK.stroke_width(2);
     }
     let ours = named(contender).is_some_and(|contender| contender.is_ours());
-    Palette99::pick(number).stroke_width(if ours { 3 } else { 1 })
+    let colors = if ours { OURS } else { PEERS };
+    colors[number % colors.len()].stroke_width(if ours { 3 } else { 1 })
 }
+
+/// Warm colors.
+const OURS: &[RGBColor] = &[
+    RGBColor(214, 39, 40),
+    RGBColor(255, 127, 14),
+    RGBColor(140, 20, 80),
+    RGBColor(200, 160, 0),
+];
+
+/// Cold ones, all of them dark enough for a thin line.
+const PEERS: &[RGBColor] = &[
+    RGBColor(31, 119, 180),
+    RGBColor(44, 140, 44),
+    RGBColor(110, 110, 110),
+    RGBColor(0, 150, 160),
+    RGBColor(70, 60, 160),
+    RGBColor(120, 160, 40),
+    RGBColor(140, 86, 75),
+    RGBColor(0, 90, 90),
+    RGBColor(90, 130, 220),
+    RGBColor(60, 60, 60),
+];
 
 type Kept<T> = [(String, &'static str, T)];
 

@@ -22,6 +22,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(crate) use erased::{Participant, Release, TaskLock, ThreadLock};
+pub(crate) use raw_ofd::whole_file;
 
 /// The contender that all others are measured against.
 pub(crate) const FLOOR: &str = "raw flock(2)";

@@ -51,18 +51,23 @@ impl Drop for Guard<'_> {
 
 #[inline(never)]
 fn raw(file: &File, kind: libc::c_int) -> io::Result<()> {
-    let lock = libc::flock {
-        l_type: libc::c_short::try_from(kind).expect("the three kinds are small numbers"),
-        l_whence: libc::c_short::try_from(libc::SEEK_SET).expect("it is 0"),
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
+    let lock = whole_file(kind);
     loop {
         match fcntl(file, FcntlArg::F_OFD_SETLKW(&lock)) {
             Ok(_) => return Ok(()),
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// What fcntl(2) takes for a lock on all bytes.
+pub(crate) fn whole_file(kind: libc::c_int) -> libc::flock {
+    libc::flock {
+        l_type: libc::c_short::try_from(kind).expect("the three kinds are small numbers"),
+        l_whence: libc::c_short::try_from(libc::SEEK_SET).expect("it is 0"),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
     }
 }

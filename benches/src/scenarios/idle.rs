@@ -19,7 +19,7 @@ pub(super) const ROLE: &str = "idle";
 
 pub(super) fn run(run: &mut Run) -> io::Result<()> {
     let (tasks, processes) = run.effort.pick((100, 64), (100, 64), (5, 2));
-    let (time_ms, settle_ms) = run.effort.pick((4_000, 500), (250, 60), (20, 5));
+    let (time_ms, settle_ms) = run.effort.pick((4_000, 500), (200, 50), (20, 5));
     let crowds = [
         Crowd {
             processes: 1,

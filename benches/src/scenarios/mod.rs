@@ -8,6 +8,7 @@ mod handoff;
 mod idle;
 mod loops;
 mod many_paths;
+mod other;
 mod readers;
 mod turns;
 mod uncontended;
