@@ -44,7 +44,7 @@ pub(crate) fn judge(report: &Report) -> String {
         return lines;
     }
     format!(
-        "\n## claims\n\nWhat each claim rests on. A short run, or one on a busy machine, decides \
+        "\n### claims\n\nWhat each claim rests on. A short run, or one on a busy machine, decides \
          nothing.\n\n| claim | contender | measured | asked for | |\n|---|---|--:|--:|---|\n{lines}"
     )
 }

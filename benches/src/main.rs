@@ -25,7 +25,7 @@ use clap::Parser;
 use report::Report;
 use run::{Effort, Run};
 
-/// Measures touchfile and its peers, side by side
+/// Measures touchfile and its peers, side by side, for a quarter of an hour
 #[derive(Debug, Parser)]
 #[command(name = "touchfile-bench", version)]
 struct Options {
@@ -86,7 +86,11 @@ fn measure(options: &Options) -> io::Result<()> {
         Some(directory) => tempfile::tempdir_in(directory)?,
         None => tempfile::tempdir()?,
     };
-    let mut text = machine::describe(directory.path());
+    let mut text = format!(
+        "{}\n{}",
+        command(options),
+        machine::describe(directory.path())
+    );
     show(&text)?;
     let mut run = Run::new(effort, &options.contender, directory);
     for scenario in scenarios::ALL {
@@ -98,7 +102,7 @@ fn measure(options: &Options) -> io::Result<()> {
         ran.map_err(|error| io::Error::other(format!("{}: {error}", scenario.name)))?;
         for table in &run.report.tables[shown..] {
             let part = format!(
-                "\n## {}\n\n{}\n\n{}",
+                "\n### {}\n\n{}\n\n{}",
                 table.title(),
                 table.caption,
                 table.markdown()
@@ -111,6 +115,24 @@ fn measure(options: &Options) -> io::Result<()> {
     show(&claims)?;
     text.push_str(&claims);
     write_files(options, &run.report, &text)
+}
+
+/// What repeats this run: where its results go is of no interest.
+fn command(options: &Options) -> String {
+    let mut words = "`cargo run --release -p touchfile-bench".to_owned();
+    if options.quick || !options.only.is_empty() || !options.contender.is_empty() {
+        words.push_str(" --");
+    }
+    if options.quick {
+        words.push_str(" --quick");
+    }
+    for scenario in &options.only {
+        words.push_str(&format!(" --only {scenario}"));
+    }
+    for contender in &options.contender {
+        words.push_str(&format!(" --contender '{contender}'"));
+    }
+    words + "`\n"
 }
 
 fn write_files(options: &Options, report: &Report, text: &str) -> io::Result<()> {

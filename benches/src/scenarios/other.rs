@@ -7,14 +7,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
-use rustix::fs::{FlockOperation, flock};
 use tokio::sync::oneshot;
 
 use crate::clock::{Nanos, sleep_until};
-use crate::contenders::{Family, open_file, whole_file};
+use crate::contenders::{Family, open_file, try_lock, unlock};
 
 /// Holds the lock when it is told to, by the raw system calls.
 pub(super) struct Other {
@@ -102,31 +98,6 @@ impl Other {
 fn wait_for(family: Family, file: &File) -> io::Result<()> {
     while !try_lock(family, file)? {
         thread::sleep(Duration::from_micros(20));
-    }
-    Ok(())
-}
-
-fn try_lock(family: Family, file: &File) -> io::Result<bool> {
-    match family {
-        Family::Fcntl => match fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
-            Ok(_) => Ok(true),
-            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-            Err(error) => Err(error.into()),
-        },
-        Family::Flock => match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-            Err(error) => Err(error.into()),
-        },
-    }
-}
-
-fn unlock(family: Family, file: &File) -> io::Result<()> {
-    match family {
-        Family::Fcntl => {
-            fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK)))?;
-        }
-        Family::Flock => flock(file, FlockOperation::Unlock)?,
     }
     Ok(())
 }
