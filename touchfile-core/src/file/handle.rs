@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::identity::FileId;
 use super::process::Process;
-use super::wait::{self, Courtesy, Line, Place, Releases};
+use super::wait::{self, Courtesy, Follower, Line, Place, Releases};
 use super::{file_system_name, open, retry_interrupted};
 use crate::{Attempt, LockHandle, LockMode, OpenOptions};
 
@@ -225,6 +225,25 @@ impl<R: RawFileLock> FileHandle<R> {
         Line::of(format_args!("{space}/{}", self.id))
     }
 
+    /// Takes the place behind those who wait already, if there are any.
+    fn look_for_others(&mut self) -> bool {
+        let place = self.line().and_then(|line| line.join());
+        let found = self.courtesy.keep_place(place);
+        if found {
+            // Our own latest release may have been a silent one.
+            wait::announce(&self.path, self.options.follow_symlinks);
+        }
+        found
+    }
+
+    /// The place behind others that was taken, or is taken now.
+    pub(super) fn place_behind_others(&mut self) -> Option<Follower> {
+        if !self.courtesy.has_place() {
+            self.others_wait();
+        }
+        self.courtesy.take_place()
+    }
+
     /// The next place in the line of those who wait for this lock.
     pub(super) fn enter_line(&self) -> Place {
         self.line().map_or(Place::Leads(None), |line| line.enter())
@@ -268,16 +287,7 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
 
     #[inline]
     fn others_wait(&mut self) -> bool {
-        if !self.courtesy.is_time_to_look() {
-            return false;
-        }
-        let place = self.line().and_then(|line| line.join());
-        let found = self.courtesy.keep_place(place);
-        if found {
-            // Our own latest release may have been a silent one.
-            wait::announce(&self.path, self.options.follow_symlinks);
-        }
-        found
+        self.courtesy.is_time_to_look() && self.look_for_others()
     }
 
     #[inline]
