@@ -110,8 +110,9 @@ async fn give_up_while_held(touch: &Arc<TouchFile<FlockBackend>>) {
 
 /// The lock comes and goes while waits are given up, so that some are given up as they get it.
 async fn give_up_in_a_race(touch: &Arc<TouchFile<FlockBackend>>) {
-    for round in 0..300 {
-        let patience = Duration::from_micros(round * 10);
+    // Three times, with two waits in each round: more than ten thousand.
+    for round in 0..1_700 {
+        let patience = Duration::from_micros(round % 300 * 10);
         let first = touch.lock_timeout(LockMode::Exclusive, patience);
         let second = tokio::time::timeout(patience / 2, touch.lock(LockMode::Shared));
         drop(tokio::join!(async { first.await.map(drop) }, async {
