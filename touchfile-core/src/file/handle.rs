@@ -178,9 +178,9 @@ impl<R: RawFileLock> FileHandle<R> {
             Ok(())
         };
         retry_interrupted(|| self.raw.unlock(&self.file))?;
-        if self.courtesy.released() {
-            wait::announce(&self.path, self.options.follow_symlinks);
-        }
+        let (path, follow_symlinks) = (&self.path, self.options.follow_symlinks);
+        self.courtesy
+            .released(|| wait::announce(path, follow_symlinks));
         removed
     }
 

@@ -70,17 +70,6 @@ struct Station {
     waits: BTreeSet<Key>,
 }
 
-/// What is to be done after a wait has left.
-#[derive(Debug)]
-pub(super) struct Left {
-    /// Nobody waits for this file's events any more.
-    pub(super) unwatch: Option<Watched>,
-    /// Nobody waits at the station any more.
-    pub(super) station_empty: bool,
-    /// The station's new driver is to be woken.
-    pub(super) wake: Option<Waker>,
-}
-
 impl<S: Clone + Eq + Hash> Table<S> {
     pub(super) fn new() -> Self {
         Self {
@@ -110,38 +99,31 @@ impl<S: Clone + Eq + Hash> Table<S> {
         key
     }
 
-    pub(super) fn remove(&mut self, key: Key) -> Left {
-        let mut left = Left {
-            unwatch: None,
-            station_empty: false,
-            wake: None,
-        };
-        let Some(wait) = self.waits.remove(&key) else {
-            return left;
-        };
+    /// Ends a wait, and returns whom to wake: the new driver of its station.
+    pub(super) fn remove(&mut self, key: Key) -> Option<Waker> {
+        let wait = self.waits.remove(&key)?;
         if let Some(keys) = self.files.get_mut(&wait.file) {
             keys.remove(&key);
             if keys.is_empty() {
                 self.files.remove(&wait.file);
-                left.unwatch = Some(wait.file);
             }
         }
-        let Some(station) = self.stations.get_mut(&wait.station) else {
-            return left;
-        };
+        let station = self.stations.get_mut(&wait.station)?;
         station.waits.remove(&key);
-        match station.waits.first() {
-            None => {
-                self.stations.remove(&wait.station);
-                left.station_empty = true;
-            }
-            Some(&heir) if station.driver == key => {
-                station.driver = heir;
-                left.wake = self.waits.get(&heir).and_then(|wait| wait.waker.clone());
-            }
-            Some(_) => {}
+        let Some(&heir) = station.waits.first() else {
+            self.stations.remove(&wait.station);
+            return None;
+        };
+        if station.driver != key {
+            return None;
         }
-        left
+        station.driver = heir;
+        self.waits.get(&heir).and_then(|wait| wait.waker.clone())
+    }
+
+    /// Whether anybody waits for the events of `file`.
+    pub(super) fn has(&self, file: Watched) -> bool {
+        self.files.contains_key(&file)
     }
 
     /// Notes who is to be woken for `key`, and returns whether something is due already, else
