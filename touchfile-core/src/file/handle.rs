@@ -38,8 +38,8 @@ pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// Whatever keeps `file` from being a lock file; opening fails with it.
-    fn opened(&mut self, file: &File) -> io::Result<()> {
-        let _ = file;
+    fn opened(&mut self, file: &File, options: &OpenOptions) -> io::Result<()> {
+        let _ = (file, options);
         Ok(())
     }
 
@@ -151,7 +151,7 @@ impl<R: RawFileLock> FileHandle<R> {
     /// ```
     pub fn open(mut raw: R, path: &Path, options: &OpenOptions) -> io::Result<Self> {
         let (file, id) = open_for(path, options)?;
-        raw.opened(&file)?;
+        raw.opened(&file, options)?;
         Ok(Self {
             raw,
             file,
@@ -183,7 +183,7 @@ impl<R: RawFileLock> FileHandle<R> {
         }
         if !self.process.is_current() {
             let (file, id) = open_for(&self.path, &self.options)?;
-            self.raw.opened(&file)?;
+            self.raw.opened(&file, &self.options)?;
             (self.file, self.id, self.process) = (file, id, Process::current());
         }
         let attempt = retry_interrupted(|| self.raw.try_lock(&self.file, mode))
