@@ -72,7 +72,8 @@ impl RawFileConvert for Fcntl {
 }
 
 const NOT_WRITABLE: &str = "an exclusive fcntl(2) lock needs a file that can be opened for \
-                            writing, which this one cannot; flock(2), the flock backend, does not";
+                            writing, which this one cannot; flock(2), the flock backend, does not \
+                            on local file systems";
 
 /// EBADF is about the mode in which the file is open: the descriptor itself is sound.
 fn not_opened_for(mode: LockMode) -> io::Error {

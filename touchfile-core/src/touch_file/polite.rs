@@ -117,6 +117,11 @@ impl<H: LockHandle> PoliteHandle<H> {
         Ok(None)
     }
 
+    /// The handle, to look at. A call has it now and then.
+    pub(super) fn peek(&self) -> Option<&H> {
+        self.handle.as_deref()
+    }
+
     /// The handle, if its calls may run right here.
     #[inline]
     pub(super) fn inline(&mut self) -> Option<&mut H> {
