@@ -144,7 +144,7 @@ pub mod file;
 mod forward;
 mod mode;
 mod options;
-mod timer;
+mod runtime;
 mod touch_file;
 
 pub use backend::{LockBackend, LockHandle};
