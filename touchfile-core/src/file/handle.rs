@@ -227,6 +227,15 @@ impl<R: RawFileLock> FileHandle<R> {
         removed
     }
 
+    /// Gives up a lock that was only looked at.
+    pub(super) fn let_go_again(&mut self) -> io::Result<()> {
+        self.held = None;
+        retry_interrupted(|| self.raw.unlock(&self.file))?;
+        // Whoever tried meanwhile found it busy.
+        wait::announce(&self.path, self.options.follow_symlinks);
+        Ok(())
+    }
+
     /// Unlinks the file as the last act of its last holder.
     ///
     /// Safe because whoever locks the file next checks that the path still names it: they find
