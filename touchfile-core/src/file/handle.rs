@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -231,6 +232,12 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
     #[inline]
     async fn is_current(&self, path: &Path) -> io::Result<bool> {
         self.is_at(path)
+    }
+}
+
+impl<R: RawFileLock> AsFd for FileHandle<R> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

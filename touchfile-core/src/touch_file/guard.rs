@@ -142,6 +142,31 @@ where
         self.touch.path()
     }
 
+    /// The backend's handle on the locked file, to learn more about it than every backend knows.
+    ///
+    /// That of a backend on real files has a descriptor, for a process that wants to hand it to a
+    /// child. What is locked through the handle must not be unlocked behind the guard's back.
+    ///
+    /// `None` if a call of this guard was given up while it ran on another thread.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("a.lock");
+    /// use std::os::fd::AsFd;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
+    ///
+    /// let touch = TouchFile::new(FlockBackend::new(), path)?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// let handle = guard.handle().expect("no call was given up");
+    /// let descriptor = handle.as_fd();
+    /// # let _ = descriptor;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn handle(&self) -> Option<&B::Handle> {
+        self.handle.as_ref().and_then(PoliteHandle::get)
+    }
+
     fn released(&self) {
         let path = self.touch.path.display();
         debug!(target: "touchfile", %path, mode = %self.mode, "released");

@@ -113,6 +113,11 @@ impl<H: LockHandle> PoliteHandle<H> {
         Ok(None)
     }
 
+    /// The handle, unless a call that was given up has it.
+    pub(super) fn get(&self) -> Option<&H> {
+        self.handle.as_deref()
+    }
+
     /// The handle, if its calls may run right here.
     #[inline]
     fn inline(&mut self) -> Option<&mut H> {
