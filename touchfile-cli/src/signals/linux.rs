@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::libc::SI_KERNEL;
@@ -59,8 +60,8 @@ impl Signals {
         }
     }
 
-    /// Waits for the next event.
-    pub(crate) fn next(&mut self) -> io::Result<Event> {
+    /// Waits for the next event, until `deadline` if there is one.
+    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> io::Result<Event> {
         if let Some(event) = self.early.pop_front() {
             return Ok(event);
         }
@@ -71,8 +72,17 @@ impl Signals {
             {
                 return Ok(event);
             }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(Event::DeadlinePassed);
+            }
+            // Rounded up, so as not to ask again and again in the last millisecond.
+            let left = left.map_or(PollTimeout::NONE, |left| {
+                let millis = left.as_millis().saturating_add(1);
+                PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
+            });
             let mut readable = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut readable, PollTimeout::NONE) {
+            match poll(&mut readable, left) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }

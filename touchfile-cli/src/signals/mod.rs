@@ -25,6 +25,8 @@ use nix::sys::signal::Signal;
 pub(crate) enum Event {
     /// A child has ended, stopped or continued.
     ChildChanged,
+    /// The time is over that was given for the next event.
+    DeadlinePassed,
     /// The command is to have this signal.
     Forward(Signal),
 }
