@@ -1,16 +1,20 @@
 //! The `touchfile` command: take turns with other processes, from a shell or from cron.
+//!
+//! Under the name `flock` it is flock(1).
 #![forbid(unsafe_code)]
 
 mod child;
 mod conformance;
 mod exit;
+mod flock;
 mod init;
 mod progress;
 mod run;
 mod signals;
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -27,12 +31,21 @@ const STYLES: Styles = Styles::styled()
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = env::args_os().collect();
+    // The options of flock(1) are read as getopt_long(3) reads them.
+    match words.as_slice() {
+        [name, options @ ..] if Path::new(name).file_name() == Some(OsStr::new("flock")) => {
+            return flock::run(options);
+        }
+        [_, command, options @ ..] if command == "flock" => return flock::run(options),
+        _ => {}
+    }
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         Err(answer) => return exit::with_clap(&answer, &name_of_command(&words)),
     };
     let done = match cli.command {
         Command::Conformance(args) => conformance::run(&args),
+        Command::Flock(_) => return flock::run(words.get(2..).unwrap_or_default()),
         Command::Run(args) => run::run(args, &words),
     };
     done.unwrap_or_else(Failure::report)
@@ -50,6 +63,7 @@ fn name_of_command(words: &[OsString]) -> String {
 const EXAMPLES: &str = "\
 Examples:
   touchfile run /tmp/deploy.lock -- ./deploy.sh    # one at a time; whoever comes later waits
+  touchfile flock -n /tmp/backup.lock backup       # as flock(1), with its options
   touchfile conformance --dir /mnt/share           # can locks be relied on there?";
 
 /// Take turns with other processes by locking a file.
@@ -64,6 +78,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Conformance(conformance::Args),
+    Flock(flock::Args),
     Run(run::Args),
 }
 

@@ -10,7 +10,7 @@ use crate::support::{Place, Process, has_open, touchfile, until};
 
 #[test]
 fn a_wait_as_process_1_ends_at_signals_too() {
-    for command in ["run"] {
+    for command in ["run", "flock"] {
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
             let place = Place::new();
             let mut held = place.held(&[]);
