@@ -7,6 +7,7 @@ mod child;
 mod conformance;
 mod exit;
 mod flock;
+mod generate;
 mod init;
 mod progress;
 mod run;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Conformance(args) => conformance::run(&args),
         Command::Flock(_) => return flock::run(words.get(2..).unwrap_or_default()),
+        Command::Generate(args) => generate::run(&args, Cli::command()),
         Command::Run(args) => run::run(args, &words),
     };
     done.unwrap_or_else(Failure::report)
@@ -79,6 +81,8 @@ struct Cli {
 enum Command {
     Conformance(conformance::Args),
     Flock(flock::Args),
+    #[command(hide = true)]
+    Generate(generate::Args),
     Run(run::Args),
 }
 
