@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use rustix::io::FdFlags;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 /// Another descriptor of the open file that `number` is a descriptor of in this process.
@@ -30,15 +31,18 @@ pub(super) fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut payload = [IoSliceMut::new(&mut byte)];
-    recvmsg(&from, &mut payload, &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    control
+    recvmsg(&from, &mut payload, &mut control, RecvFlags::empty())?;
+    let received = control
         .drain()
         .find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
             _ => None,
         })
         // What the kernel could not install it leaves out: there are too many.
-        .ok_or_else(|| io::Error::from(rustix::io::Errno::MFILE))
+        .ok_or(rustix::io::Errno::MFILE)?;
+    // Not all systems can do so as they deliver it, and nothing is started meanwhile.
+    rustix::io::fcntl_setfd(&received, FdFlags::CLOEXEC)?;
+    Ok(received)
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{self, off_t};
 use rustix::fs::{Access, FlockOperation, Mode as Permissions, OFlags};
 use rustix::io::Errno;
@@ -52,10 +51,7 @@ impl Kind {
     pub(super) fn wait(self, file: impl AsFd, mode: Mode) -> io::Result<()> {
         match self {
             Self::Flock => retry(|| Ok(rustix::fs::flock(&file, mode.waiting())?)),
-            Self::Ofd { start, length } => {
-                let lock = range(mode, start, length);
-                retry(|| Ok(fcntl(&file, FcntlArg::F_OFD_SETLKW(&lock)).map(drop)?))
-            }
+            Self::Ofd { start, length } => retry(|| ofd::wait(&file, mode, start, length)),
         }
     }
 
@@ -63,10 +59,7 @@ impl Kind {
     pub(super) fn attempt(self, file: impl AsFd, mode: Mode) -> io::Result<bool> {
         let done = match self {
             Self::Flock => retry(|| Ok(rustix::fs::flock(&file, mode.trying())?)),
-            Self::Ofd { start, length } => {
-                let lock = range(mode, start, length);
-                retry(|| Ok(fcntl(&file, FcntlArg::F_OFD_SETLK(&lock)).map(drop)?))
-            }
+            Self::Ofd { start, length } => retry(|| ofd::attempt(&file, mode, start, length)),
         };
         match done {
             Ok(()) => Ok(true),
@@ -99,27 +92,68 @@ impl Mode {
     }
 }
 
-fn range(mode: Mode, start: off_t, length: off_t) -> libc::flock {
-    let kind = match mode {
-        Mode::Exclusive => libc::F_WRLCK,
-        Mode::Shared => libc::F_RDLCK,
-        Mode::Unlock => libc::F_UNLCK,
-    };
-    libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: start,
-        l_len: length,
-        l_pid: 0,
-    }
-}
-
 fn retry(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             done => return done,
         }
+    }
+}
+
+/// The calls of fcntl(2) for locks of an open file description.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+mod ofd {
+    use std::io;
+    use std::os::fd::AsFd;
+
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::libc::{self, off_t};
+
+    use super::Mode;
+
+    pub(super) fn attempt(f: impl AsFd, mode: Mode, start: off_t, length: off_t) -> io::Result<()> {
+        fcntl(f, FcntlArg::F_OFD_SETLK(&range(mode, start, length)))?;
+        Ok(())
+    }
+
+    pub(super) fn wait(f: impl AsFd, mode: Mode, start: off_t, length: off_t) -> io::Result<()> {
+        fcntl(f, FcntlArg::F_OFD_SETLKW(&range(mode, start, length)))?;
+        Ok(())
+    }
+
+    fn range(mode: Mode, start: off_t, length: off_t) -> libc::flock {
+        let kind = match mode {
+            Mode::Exclusive => libc::F_WRLCK,
+            Mode::Shared => libc::F_RDLCK,
+            Mode::Unlock => libc::F_UNLCK,
+        };
+        libc::flock {
+            l_type: kind as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: start,
+            l_len: length,
+            l_pid: 0,
+        }
+    }
+}
+
+/// There are none here. Those of a process would be gone with the process that took them.
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+mod ofd {
+    use std::io;
+    use std::os::fd::AsFd;
+
+    use nix::libc::off_t;
+
+    use super::Mode;
+
+    pub(super) fn attempt(_: impl AsFd, _: Mode, _: off_t, _: off_t) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn wait(_: impl AsFd, _: Mode, _: off_t, _: off_t) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
