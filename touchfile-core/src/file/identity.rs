@@ -1,6 +1,7 @@
 //! The identity of a file, whatever its names.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -98,6 +99,12 @@ impl Ord for FileId {
 impl PartialOrd for FileId {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}:{:x}", self.device, self.inode)
     }
 }
 
