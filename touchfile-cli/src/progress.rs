@@ -24,13 +24,16 @@ const TURN: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct OnWait {
     script: OsString,
+    mask: SigSet,
     once: Once,
 }
 
 impl OnWait {
-    pub(crate) fn new(script: OsString) -> Self {
+    /// `script` is the shell's, and `mask` its signal mask.
+    pub(crate) fn new(script: OsString, mask: SigSet) -> Self {
         Self {
             script,
+            mask,
             once: Once::new(),
         }
     }
@@ -39,13 +42,10 @@ impl OnWait {
     fn run(&self, wait: &WaitEvent<'_>) {
         self.once.call_once(|| {
             let words = ["/bin/sh".into(), "-c".into(), self.script.clone()];
-            let started = SigSet::thread_get_mask().map_err(io::Error::from);
-            let started = started.and_then(|mask| {
-                Launch::new(&words)
-                    .env("TOUCHFILE_WAITING", wait.path().into())
-                    .aside()
-                    .start(&mask)
-            });
+            let started = Launch::new(&words)
+                .env("TOUCHFILE_WAITING", wait.path().into())
+                .aside()
+                .start(&self.mask);
             if let Err(error) = started {
                 say(&format!("cannot run the --on-wait command: {error}"));
             }
@@ -98,8 +98,7 @@ impl Progress {
                     begin(wait);
                 });
             }),
-            // The wait itself turns the spinner: with no thread for it, there is none that a
-            // signal could be delivered to.
+            // The wait itself turns the spinner: it needs no thread for that.
             Shown::Spinner(spinner) => {
                 let spinner = spinner.clone();
                 builder.on_wait(TURN, move |wait| {

@@ -15,7 +15,7 @@ use super::name;
 use crate::child::{Child, Launch};
 use crate::exit::{Failure, say};
 use crate::init::Mortal;
-use crate::signals::{Event, Signals};
+use crate::signals::{Event, Untouched};
 
 /// What is meant to end a command. The others that are passed on have no such meaning.
 const TERMINATING: [Signal; 4] = [
@@ -42,11 +42,16 @@ where
     B::Handle: AsFd,
 {
     /// Runs the command and waits for its end, passing signals on to it.
-    pub(super) fn run(self, command: &[OsString], mortal: Mortal) -> Result<ExitStatus, Failure> {
+    pub(super) fn run(
+        self,
+        command: &[OsString],
+        (signals, mortal): (Untouched, Mortal),
+    ) -> Result<ExitStatus, Failure> {
         let name = name(command);
         // Before the command exists, so that no signal falls between.
-        let mut signals = Signals::listen().map_err(|error| Failure::signals(&error))?;
+        let signals = signals.listen();
         drop(mortal);
+        let mut signals = signals.map_err(|error| Failure::signals(&error))?;
         self.let_inherit()
             .map_err(|error| Failure::inherit(&error))?;
         let mut launch = Launch::new(command);

@@ -11,12 +11,12 @@
 #[cfg(any(target_os = "android", target_os = "linux"))]
 mod linux;
 #[cfg(any(target_os = "android", target_os = "linux"))]
-pub(crate) use linux::Signals;
+pub(crate) use linux::Untouched;
 
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
 mod portable;
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
-pub(crate) use portable::Signals;
+pub(crate) use portable::Untouched;
 
 use nix::sys::signal::Signal;
 

@@ -15,6 +15,34 @@ use super::{Event, FORWARDED, FROM_KEYS};
 /// How often to look for signals while there is a deadline.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Signals as long as they have their usual effect.
+#[derive(Debug)]
+pub(crate) struct Untouched {
+    mask: SigSet,
+}
+
+impl Untouched {
+    pub(crate) fn new() -> io::Result<Self> {
+        let mask = SigSet::thread_get_mask()?;
+        Ok(Self { mask })
+    }
+
+    /// The signal mask that a command is to start with.
+    pub(crate) fn mask_before(&self) -> &SigSet {
+        &self.mask
+    }
+
+    /// Starts to receive.
+    pub(crate) fn listen(self) -> io::Result<Signals> {
+        let all = FORWARDED.into_iter().chain([Signal::SIGCHLD]);
+        let signals = signal_hook::iterator::Signals::new(all.map(|signal| signal as i32))?;
+        Ok(Signals {
+            mask: self.mask,
+            signals,
+        })
+    }
+}
+
 /// Receives signals in place of their usual effect, for the rest of the process.
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -23,14 +51,6 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Starts to receive.
-    pub(crate) fn listen() -> io::Result<Self> {
-        let all = FORWARDED.into_iter().chain([Signal::SIGCHLD]);
-        let signals = signal_hook::iterator::Signals::new(all.map(|signal| signal as i32))?;
-        let mask = SigSet::thread_get_mask()?;
-        Ok(Self { mask, signals })
-    }
-
     /// The signal mask that the command is to start with: handlers leave it as it is.
     pub(crate) fn mask_before(&self) -> &SigSet {
         &self.mask
