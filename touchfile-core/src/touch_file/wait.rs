@@ -93,7 +93,7 @@ pub(super) async fn supervise<B: LockBackend, R>(
             (None, Some((_, next))) => *next,
             (None, None) => return acquisition.await,
         };
-        let mut alarm = pin!(runtime::sleep_until(alarm));
+        let mut alarm = pin!(runtime::sleep_until_exactly(alarm));
         let done = poll_fn(|cx| match acquisition.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
             Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
