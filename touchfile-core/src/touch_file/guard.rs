@@ -33,13 +33,13 @@ where
     T: Deref<Target = TouchFile<B>>,
     B: LockBackend,
 {
-    touch: T,
+    pub(super) touch: T,
     /// Missing only while it is being given back.
-    handle: Option<PoliteHandle<B::Handle>>,
+    pub(super) handle: Option<PoliteHandle<B::Handle>>,
     /// The place in the in-process queue. It is given back after the handle is, come what may:
     /// else the next in line would find our own lock in its way.
-    permit: Option<OwnedSemaphorePermit>,
-    mode: LockMode,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) mode: LockMode,
 }
 
 impl<T, B> Guard<T, B>
@@ -142,29 +142,21 @@ where
         self.touch.path()
     }
 
-    /// The backend's handle on the locked file, to learn more about it than every backend knows.
+    /// The handle that holds the lock, for what the backend says of it.
     ///
-    /// That of a backend on real files has a descriptor, for a process that wants to hand it to a
-    /// child. What is locked through the handle must not be unlocked behind the guard's back.
-    ///
-    /// `None` if a call of this guard was given up while it ran on another thread.
+    /// `None` only while a conversion that was given up still has it.
     ///
     /// ```
-    /// # let dir = tempfile::tempdir()?;
-    /// # let path = dir.path().join("a.lock");
-    /// use std::os::fd::AsFd;
-    /// use touchfile_core::TouchFile;
-    /// use touchfile_flock::FlockBackend;
-    ///
-    /// let touch = TouchFile::new(FlockBackend::new(), path)?;
+    /// # use touchfile_core::TouchFile;
+    /// # use touchfile_flock::FlockBackend;
+    /// let touch = TouchFile::temporary(FlockBackend::new())?;
     /// let guard = touch.blocking().lock_exclusive()?;
-    /// let handle = guard.handle().expect("no call was given up");
-    /// let descriptor = handle.as_fd();
-    /// # let _ = descriptor;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// let file = guard.handle().unwrap().file(); // of an exclusive holder: write it
+    /// # let _ = file;
+    /// # Ok::<(), touchfile_core::Error>(())
     /// ```
     pub fn handle(&self) -> Option<&B::Handle> {
-        self.handle.as_ref().and_then(PoliteHandle::get)
+        self.handle.as_ref()?.peek()
     }
 
     fn released(&self) {
