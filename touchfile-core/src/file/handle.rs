@@ -332,7 +332,8 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
 
     #[inline]
     fn others_wait(&mut self) -> bool {
-        self.courtesy.is_time_to_look() && self.look_for_others()
+        // One that holds a lock is to be refused, not to wait for another.
+        self.held.is_none() && self.courtesy.is_time_to_look() && self.look_for_others()
     }
 
     #[inline]
@@ -384,7 +385,9 @@ impl<R: RawFileConvert> FileHandle<R> {
             self.held = Some(mode);
             if mode == LockMode::Shared {
                 // For those who wait for a shared lock it is a release.
-                wait::announce(&self.path, self.options.follow_symlinks);
+                let (path, follow_symlinks) = (&self.path, self.options.follow_symlinks);
+                self.courtesy
+                    .let_pass(|| wait::announce(path, follow_symlinks));
             }
         }
         Ok(attempt)
