@@ -86,6 +86,8 @@ pub(super) async fn supervise<B: LockBackend, R>(
     if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(acquisition.as_mut().poll(cx))).await {
         return done;
     }
+    // It has been polled without a runtime, perhaps, and must not be asked again before it has one.
+    runtime::settle().await;
     loop {
         let alarm = match (deadline, &report) {
             (Some(deadline), Some((_, next))) => deadline.min(*next),
