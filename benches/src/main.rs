@@ -3,6 +3,9 @@
 //! Every contender does the same work in turns with all others, so that a machine that slows down
 //! slows down for all. Where it takes several processes, they are this program executed again.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("the benchmark reads /proc and uses open-file-description locks: it is for Linux");
+
 mod claims;
 mod clock;
 mod contenders;
