@@ -7,6 +7,7 @@
 //! | crate | backend |
 //! |---|---|
 //! | `touchfile-flock` | flock(2), on local file systems |
+//! | `touchfile-fcntl` | open-file-description locks of fcntl(2), for NFS and byte ranges |
 //! | `touchfile-mock` | a simulator in memory, for tests |
 //! | yours | whatever keeps [the laws](LockBackend#the-laws) |
 //!
@@ -138,6 +139,7 @@ mod backend;
 pub mod backoff;
 mod boxed;
 mod capabilities;
+mod convert;
 mod error;
 pub mod file;
 mod forward;
@@ -149,6 +151,7 @@ mod touch_file;
 pub use backend::{LockBackend, LockHandle};
 pub use boxed::BoxBackend;
 pub use capabilities::Capabilities;
+pub use convert::ConvertLock;
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use mode::{Attempt, LockMode};
 pub use options::OpenOptions;

@@ -9,7 +9,8 @@
 //! - [`FileId`]: the identity of a file, to notice that a path has come to name another;
 //! - [`FileHandle`]: EINTR, waiting, identity, removal on release, and release by no process but
 //!   the one that acquired;
-//! - [`file_system_name`]: what to call the file system in an error.
+//! - [`FileSystem`] and [`Mount`]: whose file system it is, and how it is mounted;
+//!   [`file_system_name`]: what to call it in an error.
 //!
 //! This is the only place in the crate that knows an operating system.
 
@@ -20,6 +21,8 @@ mod handle;
 #[cfg(unix)]
 mod identity;
 #[cfg(unix)]
+mod mount;
+#[cfg(unix)]
 mod open;
 mod path;
 mod process;
@@ -27,11 +30,13 @@ mod process;
 mod wait;
 
 #[cfg(unix)]
-pub use file_system::file_system_name;
+pub use file_system::{FileSystem, FileSystemKind, file_system_name};
 #[cfg(unix)]
-pub use handle::{FileHandle, RawFileLock};
+pub use handle::{FileHandle, RawFileConvert, RawFileLock};
 #[cfg(unix)]
 pub use identity::FileId;
+#[cfg(unix)]
+pub use mount::Mount;
 #[cfg(unix)]
 pub use open::open;
 pub(crate) use path::{check_place, create_temporary};
