@@ -60,6 +60,8 @@ fn yields_rows(scenario: &str) {
         "10 ms poll",
         "touchfile flock, async",
         "touchfile flock, blocking",
+        "touchfile fcntl, async",
+        "touchfile fcntl, blocking",
     ];
     for contender in contenders {
         assert!(
