@@ -16,6 +16,7 @@ mod report;
 mod run;
 mod scenarios;
 mod stats;
+mod summary;
 mod worker;
 
 use std::fs;
@@ -28,7 +29,7 @@ use clap::Parser;
 use report::Report;
 use run::{Effort, Run};
 
-/// Measures touchfile and its peers, side by side, for a quarter of an hour
+/// Measures touchfile and its peers, side by side, in some twenty minutes
 #[derive(Debug, Parser)]
 #[command(name = "touchfile-bench", version)]
 struct Options {
@@ -114,9 +115,10 @@ fn measure(options: &Options) -> io::Result<()> {
             text.push_str(&part);
         }
     }
-    let claims = claims::judge(&run.report);
-    show(&claims)?;
-    text.push_str(&claims);
+    for part in [claims::judge(&run.report), summary::table(&run.report)] {
+        show(&part)?;
+        text.push_str(&part);
+    }
     write_files(options, &run.report, &text)
 }
 

@@ -70,6 +70,25 @@ impl Run {
         all.filter(|contender| !contender.cycle_only).collect()
     }
 
+    /// Those that wait in different ways, for scenarios of many threads; and who was left out.
+    ///
+    /// Threads that are blocked in the kernel are all alike: in a quick run the floor stands for
+    /// its peers.
+    pub(crate) fn unlike(&self) -> (Vec<&'static Contender>, Vec<(&'static str, String)>) {
+        let alike = |contender: &&Contender| {
+            let raw = contender.raw_of_its_family().name == contender.name;
+            let blocked = !contender.is_async() && !contender.is_ours();
+            self.effort == Effort::Quick && blocked && !raw
+        };
+        let (out, able): (Vec<_>, Vec<_>) = self.waiters().into_iter().partition(alike);
+        let reason =
+            "left out of a quick run: its threads are blocked in the kernel like the floor's";
+        let out = out
+            .into_iter()
+            .map(|contender| (contender.name, reason.to_owned()));
+        (able, out.collect())
+    }
+
     /// Those that can be held by several at once; and who cannot.
     pub(crate) fn sharers(&self) -> (Vec<&'static Contender>, Vec<(&'static str, String)>) {
         let (able, unable): (Vec<_>, Vec<_>) = self

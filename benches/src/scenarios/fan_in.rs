@@ -12,7 +12,7 @@ use crate::clock::now;
 use crate::contenders::{Mode, Participant, Release, Waits};
 use crate::proc::{Belongings, memory};
 use crate::report::{Table, column, with_ratio};
-use crate::run::{Run, misheard};
+use crate::run::{Effort, Run, misheard};
 use crate::worker::{Side, Worker, say};
 
 pub(super) const NAME: &str = "fan-in";
@@ -33,6 +33,9 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
     for count in counts {
         measure(run, *count, Common::Lock)?;
     }
+    if run.effort == Effort::Quick {
+        return Ok(());
+    }
     measure(run, counts[0], Common::Path)
 }
 
@@ -41,16 +44,14 @@ fn measure(run: &mut Run, count: u64, common: Common) -> io::Result<()> {
         .effort
         .pick((100_000, 5_000), (20_000, 250), (20, 2_000));
     let mut lines = Vec::new();
-    let mut unable = Vec::new();
-    let contenders = run.waiters();
+    let (contenders, mut unable) = run.unlike();
     let variant = match common {
         Common::Lock => format!("{count} tasks"),
         Common::Path => format!("{count} tasks, a lock each"),
     };
     run.begin(&format!("{NAME} {variant}"), contenders.len());
     for contender in contenders {
-        let sharing = contender.is_ours();
-        if common == Common::Path && !sharing {
+        if common == Common::Path && !contender.is_ours() {
             // They have been measured so already.
             continue;
         }
