@@ -125,6 +125,42 @@ impl Run {
     }
 }
 
+/// What was found about each, and who could not, and why.
+pub(crate) type Found = (Vec<(&'static str, Vec<f64>)>, Vec<(&'static str, String)>);
+
+/// Measures each of these once in every round, and keeps of its rounds the one that is in the
+/// middle by its `decisive` number.
+pub(crate) fn in_rounds(
+    run: &mut Run,
+    contenders: Vec<&'static Contender>,
+    rounds: usize,
+    decisive: usize,
+    mut measure: impl FnMut(&mut Run, &'static Contender) -> io::Result<Result<Vec<f64>, String>>,
+) -> io::Result<Found> {
+    let new = |contender| (contender, Vec::new(), None);
+    let mut entrants: Vec<_> = contenders.into_iter().map(new).collect();
+    for round in 0..rounds {
+        for (contender, found, unable) in turns(&mut entrants, round) {
+            if unable.is_none() {
+                match measure(run, contender)? {
+                    Ok(values) => found.push(values),
+                    Err(reason) => *unable = Some(reason),
+                }
+            }
+            run.step();
+        }
+    }
+    let (mut lines, mut out) = (Vec::new(), Vec::new());
+    for (contender, mut found, unable) in entrants {
+        found.sort_by(|one: &Vec<f64>, other| one[decisive].total_cmp(&other[decisive]));
+        match unable {
+            Some(reason) => out.push((contender.name, reason)),
+            None => lines.push((contender.name, found.swap_remove(found.len() / 2))),
+        }
+    }
+    Ok((lines, out))
+}
+
 /// In a round of measurements each has its turn, and in each round somebody else is the first.
 pub(crate) fn turns<T>(all: &mut [T], round: usize) -> impl Iterator<Item = &mut T> {
     let middle = if all.is_empty() { 0 } else { round % all.len() };
