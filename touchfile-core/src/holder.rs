@@ -191,9 +191,17 @@ pub(crate) fn held_by(holders: &[Holder]) -> Cow<'static, str> {
     let named: Vec<String> = holders
         .iter()
         .take(NAMED)
-        .map(|holder| match holder.seen_for {
-            Some(seen) => format!("{holder} for {seen:.1?}"),
-            None => holder.to_string(),
+        .map(|holder| {
+            // Nobody else can let go of it: worth a word to whoever waits for himself.
+            let this = if holder.pid == Some(std::process::id()) {
+                "this process, "
+            } else {
+                ""
+            };
+            match holder.seen_for {
+                Some(seen) => format!("{this}{holder} for {seen:.1?}"),
+                None => format!("{this}{holder}"),
+            }
         })
         .collect();
     let mut line = format!(", {verb} by {}", named.join(", "));

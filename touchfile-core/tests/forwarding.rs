@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{
-    Attempt, BoxBackend, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions,
+    Attempt, BoxBackend, Capabilities, Holder, LockBackend, LockHandle, LockMode, OpenOptions,
 };
 
 type Calls = Arc<Mutex<Vec<String>>>;
@@ -41,6 +41,11 @@ impl LockBackend for Recorder {
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self> {
         self.note(format!("open {} {}", path.display(), options.create));
         Ok(self.clone())
+    }
+
+    async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
+        self.note(format!("holders {}", path.display()));
+        Ok(vec![Holder::new(Shared)])
     }
 }
 
@@ -75,6 +80,8 @@ impl LockHandle for Recorder {
 async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     assert_eq!(backend.name(), "recorder");
     assert!(backend.capabilities().fair);
+    let holders = backend.holders(Path::new("/c")).await.unwrap();
+    assert_eq!(holders, [Holder::new(Shared)]);
     let mut options = OpenOptions::new();
     options.create = false;
     let mut handle = backend.open(Path::new("/a"), &options).await.unwrap();
@@ -86,6 +93,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     assert!(!handle.is_current(Path::new("/b")).await.unwrap());
     assert!(handle.may_block());
     let expected = [
+        "holders /c",
         "open /a false",
         "try_lock shared",
         "lock exclusive",

@@ -54,8 +54,9 @@ mod default;
 
 pub use default::{DefaultBackend, LockGuard, Open, OwnedLockGuard, TouchFile};
 pub use touchfile_core::{
-    Attempt, Blocking, BoxBackend, Builder, Capabilities, Error, ErrorKind, Guard, LockBackend,
-    LockHandle, LockMode, OpenOptions, Operation, Result, WaitEvent, backoff, file,
+    Attempt, Blocking, BoxBackend, Builder, Capabilities, Error, ErrorKind, Guard, Holder,
+    LockBackend, LockHandle, LockKind, LockMode, OpenOptions, Operation, Result, Unseen, WaitEvent,
+    backoff, file,
 };
 pub use touchfile_flock::FlockBackend;
 

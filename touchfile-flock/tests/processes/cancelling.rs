@@ -108,9 +108,23 @@ async fn give_up_in_a_race(touch: &Arc<TouchFile<FlockBackend>>) {
 }
 
 fn report(before: &std::collections::BTreeMap<&'static str, usize>) {
-    let mut after = belongings();
-    // One handle is kept for the next acquisition, and holds no lock.
-    *after.get_mut("descriptors").expect("it is counted") -= 1;
+    let now = || {
+        let mut after = belongings();
+        // One handle is kept for the next acquisition, and holds no lock.
+        *after.get_mut("descriptors").expect("it is counted") -= 1;
+        after
+    };
+    let mut after = now();
+    assert_eq!(after["locks"], before["locks"], "at once");
+    // A wait of a quarter of a second or more may have begun to look who is in its way, on a
+    // thread that ends by itself.
+    for _ in 0..20_000 {
+        if after == *before {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        after = now();
+    }
     if after == *before {
         say("nothing left");
     } else {

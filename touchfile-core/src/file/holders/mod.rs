@@ -25,7 +25,7 @@ use std::thread;
 
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::Holder;
+use crate::{Holder, LockKind};
 
 /// How many look-ups a process makes at a time, however many of its waiters ask.
 static LOOK_UPS: Semaphore = Semaphore::const_new(4);
@@ -95,7 +95,7 @@ pub fn holders(path: &Path) -> io::Result<Vec<Holder>> {
     }
 }
 
-/// [`holders`] on a thread of its own, so that it keeps nobody from working.
+/// [`holders`] with locks of these kinds, found on a thread of its own.
 ///
 /// A process makes four such look-ups at a time; others wait for their turn. What backends on real
 /// files use for [`LockBackend::holders`](crate::LockBackend::holders).
@@ -107,7 +107,7 @@ pub fn holders(path: &Path) -> io::Result<Vec<Holder>> {
 /// # Cancel safety
 ///
 /// Dropping the future leaves a thread behind that ends by itself, and takes no lock.
-pub async fn look_up_holders(path: &Path) -> io::Result<Vec<Holder>> {
+pub async fn look_up_holders(path: &Path, kinds: &[LockKind]) -> io::Result<Vec<Holder>> {
     let turn = LOOK_UPS
         .acquire()
         .await
@@ -121,9 +121,11 @@ pub async fn look_up_holders(path: &Path) -> io::Result<Vec<Holder>> {
             drop(turn);
             drop(send.send(found));
         })?;
-    receive
+    let mut found = receive
         .await
-        .unwrap_or_else(|_| Err(io::Error::other("looking for the holders panicked")))
+        .unwrap_or_else(|_| Err(io::Error::other("looking for the holders panicked")))?;
+    found.retain(|holder| holder.kind.is_some_and(|kind| kinds.contains(&kind)));
+    Ok(found)
 }
 
 /// Whether every process of this host can be seen from here.
