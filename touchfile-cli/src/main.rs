@@ -7,6 +7,7 @@ mod exit;
 mod progress;
 mod run;
 mod signals;
+mod who;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Conformance(args) => conformance::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Who(args) => who::run(&args),
     };
     done.unwrap_or_else(Failure::report)
 }
@@ -38,6 +40,7 @@ struct Cli {
 enum Command {
     Conformance(conformance::Args),
     Run(run::Args),
+    Who(who::Args),
 }
 
 #[cfg(test)]

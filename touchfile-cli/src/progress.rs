@@ -3,11 +3,12 @@
 use std::env;
 use std::io::{self, IsTerminal};
 use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::unistd::{getpgrp, tcgetpgrp};
-use touchfile::{Builder, LockBackend, WaitEvent};
+use touchfile::{Builder, Holder, LockBackend, WaitEvent};
 
 use crate::exit::say;
 
@@ -16,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often the spinner turns.
 const TURN: Duration = Duration::from_millis(100);
+
+/// How often it is looked who holds the lock, for somebody who watches.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// What is shown during a wait. Standard output is the command's alone: this uses standard error.
 #[derive(Debug)]
@@ -49,14 +53,20 @@ impl Progress {
             Self::Spinner(spinner) => {
                 let spinner = spinner.clone();
                 let once = Once::new();
+                let looks = AtomicU32::new(u32::MAX);
                 builder.on_wait(TURN, move |wait| {
                     if wait.waited() < PATIENCE {
                         return;
                     }
                     once.call_once(|| {
                         spinner.clone().with_elapsed(wait.waited());
-                        spinner.set_message(message(wait));
                     });
+                    // It may pass from one to the next while this waits.
+                    let count = u32::try_from(wait.waited().as_secs() / LOOK.as_secs());
+                    let count = count.unwrap_or(u32::MAX);
+                    if looks.swap(count, Ordering::Relaxed) != count {
+                        spinner.set_message(message(wait));
+                    }
                     spinner.tick();
                 })
             }
@@ -72,11 +82,16 @@ impl Progress {
 }
 
 fn message(wait: &WaitEvent<'_>) -> String {
-    format!(
+    let line = format!(
         "waiting for the {} lock on {}",
         wait.mode(),
         wait.path().display()
-    )
+    );
+    // Where it cannot be told, there is less to say.
+    match Holder::in_words(&wait.holders().unwrap_or_default()) {
+        Some(holders) => format!("{line}, {holders}"),
+        None => line,
+    }
 }
 
 /// Whether standard error is a terminal that can erase what it shows, and is ours to draw on: a

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
-use touchfile::{Error, FlockBackend, LockGuard, LockMode, TouchFile};
+use touchfile::{Error, FlockBackend, Holder, LockGuard, LockMode, TouchFile};
 
 use crate::child::Child;
 use crate::exit::{self, Failure, say};
@@ -129,12 +129,19 @@ fn acquire<'a>(
                 .blocking()
                 .lock_timeout(mode, timeout)
                 .map_err(|error| match error {
-                    Error::Timeout { path, mode, .. } => Failure::timeout(
+                    Error::Timeout {
+                        path,
+                        mode,
+                        holders,
+                        ..
+                    } => Failure::timeout(
                         conflict,
                         format!(
-                            "gave up after {} waiting for the {mode} lock on {}",
+                            "gave up after {} waiting for the {mode} lock on {}{}",
                             humantime::format_duration(timeout),
-                            path.display()
+                            path.display(),
+                            Holder::in_words(&holders)
+                                .map_or_else(String::new, |words| format!(", {words}")),
                         ),
                     ),
                     error => error.into(),

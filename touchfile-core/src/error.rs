@@ -6,7 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::holder::held_by;
 use crate::{Holder, LockMode};
 
 /// The result of an operation on a touch file.
@@ -339,6 +338,11 @@ impl fmt::Display for Operation {
             Self::Remove => f.write_str("remove on release"),
         }
     }
+}
+
+/// How a message ends that is about a lock which somebody holds.
+fn held_by(holders: &[Holder]) -> String {
+    Holder::in_words(holders).map_or_else(String::new, |words| format!(", {words}"))
 }
 
 /// Sorts what a backend's call failed with. What is said of a path counts only while opening.

@@ -1,6 +1,5 @@
 //! Who holds a lock, as far as anybody can tell.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
@@ -97,6 +96,45 @@ impl Holder {
         named && key(self) == key(other) && (self.pid.is_some() || self.command == other.command)
     }
 
+    /// Names those who hold a lock, for the end of a message: `held by pid 1 (a), pid 2 (b)`.
+    ///
+    /// `None` if there is nobody. Of many, the first three are named.
+    ///
+    /// ```
+    /// use touchfile_core::{Holder, LockMode};
+    ///
+    /// let mut holder = Holder::new(LockMode::Exclusive);
+    /// holder.pid = Some(4242);
+    /// holder.command = Some("cargo build".into());
+    /// let words = Holder::in_words(&[holder]);
+    /// assert_eq!(words.as_deref(), Some("held by pid 4242 (cargo build)"));
+    /// ```
+    #[must_use]
+    pub fn in_words(holders: &[Self]) -> Option<String> {
+        const NAMED: usize = 3;
+        let first = holders.first()?;
+        let verb = if first.confirmed { "held" } else { "taken" };
+        let named = holders.iter().take(NAMED).map(Self::in_a_few_words);
+        let mut words = format!("{verb} by {}", named.collect::<Vec<_>>().join(", "));
+        if let more @ 1.. = holders.len().saturating_sub(NAMED) {
+            words.push_str(&format!(" and {more} more"));
+        }
+        Some(words)
+    }
+
+    fn in_a_few_words(&self) -> String {
+        // Nobody else can let go of it: worth a word to whoever waits for himself.
+        let this = if self.pid == Some(std::process::id()) {
+            "this process, "
+        } else {
+            ""
+        };
+        match self.seen_for {
+            Some(seen) => format!("{this}{self} for {seen:.1?}"),
+            None => format!("{this}{self}"),
+        }
+    }
+
     /// The command fit for a line of text: without the directories of the program, without control
     /// characters, and not longer than sixty characters.
     #[must_use]
@@ -181,36 +219,6 @@ impl fmt::Display for LockKind {
     }
 }
 
-/// "held by …", for the end of a message; empty if nobody is known.
-pub(crate) fn held_by(holders: &[Holder]) -> Cow<'static, str> {
-    const NAMED: usize = 3;
-    let Some(first) = holders.first() else {
-        return "".into();
-    };
-    let verb = if first.confirmed { "held" } else { "taken" };
-    let named: Vec<String> = holders
-        .iter()
-        .take(NAMED)
-        .map(|holder| {
-            // Nobody else can let go of it: worth a word to whoever waits for himself.
-            let this = if holder.pid == Some(std::process::id()) {
-                "this process, "
-            } else {
-                ""
-            };
-            match holder.seen_for {
-                Some(seen) => format!("{this}{holder} for {seen:.1?}"),
-                None => format!("{this}{holder}"),
-            }
-        })
-        .collect();
-    let mut line = format!(", {verb} by {}", named.join(", "));
-    if let more @ 1.. = holders.len().saturating_sub(NAMED) {
-        line.push_str(&format!(" and {more} more"));
-    }
-    line.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,15 +250,22 @@ mod tests {
     fn a_message_names_a_few_and_counts_the_rest() {
         let mut known = holder(1, "a");
         known.seen_for = Some(Duration::from_millis(11_960));
-        assert_eq!(held_by(&[]), "");
-        assert_eq!(held_by(&[known.clone()]), ", held by pid 1 (a) for 12.0s");
+        assert_eq!(Holder::in_words(&[]), None);
+        assert_eq!(
+            Holder::in_words(&[known.clone()]).unwrap(),
+            "held by pid 1 (a) for 12.0s"
+        );
         let five: Vec<_> = (1..6).map(|pid| holder(pid, "a")).collect();
         assert_eq!(
-            held_by(&five),
-            ", held by pid 1 (a), pid 2 (a), pid 3 (a) and 2 more"
+            Holder::in_words(&five).unwrap(),
+            "held by pid 1 (a), pid 2 (a), pid 3 (a) and 2 more"
         );
         known.confirmed = false;
-        assert!(held_by(&[known]).starts_with(", taken by pid 1"));
+        assert!(
+            Holder::in_words(&[known])
+                .unwrap()
+                .starts_with("taken by pid 1")
+        );
     }
 
     #[test]

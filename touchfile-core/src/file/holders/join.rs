@@ -1,14 +1,15 @@
 //! Putting together what the kernel lists and what the processes have open.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use super::facts::Facts;
 use super::locks::{Entry, FileNumber};
 use super::scan::Scan;
 use super::{place, sees_all_processes};
+use crate::file::retry_interrupted;
 use crate::{Holder, LockKind, Unseen};
 
 /// Where the kernel lists all locks, as far as our pid namespace may see them.
@@ -43,14 +44,44 @@ pub(super) fn holders(path: &Path) -> io::Result<Vec<Holder>> {
 }
 
 fn list(file: FileNumber) -> io::Result<Vec<Entry>> {
-    match fs::read_to_string(LOCKS) {
-        Ok(lines) => Ok(Entry::parse_all(&lines, file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("there is no {LOCKS}; is /proc mounted?"),
-        )),
-        Err(error) => Err(error),
+    settled(|| {
+        let (lines, whole) = read_all(LOCKS)?;
+        Ok((Entry::parse_all(&lines, file), whole))
+    })
+}
+
+/// Repeats a look at something that moves, until it was seen in one piece or twice the same.
+///
+/// The kernel holds the list still during a read(2), which returns no more than a page of it. In
+/// between, locks that come and go shift the rest: some are passed over then, or read twice.
+fn settled(mut look: impl FnMut() -> io::Result<(Vec<Entry>, bool)>) -> io::Result<Vec<Entry>> {
+    /// In the end something is better than nothing.
+    const MOST: u32 = 10;
+    let mut last = None;
+    for _ in 1..MOST {
+        let (entries, whole) = look()?;
+        if whole || last.as_ref() == Some(&entries) {
+            return Ok(entries);
+        }
+        last = Some(entries);
     }
+    Ok(look()?.0)
+}
+
+/// All that is in a file of /proc, and whether a single read(2) got it.
+fn read_all(path: &str) -> io::Result<(String, bool)> {
+    let mut file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("there is no {path}; is /proc mounted?"),
+        ),
+        _ => error,
+    })?;
+    let mut text = vec![0; 16 * 4096];
+    let first = retry_interrupted(|| file.read(&mut text))?;
+    text.truncate(first);
+    let more = file.read_to_end(&mut text)?;
+    Ok((String::from_utf8_lossy(&text).into_owned(), more == 0))
 }
 
 /// Whether it is of the process that the kernel lists with it, so that nobody need be looked for.
@@ -243,6 +274,18 @@ mod tests {
     const READ_7: &str = "FLOCK ADVISORY READ 7 fe:00:1 0 EOF";
     const OFD: &str = "OFDLCK ADVISORY READ -1 fe:00:1 0 EOF";
     const POSIX_7: &str = "POSIX ADVISORY WRITE 7 fe:00:1 0 EOF";
+
+    #[test]
+    fn a_list_that_moves_is_read_until_it_is_the_same_twice() {
+        let entry = Entry::parse(&format!("1: {FLOCK_7}")).unwrap();
+        let (none, one) = (Vec::new(), vec![entry.clone()]);
+        let twice = vec![entry.clone(), entry];
+        let mut looks = [&none, &twice, &one, &one, &none].into_iter();
+        let seen = settled(|| Ok((looks.next().unwrap().clone(), false))).unwrap();
+        assert_eq!(seen, one);
+        let seen = settled(|| Ok((twice.clone(), true))).unwrap();
+        assert_eq!(seen, twice, "in one piece, it is what it is");
+    }
 
     #[test]
     fn a_flock_is_of_whoever_has_it_open_and_not_of_who_took_it() {
