@@ -1,6 +1,6 @@
 //! Putting together what the kernel lists and what the processes have open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -15,19 +15,42 @@ use crate::{Holder, LockKind, Unseen};
 /// Where the kernel lists all locks, as far as our pid namespace may see them.
 const LOCKS: &str = "/proc/locks";
 
-pub(super) fn holders(path: &Path) -> io::Result<Vec<Holder>> {
+/// How far to look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reach {
+    /// To everybody who has one of the locks.
+    All,
+    /// To whoever took a lock, if it still has it; else to everybody. That is a matter of few
+    /// processes, not of all there are.
+    Takers,
+}
+
+pub(super) fn holders(path: &Path, reach: Reach) -> io::Result<Vec<Holder>> {
     let file = place::of(path)?;
     let listed = list(file)?;
     // Outside of the first pid namespace, locks of processes that are not in it are left out
     // (`locks_show` in fs/locks.c), though some of ours may have inherited one.
-    if listed.is_empty() && sees_all_processes() {
+    let complete = sees_all_processes();
+    if listed.is_empty() && complete {
         return Ok(Vec::new());
     }
-    let scan = if listed.iter().all(names_its_owner) && sees_all_processes() {
-        Scan::default()
-    } else {
-        Scan::of(file)?
+    let unnamed: Vec<&Entry> = listed
+        .iter()
+        .filter(|entry| !names_its_owner(entry))
+        .collect();
+    let mut scan = Scan::default();
+    if reach == Reach::Takers {
+        let takers: BTreeSet<u32> = unnamed.iter().filter_map(|entry| entry.taker()).collect();
+        scan = Scan::of_some(takers, file);
+    }
+    let found = |entry: &&Entry| {
+        let taker = entry.taker();
+        let mut owners = scan.owners.iter();
+        owners.any(|(pid, lock)| Some(*pid) == taker && lock == *entry)
     };
+    if !complete || !unnamed.iter().all(found) {
+        scan = Scan::of(file)?;
+    }
     let mut facts = Known::default();
     let joined = join(&listed, &scan, &mut |pid| facts.of(pid));
     if joined.iter().all(|(_, holder)| is_certain(holder)) {
@@ -50,26 +73,40 @@ fn list(file: FileNumber) -> io::Result<Vec<Entry>> {
     })
 }
 
-/// Repeats a look at something that moves, until it was seen in one piece or twice the same.
+/// Puts together several looks at something that moves, unless one saw it in one piece.
 ///
 /// The kernel holds the list still during a read(2), which returns no more than a page of it. In
-/// between, locks that come and go shift the rest: some are passed over then, or read twice.
+/// between, locks that come and go shift the rest: some are passed over then, or read twice. So
+/// what was seen at all was there, and as often as where it was seen the fewest times.
 fn settled(mut look: impl FnMut() -> io::Result<(Vec<Entry>, bool)>) -> io::Result<Vec<Entry>> {
-    /// In the end something is better than nothing.
-    const MOST: u32 = 10;
-    let mut last = None;
-    for _ in 1..MOST {
+    /// Where every other lock of a long list comes and goes, one look in ten passes one over.
+    const LOOKS: u32 = 8;
+    let mut seen: Vec<(Entry, usize)> = Vec::new();
+    for _ in 0..LOOKS {
         let (entries, whole) = look()?;
-        if whole || last.as_ref() == Some(&entries) {
+        if whole {
             return Ok(entries);
         }
-        last = Some(entries);
+        for (n, entry) in entries.iter().enumerate() {
+            if entries[..n].contains(entry) {
+                continue; // it was counted
+            }
+            let count = entries.iter().filter(|other| *other == entry).count();
+            match seen.iter_mut().find(|(before, _)| before == entry) {
+                Some((_, least)) => *least = count.min(*least),
+                None => seen.push((entry.clone(), count)),
+            }
+        }
     }
-    Ok(look()?.0)
+    let repeated = seen.into_iter().map(|(entry, count)| vec![entry; count]);
+    Ok(repeated.flatten().collect())
 }
 
-/// All that is in a file of /proc, and whether a single read(2) got it.
+/// All that is in a list of /proc, and whether a single read(2) got it.
 fn read_all(path: &str) -> io::Result<(String, bool)> {
+    /// What ends well before the end of the smallest page was not cut off by it. That nothing
+    /// follows does not tell: what followed may have moved to where it had been read already.
+    const SURELY_ALL: usize = 3_584;
     let mut file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => io::Error::new(
             io::ErrorKind::Unsupported,
@@ -81,7 +118,8 @@ fn read_all(path: &str) -> io::Result<(String, bool)> {
     let first = retry_interrupted(|| file.read(&mut text))?;
     text.truncate(first);
     let more = file.read_to_end(&mut text)?;
-    Ok((String::from_utf8_lossy(&text).into_owned(), more == 0))
+    let whole = more == 0 && first <= SURELY_ALL;
+    Ok((String::from_utf8_lossy(&text).into_owned(), whole))
 }
 
 /// Whether it is of the process that the kernel lists with it, so that nobody need be looked for.
@@ -276,13 +314,15 @@ mod tests {
     const POSIX_7: &str = "POSIX ADVISORY WRITE 7 fe:00:1 0 EOF";
 
     #[test]
-    fn a_list_that_moves_is_read_until_it_is_the_same_twice() {
-        let entry = Entry::parse(&format!("1: {FLOCK_7}")).unwrap();
-        let (none, one) = (Vec::new(), vec![entry.clone()]);
-        let twice = vec![entry.clone(), entry];
-        let mut looks = [&none, &twice, &one, &one, &none].into_iter();
-        let seen = settled(|| Ok((looks.next().unwrap().clone(), false))).unwrap();
-        assert_eq!(seen, one);
+    fn a_list_that_moves_is_looked_at_again_and_what_was_seen_was_there() {
+        let entry = |line: &str| Entry::parse(&format!("1: {line}")).unwrap();
+        let (flock, ofd) = (entry(FLOCK_7), entry(OFD));
+        let torn = [flock.clone(), ofd.clone(), flock.clone()];
+        let looks: [&[Entry]; 4] = [&[], &torn, &torn[..1], &[]];
+        let mut looks = looks.into_iter().cycle();
+        let seen = settled(|| Ok((looks.next().unwrap().to_vec(), false))).unwrap();
+        assert_eq!(seen, [flock.clone(), ofd]);
+        let twice = vec![flock; 2];
         let seen = settled(|| Ok((twice.clone(), true))).unwrap();
         assert_eq!(seen, twice, "in one piece, it is what it is");
     }

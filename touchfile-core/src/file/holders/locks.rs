@@ -77,6 +77,11 @@ impl Entry {
         })
     }
 
+    /// The process that took it, if the kernel names one that we can see.
+    pub(super) fn taker(&self) -> Option<u32> {
+        u32::try_from(self.pid).ok().filter(|pid| *pid > 0)
+    }
+
     /// All the locks of `file` in a list of lines like those of /proc/locks.
     pub(super) fn parse_all(lines: &str, file: FileNumber) -> Vec<Self> {
         let entries = lines.lines().filter_map(Self::parse);

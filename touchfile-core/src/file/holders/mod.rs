@@ -81,13 +81,26 @@ static LOOK_UPS: Semaphore = Semaphore::const_new(4);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn holders(path: &Path) -> io::Result<Vec<Holder>> {
-    #[cfg(target_os = "linux")]
-    {
-        join::holders(path)
+    find(path, Reach::All)
+}
+
+#[cfg(target_os = "linux")]
+use join::{Reach, holders as find};
+
+#[cfg(not(target_os = "linux"))]
+use elsewhere::{Reach, find};
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    use std::io;
+    use std::path::Path;
+
+    pub(super) enum Reach {
+        All,
+        Takers,
     }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = path;
+
+    pub(super) fn find(_: &Path, _: Reach) -> io::Result<Vec<crate::Holder>> {
         Err(io::Error::new(
             io::ErrorKind::Unsupported,
             "this system does not tell who holds a lock",
@@ -95,7 +108,10 @@ pub fn holders(path: &Path) -> io::Result<Vec<Holder>> {
     }
 }
 
-/// [`holders`] with locks of these kinds, found on a thread of its own.
+/// [`holders`] with locks of these kinds, found on a thread of its own, and only as many as a
+/// message needs: who took a lock with flock(2) stands for those who inherited it. To find that out
+/// takes less than a millisecond, unless whoever took it has passed it on and let go, or it is an
+/// open-file-description lock.
 ///
 /// A process makes four such look-ups at a time; others wait for their turn. What backends on real
 /// files use for [`LockBackend::holders`](crate::LockBackend::holders).
@@ -117,7 +133,7 @@ pub async fn look_up_holders(path: &Path, kinds: &[LockKind]) -> io::Result<Vec<
     thread::Builder::new()
         .name("touchfile-who".into())
         .spawn(move || {
-            let found = holders(&path);
+            let found = find(&path, Reach::Takers);
             drop(turn);
             drop(send.send(found));
         })?;

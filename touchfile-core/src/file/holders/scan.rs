@@ -17,13 +17,19 @@ pub(super) struct Scan {
 impl Scan {
     /// Looks at every process there is. One that comes or goes meanwhile is no error.
     pub(super) fn of(file: FileNumber) -> io::Result<Self> {
-        let mut scan = Self::default();
-        let mut text = String::new();
+        let mut processes = Vec::new();
         for process in fs::read_dir("/proc")? {
             let name = process?.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
+            processes.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
+        }
+        Ok(Self::of_some(processes, file))
+    }
+
+    /// Looks at these processes, as far as they are still there.
+    pub(super) fn of_some(processes: impl IntoIterator<Item = u32>, file: FileNumber) -> Self {
+        let mut scan = Self::default();
+        let mut text = String::new();
+        for pid in processes {
             match scan.look_at(pid, file, &mut text) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     scan.hidden.push(pid);
@@ -31,7 +37,7 @@ impl Scan {
                 Ok(()) | Err(_) => {} // looked at, or gone
             }
         }
-        Ok(scan)
+        scan
     }
 
     fn look_at(&mut self, pid: u32, file: FileNumber, text: &mut String) -> io::Result<()> {
