@@ -3,6 +3,7 @@
 
 mod child;
 mod conformance;
+mod doctor;
 mod exit;
 mod progress;
 mod run;
@@ -22,6 +23,8 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Conformance(args) => conformance::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::DoctorWorker(args) => doctor::worker::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Who(args) => who::run(&args),
     };
@@ -39,6 +42,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Conformance(conformance::Args),
+    Doctor(doctor::Args),
+    #[command(hide = true)]
+    DoctorWorker(doctor::worker::Args),
     Run(run::Args),
     Who(who::Args),
 }
