@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{
-    Attempt, BoxBackend, Capabilities, Holder, LockBackend, LockHandle, LockMode, OpenOptions,
+    Attempt, BoxBackend, Capabilities, ConvertLock, Holder, LockBackend, LockHandle, LockMode,
+    OpenOptions,
 };
 
 type Calls = Arc<Mutex<Vec<String>>>;
@@ -75,6 +76,24 @@ impl LockHandle for Recorder {
         self.note("may_block".into());
         true
     }
+
+    fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {
+        self.note("convertible".into());
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl ConvertLock for Recorder {
+    async fn downgrade(&mut self) -> io::Result<()> {
+        self.note("downgrade".into());
+        Ok(())
+    }
+
+    async fn try_upgrade(&mut self) -> io::Result<Attempt> {
+        self.note("try_upgrade".into());
+        Ok(Attempt::WouldBlock)
+    }
 }
 
 async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
@@ -92,6 +111,9 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     handle.unlock().await.unwrap();
     assert!(!handle.is_current(Path::new("/b")).await.unwrap());
     assert!(handle.may_block());
+    let handle = handle.convertible().unwrap();
+    handle.downgrade().await.unwrap();
+    assert_eq!(handle.try_upgrade().await.unwrap(), Attempt::WouldBlock);
     let expected = [
         "holders /c",
         "open /a false",
@@ -100,6 +122,9 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
         "unlock",
         "is_current /b",
         "may_block",
+        "convertible",
+        "downgrade",
+        "try_upgrade",
     ];
     assert_eq!(std::mem::take(&mut *calls.lock().unwrap()), expected);
 }

@@ -84,7 +84,7 @@ impl LockBackend for FlockBackend {
     }
 
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
-        file::look_up_holders(path, &[LockKind::Flock]).await
+        file::look_up_holders(path, |_| &[LockKind::Flock]).await
     }
 }
 

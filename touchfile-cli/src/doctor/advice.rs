@@ -32,7 +32,11 @@ impl Advice {
         };
         let mut why = why(file_system, mount, guarantee);
         if let Some(export) = &facts.export {
-            let says = if export.active { "exports" } else { "is to export" };
+            let says = if export.active {
+                "exports"
+            } else {
+                "is to export"
+            };
             warnings.push(format!(
                 "an NFS server on this host {says} {} ({}): flock here does not exclude its \
                  clients, fcntl does",
@@ -116,7 +120,9 @@ fn warnings(file_system: FileSystem, mount: Option<&Mount>) -> Vec<String> {
         );
     }
     let is_4 = mount.file_system() == "nfs4"
-        || mount.option("vers").is_some_and(|version| version.starts_with('4'));
+        || mount
+            .option("vers")
+            .is_some_and(|version| version.starts_with('4'));
     if name == "nfs" && !is_4 && mount.option("local_lock") == Some("flock") {
         warnings.push(
             "it is mounted with local_lock=flock: programs that use flock exclude nobody on other \
@@ -180,14 +186,30 @@ mod tests {
     #[test]
     fn options_that_keep_locks_on_this_host_are_named() {
         for (magic, mount, option) in [
-            (0x6969, "0:53 / /n rw - nfs s:/ rw,vers=3,nolock,local_lock=all", "nolock"),
-            (0x6969, "0:53 / /n rw - nfs s:/ rw,vers=3,local_lock=posix", "local_lock=posix"),
+            (
+                0x6969,
+                "0:53 / /n rw - nfs s:/ rw,vers=3,nolock,local_lock=all",
+                "nolock",
+            ),
+            (
+                0x6969,
+                "0:53 / /n rw - nfs s:/ rw,vers=3,local_lock=posix",
+                "local_lock=posix",
+            ),
             (0xFE53_4D42, "0:54 / /s rw - cifs //s/x rw,nobrl", "nobrl"),
-            (0x0BD0_0BD0, "0:56 / /l rw - lustre m:/fs rw,localflock", "localflock"),
+            (
+                0x0BD0_0BD0,
+                "0:56 / /l rw - lustre m:/fs rw,localflock",
+                "localflock",
+            ),
         ] {
             let advice = advice(magic, mount, None);
             assert!(!advice.complete, "{mount}");
-            assert!(advice.why.contains(&format!("with {option}:")), "{}", advice.why);
+            assert!(
+                advice.why.contains(&format!("with {option}:")),
+                "{}",
+                advice.why
+            );
         }
     }
 

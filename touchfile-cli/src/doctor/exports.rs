@@ -35,7 +35,9 @@ pub(super) fn find(path: &Path) -> Option<Export> {
     let mut lists = lists.into_iter().chain(more.map(|list| (list, false)));
     lists.find_map(|(list, active)| {
         let directories = parse(&fs::read(&list).ok()?);
-        let mut above = directories.into_iter().filter(|directory| path.starts_with(directory));
+        let mut above = directories
+            .into_iter()
+            .filter(|directory| path.starts_with(directory));
         above.next().map(|directory| Export {
             directory,
             list,

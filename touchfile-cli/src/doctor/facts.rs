@@ -32,7 +32,9 @@ impl Facts {
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let path = match path.canonicalize() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let parent = path
+                    .parent()
+                    .filter(|parent| !parent.as_os_str().is_empty());
                 parent.unwrap_or(Path::new(".")).canonicalize()?
             }
             found => found?,

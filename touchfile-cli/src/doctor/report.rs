@@ -27,12 +27,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(
-        path: &Path,
-        facts: Option<Facts>,
-        tried: Vec<Tried>,
-        in_time: bool,
-    ) -> Self {
+    pub(super) fn new(path: &Path, facts: Option<Facts>, tried: Vec<Tried>, in_time: bool) -> Self {
         Self {
             path: path.to_owned(),
             advice: facts.as_ref().map(Advice::on),
@@ -56,7 +51,9 @@ impl Report {
             let verdict = format!("a lock is worth nothing on {name}, as it is mounted");
             return (USELESS, verdict);
         }
-        let mut tried = LAWS.iter().map(|law| (law, self.outcome(advice.backend, *law)));
+        let mut tried = LAWS
+            .iter()
+            .map(|law| (law, self.outcome(advice.backend, *law)));
         if let Some((law, _)) = tried.find(|(_, it)| matches!(it, Some(Outcome::Broken(_)))) {
             let law = law.name();
             let verdict = format!("do not rely on {backend} here: {law} does not hold");
@@ -86,7 +83,10 @@ impl Report {
         match (all_tried, advice.complete) {
             (true, true) => (WELL, verdict),
             (true, false) => (WITH_CARE, verdict),
-            (false, _) => (WITH_CARE, format!("{verdict}; not all of it could be tried")),
+            (false, _) => (
+                WITH_CARE,
+                format!("{verdict}; not all of it could be tried"),
+            ),
         }
     }
 
@@ -129,7 +129,10 @@ impl Report {
             lines.push(String::new());
             let kind = kind(facts.file_system.kind());
             lines.push(row("path", &self.path.to_string_lossy()));
-            lines.push(row("file system", &format!("{}, {kind}", facts.file_system.name())));
+            lines.push(row(
+                "file system",
+                &format!("{}, {kind}", facts.file_system.name()),
+            ));
             if let Some(mount) = &facts.mount {
                 lines.push(row("mounted at", &mount.point().to_string_lossy()));
                 lines.push(row("with", &mount.all_options()));

@@ -137,7 +137,12 @@ impl Trial {
 
     fn exclusion(&mut self) -> Result<(), Stop> {
         let (one, other, deadline) = (&mut self.one, &mut self.other, self.deadline);
-        one.expect("exclusive", "acquired", "a free lock was not to be had", deadline)?;
+        one.expect(
+            "exclusive",
+            "acquired",
+            "a free lock was not to be had",
+            deadline,
+        )?;
         for mode in ["exclusive", "shared"] {
             let broken = "a second process got a lock that was held exclusively";
             other.expect(mode, "busy", broken, deadline)?;
@@ -158,7 +163,12 @@ impl Trial {
             Stop::NotTried(format!("the lock file could not be replaced: {error}"))
         })?;
         let (one, other, deadline) = (&mut self.one, &mut self.other, self.deadline);
-        other.expect("exclusive", "acquired", "a new file was not to be had", deadline)?;
+        other.expect(
+            "exclusive",
+            "acquired",
+            "a new file was not to be had",
+            deadline,
+        )?;
         let broken = "a process went on with a lock file that had been replaced";
         one.expect("exclusive", "busy", broken, deadline)?;
         other.expect("unlock", "released", "a lock was not released", deadline)
@@ -166,7 +176,12 @@ impl Trial {
 
     fn release_on_kill(&mut self) -> Result<(), Stop> {
         let (one, other, deadline) = (&mut self.one, &mut self.other, self.deadline);
-        one.expect("exclusive", "acquired", "a free lock was not to be had", deadline)?;
+        one.expect(
+            "exclusive",
+            "acquired",
+            "a free lock was not to be had",
+            deadline,
+        )?;
         one.kill();
         let left = deadline.saturating_duration_since(Instant::now());
         let order = format!("wait {}", left.as_millis() * 3 / 4);

@@ -51,7 +51,9 @@ fn obey<B: LockBackend>(touch: TouchFile<B>) {
             None if order == "shared" => view.try_lock(LockMode::Shared),
             None => {
                 let guard: Option<LockGuard<'_, B>> = held.take();
-                guard.map_or(Ok(()), LockGuard::blocking_unlock).map(|()| None)
+                guard
+                    .map_or(Ok(()), LockGuard::blocking_unlock)
+                    .map(|()| None)
             }
         };
         let answer = match lock {

@@ -19,6 +19,7 @@
 mod file_system;
 #[cfg(unix)]
 mod handle;
+#[cfg(unix)]
 mod holders;
 #[cfg(unix)]
 mod identity;
@@ -34,7 +35,8 @@ mod wait;
 #[cfg(unix)]
 pub use file_system::{FileSystem, FileSystemKind, file_system_name};
 #[cfg(unix)]
-pub use handle::{FileHandle, RawFileLock};
+pub use handle::{FileHandle, RawFileConvert, RawFileLock};
+#[cfg(unix)]
 pub use holders::{holders, look_up_holders, sees_all_processes};
 #[cfg(unix)]
 pub use identity::FileId;

@@ -33,13 +33,13 @@ where
     T: Deref<Target = TouchFile<B>>,
     B: LockBackend,
 {
-    touch: T,
+    pub(super) touch: T,
     /// Missing only while it is being given back.
-    handle: Option<PoliteHandle<B::Handle>>,
+    pub(super) handle: Option<PoliteHandle<B::Handle>>,
     /// The place in the in-process queue. It is given back after the handle is, come what may:
     /// else the next in line would find our own lock in its way.
-    permit: Option<OwnedSemaphorePermit>,
-    mode: LockMode,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) mode: LockMode,
 }
 
 impl<T, B> Guard<T, B>
@@ -140,6 +140,23 @@ where
     /// The absolute path of the lock file.
     pub fn path(&self) -> &Path {
         self.touch.path()
+    }
+
+    /// The handle that holds the lock, for what the backend says of it.
+    ///
+    /// `None` only while a conversion that was given up still has it.
+    ///
+    /// ```
+    /// # use touchfile_core::TouchFile;
+    /// # use touchfile_flock::FlockBackend;
+    /// let touch = TouchFile::temporary(FlockBackend::new())?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// let file = guard.handle().unwrap().file(); // of an exclusive holder: write it
+    /// # let _ = file;
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
+    pub fn handle(&self) -> Option<&B::Handle> {
+        self.handle.as_ref()?.peek()
     }
 
     fn released(&self) {

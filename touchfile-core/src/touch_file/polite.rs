@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
@@ -26,12 +27,15 @@ pub(super) struct PoliteHandle<H: LockHandle> {
     ///
     /// Boxed, because it is moved many times in each acquisition and made only now and then.
     handle: Option<Box<H>>,
+    /// Where it comes back from a call that was given up and must not cost the lock.
+    away: Option<oneshot::Receiver<Box<H>>>,
 }
 
 impl<H: LockHandle> PoliteHandle<H> {
     pub(super) fn new(handle: H) -> Self {
         Self {
             handle: Some(Box::new(handle)),
+            away: None,
         }
     }
 
@@ -108,14 +112,19 @@ impl<H: LockHandle> PoliteHandle<H> {
                 None => Ok(None),
             };
         }
-        let (handle, place) = (self.handle.take(), permit.take());
-        drop_elsewhere((handle, place));
+        let (handle, away, place) = (self.handle.take(), self.away.take(), permit.take());
+        drop_elsewhere((handle, away.map(ComesBack), place));
         Ok(None)
+    }
+
+    /// The handle, to look at. A call has it now and then.
+    pub(super) fn peek(&self) -> Option<&H> {
+        self.handle.as_deref()
     }
 
     /// The handle, if its calls may run right here.
     #[inline]
-    fn inline(&mut self) -> Option<&mut H> {
+    pub(super) fn inline(&mut self) -> Option<&mut H> {
         self.handle
             .as_deref_mut()
             .filter(|handle| !handle.may_block())
@@ -125,10 +134,9 @@ impl<H: LockHandle> PoliteHandle<H> {
         &mut self,
         call: impl FnOnce(&mut H) -> io::Result<R> + Send + 'static,
     ) -> io::Result<R> {
+        self.come_back().await?;
         let Some(mut handle) = self.handle.take() else {
-            return Err(io::Error::other(
-                "an earlier call on this handle was given up",
-            ));
+            return Err(given_up());
         };
         let (send, receive) = oneshot::channel();
         spawn(move || {
@@ -136,11 +144,46 @@ impl<H: LockHandle> PoliteHandle<H> {
             // If nobody waits for it any more, the handle is dropped here, which releases.
             drop(send.send((handle, done)));
         })?;
-        let (handle, done) = receive
-            .await
-            .map_err(|_| io::Error::other("the backend panicked in this call"))?;
+        let (handle, done) = receive.await.map_err(|_| panicked())?;
         self.handle = Some(handle);
         done
+    }
+
+    /// [`elsewhere`](Self::elsewhere), for a call that must not cost the lock if it is given up:
+    /// the handle comes back when the call returns, and whatever needs it next waits for that.
+    pub(super) async fn elsewhere_and_back<R: Send + 'static>(
+        &mut self,
+        call: impl FnOnce(&mut H) -> io::Result<R> + Send + 'static,
+    ) -> io::Result<R> {
+        self.come_back().await?;
+        // The thread comes first: where there is none to be had, nothing has happened.
+        let (give, given) = mpsc::channel::<Box<H>>();
+        let (back, away) = oneshot::channel();
+        let (tell, told) = oneshot::channel();
+        spawn(move || {
+            if let Ok(mut handle) = given.recv() {
+                let done = call(&mut handle);
+                // If nobody waits for it any more, the handle is dropped here, which releases.
+                drop(back.send(handle));
+                drop(tell.send(done));
+            }
+        })?;
+        let handle = self.handle.take().ok_or_else(given_up)?;
+        self.away = Some(away);
+        drop(give.send(handle));
+        let done = told.await.map_err(|_| panicked());
+        self.come_back().await?;
+        done?
+    }
+
+    /// Waits for the handle if a call that was given up still has it.
+    async fn come_back(&mut self) -> io::Result<()> {
+        if let Some(away) = &mut self.away {
+            let handle = away.await;
+            self.away = None;
+            self.handle = Some(handle.map_err(|_| panicked())?);
+        }
+        Ok(())
     }
 }
 
@@ -149,7 +192,29 @@ impl<H: LockHandle> Drop for PoliteHandle<H> {
         if let Some(handle) = self.handle.take_if(|handle| handle.may_block()) {
             drop_elsewhere(handle);
         }
+        if let Some(away) = self.away.take() {
+            drop_elsewhere(ComesBack(away));
+        }
     }
+}
+
+/// A handle that is on its way back. Dropping this waits for it, and drops it.
+struct ComesBack<H>(oneshot::Receiver<Box<H>>);
+
+impl<H> Drop for ComesBack<H> {
+    fn drop(&mut self) {
+        // `blocking_recv` needs to own the receiver.
+        let (_, nobody) = oneshot::channel();
+        drop(std::mem::replace(&mut self.0, nobody).blocking_recv());
+    }
+}
+
+fn given_up() -> io::Error {
+    io::Error::other("an earlier call on this handle was given up")
+}
+
+fn panicked() -> io::Error {
+    io::Error::other("the backend panicked in this call")
 }
 
 /// Drops on a thread of its own what may block its thread.

@@ -25,6 +25,7 @@ use std::thread;
 
 use tokio::sync::{Semaphore, oneshot};
 
+use super::FileSystem;
 use crate::{Holder, LockKind};
 
 /// How many look-ups a process makes at a time, however many of its waiters ask.
@@ -108,7 +109,7 @@ mod elsewhere {
     }
 }
 
-/// [`holders`] with locks of these kinds, found on a thread of its own, and only as many as a
+/// [`holders`] with the kinds of locks that matter on their file system, found on a thread of its own, and only as many as a
 /// message needs: who took a lock with flock(2) stands for those who inherited it. To find that out
 /// takes less than a millisecond, unless whoever took it has passed it on and let go, or it is an
 /// open-file-description lock.
@@ -123,7 +124,10 @@ mod elsewhere {
 /// # Cancel safety
 ///
 /// Dropping the future leaves a thread behind that ends by itself, and takes no lock.
-pub async fn look_up_holders(path: &Path, kinds: &[LockKind]) -> io::Result<Vec<Holder>> {
+pub async fn look_up_holders(
+    path: &Path,
+    kinds: fn(FileSystem) -> &'static [LockKind],
+) -> io::Result<Vec<Holder>> {
     let turn = LOOK_UPS
         .acquire()
         .await
@@ -133,15 +137,31 @@ pub async fn look_up_holders(path: &Path, kinds: &[LockKind]) -> io::Result<Vec<
     thread::Builder::new()
         .name("touchfile-who".into())
         .spawn(move || {
-            let found = find(&path, Reach::Takers);
+            let found = file_system(&path).and_then(|file_system| {
+                let mut found = find(&path, Reach::Takers)?;
+                let kinds = kinds(file_system);
+                found.retain(|holder| holder.kind.is_some_and(|kind| kinds.contains(&kind)));
+                Ok(found)
+            });
             drop(turn);
             drop(send.send(found));
         })?;
-    let mut found = receive
+    receive
         .await
-        .unwrap_or_else(|_| Err(io::Error::other("looking for the holders panicked")))?;
-    found.retain(|holder| holder.kind.is_some_and(|kind| kinds.contains(&kind)));
-    Ok(found)
+        .unwrap_or_else(|_| Err(io::Error::other("looking for the holders panicked")))
+}
+
+/// Without opening the file in a way that anybody could notice.
+fn file_system(path: &Path) -> io::Result<FileSystem> {
+    #[cfg(target_os = "linux")]
+    {
+        FileSystem::of(&place::open(path)?)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = path;
+        Ok(FileSystem::new(0, false))
+    }
 }
 
 /// Whether every process of this host can be seen from here.

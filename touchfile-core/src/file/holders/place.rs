@@ -17,12 +17,7 @@ use crate::file::{FileSystem, Mount, retry_interrupted};
 /// superblock (`lock_get_status` in fs/locks.c), which are those of the mount in mountinfo and
 /// those in the fdinfo of a descriptor.
 pub(super) fn of(path: &Path) -> io::Result<FileNumber> {
-    // With O_PATH, so that nothing happens but looking up the path. In particular, closing this
-    // does not release the locks that this process itself may have with fcntl(2), as closing any
-    // other descriptor does (`filp_close` in fs/open.c).
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let file = retry_interrupted(|| Ok(rustix::fs::open(path, flags, Mode::empty())?))?;
-    let file = File::from(file);
+    let file = open(path)?;
     let stat = retry_interrupted(|| Ok(rustix::fs::fstat(&file)?))?;
     let device = match Mount::of(&file)? {
         Some(mount) => mount.device(),
@@ -45,6 +40,15 @@ pub(super) fn of(path: &Path) -> io::Result<FileNumber> {
     )]
     let inode = inode_of_descriptor(&file).unwrap_or(stat.st_ino as u64);
     Ok(FileNumber { device, inode })
+}
+
+/// Opens with `O_PATH`, so that nothing happens but looking up the path. In particular, closing this
+/// does not release the locks that this process itself may have with fcntl(2), as closing any other
+/// descriptor does (`filp_close` in fs/open.c).
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = retry_interrupted(|| Ok(rustix::fs::open(path, flags, Mode::empty())?))?;
+    Ok(File::from(file))
 }
 
 fn same_device_everywhere(file: &File) -> io::Result<bool> {
