@@ -11,9 +11,9 @@ mod trial;
 pub(crate) mod worker;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 use crate::exit::Failure;
 use facts::Facts;
 use report::Report;
-use trial::Tried;
 
 /// When it says what it knows by then. A server that does not answer can keep a call for ever.
 const PATIENCE: Duration = Duration::from_millis(1_800);
@@ -59,63 +58,131 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Be the process that may get stuck
+    #[arg(long, hide = true)]
+    examine: bool,
+
     /// A directory, or a lock file that is there or will be
     #[arg(value_name = "PATH", default_value = ".")]
     path: OsString,
 }
 
+/// Prints the last that another process could say in time.
+///
+/// That other process makes all the calls that may take for ever, and may not even be killed while
+/// the file system is stuck: it is left to the system then.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let deadline = Instant::now() + PATIENCE;
-    let path = PathBuf::from(&args.path);
-    let (sender, findings) = mpsc::channel();
-    // It is left alone if it is stuck: the end of the process takes it along.
-    let examiner = thread::Builder::new().name("examiner".into());
-    let examined = path.clone();
-    examiner
-        .spawn(move || examine(&examined, deadline, &sender))
-        .map_err(|error| Failure::look(&path, &error))?;
-
-    let mut facts = None;
-    let mut tried = Vec::new();
-    let mut in_time = true;
+    let path = Path::new(&args.path);
+    if args.examine {
+        return examine(path, args.json, deadline);
+    }
+    // What can be wrong without the file system being asked.
+    if args.path.is_empty() {
+        return Err(Failure::empty_path());
+    }
+    let mut examiner = start(args).map_err(|error| Failure::look(path, &error))?;
+    let mut output = examiner.stdout.take().expect("it was asked for");
+    let (sender, records) = mpsc::channel();
+    thread::spawn(move || {
+        let mut output = BufReader::new(&mut output);
+        let mut record = Vec::new();
+        while matches!(output.read_until(END, &mut record), Ok(1..)) && record.ends_with(&[END]) {
+            if sender.send(std::mem::take(&mut record)).is_err() {
+                return;
+            }
+        }
+    });
+    let mut last = None;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        match findings.recv_timeout(left) {
-            Ok(Finding::Facts(found)) => facts = Some(found?),
-            Ok(Finding::Tried(outcome)) => tried.push(outcome),
+        match records.recv_timeout(left) {
+            Ok(record) => last = Some(record),
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
-                in_time = false;
+                examiner.kill().ok();
                 break;
             }
         }
     }
-    let report = Report::new(&path, facts, tried, in_time);
-    let text = if args.json {
+    let (status, text) = match last.as_deref().and_then(<[u8]>::split_first) {
+        Some((status, text)) => {
+            let text = text.strip_suffix(&[END]).unwrap_or(text);
+            (status.wrapping_sub(STATUS), text.to_owned())
+        }
+        None => record(&Report::new(path, None), args.json),
+    };
+    if status == FAILED {
+        // The examiner has said it as one line.
+        return Err(Failure::look(
+            path,
+            &io::Error::other(String::from_utf8_lossy(&text)),
+        ));
+    }
+    // Whoever does not read it to its end still gets the exit status.
+    io::stdout().write_all(&text).ok();
+    Ok(ExitCode::from(status))
+}
+
+/// What ends what the examiner has to say, which begins with the exit status as a byte.
+const END: u8 = 0;
+
+/// What is added to that byte, so that it is not the end.
+const STATUS: u8 = b'0';
+
+/// Instead of an exit status: the path cannot be looked at, and why.
+const FAILED: u8 = 9;
+
+fn start(args: &Args) -> io::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["doctor", "--examine"]);
+    if args.json {
+        command.arg("--json");
+    }
+    command
+        .arg("--")
+        .arg(&args.path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+}
+
+fn record(report: &Report, json: bool) -> (u8, Vec<u8>) {
+    let text = if json {
         report.to_json()
     } else {
         report.to_text()
     };
-    // Whoever does not read it to its end still gets the exit status.
-    io::stdout().write_all(text.as_bytes()).ok();
-    Ok(ExitCode::from(report.status()))
+    // It is all printable: there is no such byte in it.
+    (report.status(), text.into_bytes())
 }
 
-/// What the examiner has found out.
-enum Finding {
-    Facts(Result<Facts, Failure>),
-    Tried(Tried),
-}
-
-/// Every call in here may take for ever.
-fn examine(path: &Path, deadline: Instant, findings: &mpsc::Sender<Finding>) {
-    let facts = Facts::of(path).map_err(|error| Failure::look(path, &error));
-    let place = facts.as_ref().ok().map(|facts| facts.place.clone());
-    if findings.send(Finding::Facts(facts)).is_err() {
-        return;
+/// Says what there is to say whenever there is more. Every call in here may take for ever.
+fn examine(path: &Path, json: bool, deadline: Instant) -> Result<ExitCode, Failure> {
+    let say = |(status, text): (u8, Vec<u8>)| {
+        let record = [&[STATUS + status], &text[..], &[END]].concat();
+        let mut stdout = io::stdout();
+        let said = stdout.write_all(&record).and_then(|()| stdout.flush());
+        said.is_ok()
+    };
+    let facts = match Facts::of(path) {
+        Ok(facts) => facts,
+        Err(error) => {
+            say((FAILED, error.to_string().into_bytes()));
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let place = facts.place.clone();
+    let mut report = Report::new(path, Some(facts));
+    if !say(record(&report, json)) {
+        return Ok(ExitCode::SUCCESS);
     }
-    let Some(place) = place else { return };
     trial::run(&place, deadline, &mut |outcome| {
-        findings.send(Finding::Tried(outcome)).is_ok()
+        report.add(outcome);
+        say(record(&report, json))
     });
+    report.complete();
+    say(record(&report, json));
+    Ok(ExitCode::SUCCESS)
 }

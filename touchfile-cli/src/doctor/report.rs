@@ -27,14 +27,24 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(path: &Path, facts: Option<Facts>, tried: Vec<Tried>, in_time: bool) -> Self {
+    /// As if time had run out after this much was found out.
+    pub(super) fn new(path: &Path, facts: Option<Facts>) -> Self {
         Self {
             path: path.to_owned(),
             advice: facts.as_ref().map(Advice::on),
             facts,
-            tried,
-            in_time,
+            tried: Vec::new(),
+            in_time: false,
         }
+    }
+
+    pub(super) fn add(&mut self, tried: Tried) {
+        self.tried.push(tried);
+    }
+
+    /// There is no more to come.
+    pub(super) fn complete(&mut self) {
+        self.in_time = true;
     }
 
     pub(super) fn status(&self) -> u8 {
@@ -244,5 +254,109 @@ fn guarantee(guarantee: Guarantee) -> &'static str {
         Guarantee::HostLocal => "host-local",
         Guarantee::None => "none",
         _ => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use touchfile::file::{FileSystem, Mount};
+
+    use super::super::facts::Place;
+    use super::*;
+
+    /// A report on this file system, where each law came out like this.
+    fn report(magic: u32, mount: &str, outcome: impl Fn(Law) -> Outcome) -> Report {
+        let mount = Mount::parse(&format!("41 27 {mount}")).expect("a line of mountinfo");
+        let facts = Facts {
+            file_system: FileSystem::new(magic, mount.device().0 != 0),
+            mount: Some(mount),
+            export: None,
+            place: Place::Nowhere(String::new()),
+        };
+        let mut report = Report::new(Path::new("/a"), Some(facts));
+        for backend in BACKENDS {
+            for law in LAWS {
+                report.add(Tried {
+                    backend,
+                    law,
+                    outcome: outcome(law),
+                });
+            }
+        }
+        report.complete();
+        report
+    }
+
+    const EXT4: (u32, &str) = (0xEF53, "254:0 / / rw - ext4 /dev/vda rw");
+    const NFS4: (u32, &str) = (0x6969, "0:53 / /n rw - nfs4 s:/ rw,vers=4.2");
+    const NFS3_NOLOCK: (u32, &str) = (0x6969, "0:53 / /n rw - nfs s:/ rw,vers=3,nolock");
+    const P9: (u32, &str) = (0x0102_1997, "0:59 / /h rw - 9p h rw,noextend");
+    const SSHFS: (u32, &str) = (0x6573_5546, "0:61 / /f rw - fuse.x me@s: rw,user_id=0");
+
+    #[test]
+    fn the_status_says_how_far_locks_can_be_relied_on() {
+        for ((magic, mount), status, verdict) in [
+            (EXT4, WELL, "use flock: on ext4"),
+            (
+                NFS4,
+                WELL,
+                "use fcntl: on nfs a lock excludes processes on this host and on others",
+            ),
+            (NFS3_NOLOCK, WITH_CARE, "processes on this host only"),
+            (SSHFS, WITH_CARE, "nobody knows"),
+            (P9, USELESS, "worth nothing on 9p"),
+        ] {
+            let report = report(magic, mount, |_| Outcome::Holds);
+            let text = report.to_text();
+            assert_eq!(report.status(), status, "{text}");
+            assert!(
+                text.lines()
+                    .next()
+                    .is_some_and(|line| line.contains(verdict)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_tried_in_vain_outweighs_what_is_promised() {
+        let (magic, mount) = EXT4;
+        let broken = |law| match law {
+            Law::Identity => Outcome::Broken("it went on".into()),
+            _ => Outcome::Holds,
+        };
+        let report = report(magic, mount, broken);
+        let text = report.to_text();
+        assert_eq!(report.status(), USELESS);
+        assert!(
+            text.starts_with("do not rely on flock here: identity does not hold"),
+            "{text}"
+        );
+        assert!(text.contains("note: identity, flock: it went on"), "{text}");
+    }
+
+    #[test]
+    fn what_was_not_tried_is_not_taken_for_granted() {
+        let (magic, mount) = NFS4;
+        let report = report(magic, mount, |_| Outcome::NotTried("no permission".into()));
+        assert_eq!(report.status(), WITH_CARE);
+        let text = report.to_text();
+        assert_eq!(
+            text.matches("note: not tried: no permission").count(),
+            1,
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_file_system_that_does_not_even_tell_what_it_is_is_useless() {
+        let report = Report::new(Path::new("/a\n"), None);
+        assert_eq!(report.status(), USELESS);
+        let text = report.to_text();
+        assert!(
+            text.starts_with("the file system does not answer\n"),
+            "{text}"
+        );
+        assert!(text.contains("/a\\n may be left with"), "{text}");
     }
 }

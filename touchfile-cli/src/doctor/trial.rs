@@ -60,7 +60,9 @@ pub(super) fn run(place: &Place, deadline: Instant, tell: &mut dyn FnMut(Tried) 
     for backend in BACKENDS {
         let laws = directory.as_ref().map(|directory| {
             let name = format!("{}.lock", advice::name(backend));
-            Trial::start(backend, &directory.path().join(name), deadline)
+            let lock = directory.path().join(name);
+            let program = worker(backend, &lock)?;
+            Trial::start(program, &lock, deadline)
         });
         let mut trial = match laws {
             Ok(Ok(trial)) => Ok(trial),
@@ -90,11 +92,10 @@ fn private(directory: &Path) -> Result<tempfile::TempDir, String> {
         .prefix(".touchfile-doctor-")
         .tempdir_in(directory);
     made.map_err(|error| {
-        // With the path in it, which is known and would be said twice.
-        let error = error
-            .raw_os_error()
-            .map_or(error, io::Error::from_raw_os_error);
-        format!("nothing can be created in {}: {error}", directory.display())
+        // It ends with the path of what was to be created.
+        let error = error.to_string();
+        let (why, _) = error.split_once(" at path ").unwrap_or((&error, ""));
+        format!("nothing can be created in {}: {why}", directory.display())
     })
 }
 
@@ -113,11 +114,11 @@ enum Stop {
 }
 
 impl Trial {
-    fn start(backend: Method, lock: &Path, deadline: Instant) -> io::Result<Self> {
+    fn start(mut worker: Command, lock: &Path, deadline: Instant) -> io::Result<Self> {
         Ok(Self {
             lock: lock.to_owned(),
-            one: Worker::start(backend, lock)?,
-            other: Worker::start(backend, lock)?,
+            one: Worker::start(&mut worker)?,
+            other: Worker::start(&mut worker)?,
             deadline,
         })
     }
@@ -192,6 +193,16 @@ impl Trial {
 }
 
 /// This program as another process, which locks as it is told.
+fn worker(backend: Method, lock: &Path) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .arg("doctor-worker")
+        .arg(advice::name(backend))
+        .arg(lock);
+    Ok(command)
+}
+
+/// A process that answers orders.
 struct Worker {
     child: Child,
     orders: ChildStdin,
@@ -199,11 +210,8 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(backend: Method, lock: &Path) -> io::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("doctor-worker")
-            .arg(advice::name(backend))
-            .arg(lock)
+    fn start(program: &mut Command) -> io::Result<Self> {
+        let mut child = program
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -258,6 +266,59 @@ impl Drop for Worker {
         let patience = Instant::now() + Duration::from_millis(100);
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < patience {
             thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found out about workers that answer each order with what this shell script says.
+    fn outcomes(script: &str, patience: Duration) -> Vec<Outcome> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut worker = Command::new("sh");
+        worker.arg("-c").arg(script);
+        let deadline = Instant::now() + patience;
+        let lock = dir.path().join("a.lock");
+        let mut trial = Trial::start(worker, &lock, deadline).expect("a shell");
+        LAWS.map(|law| trial.attempt(law)).into()
+    }
+
+    #[test]
+    fn locks_that_exclude_nobody_are_found_out() {
+        let script = r#"
+            while read order; do case $order in unlock) echo released;; *) echo acquired;; esac; done
+        "#;
+        let [exclusion, identity, kill] = &outcomes(script, Duration::from_secs(60))[..] else {
+            unreachable!()
+        };
+        let broken = |outcome: &Outcome, how: &str| match outcome {
+            Outcome::Broken(story) => story.contains(how),
+            _ => false,
+        };
+        assert!(broken(exclusion, "held exclusively"), "{exclusion:?}");
+        assert!(broken(identity, "replaced"), "{identity:?}");
+        assert_eq!(*kill, Outcome::Holds);
+    }
+
+    #[test]
+    fn locks_that_are_never_free_or_refused_are_found_out() {
+        for answer in ["busy", "cannot lock it: no locks available"] {
+            let script = format!("while read order; do echo '{answer}'; done");
+            for outcome in outcomes(&script, Duration::from_secs(60)) {
+                assert!(
+                    matches!(outcome, Outcome::Broken(_)),
+                    "{answer}: {outcome:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_does_not_answer_is_not_waited_for_and_says_nothing_about_locks() {
+        for outcome in outcomes("read order; sleep 60", Duration::from_millis(100)) {
+            assert!(matches!(outcome, Outcome::NotTried(_)), "{outcome:?}");
         }
     }
 }

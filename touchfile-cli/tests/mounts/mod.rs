@@ -4,6 +4,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -66,9 +68,19 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         for point in self.points.iter().rev() {
-            let done = Command::new("umount").arg(point).status();
-            if !done.is_ok_and(|status| status.success()) {
-                println!("{} stays mounted", point.display());
+            // Whoever was killed in the middle of something there is gone soon.
+            let unmounted = |options: &[&str]| {
+                let done = Command::new("umount").args(options).arg(point).output();
+                done.is_ok_and(|output| output.status.success())
+            };
+            let started = Instant::now();
+            while !unmounted(&[]) {
+                if started.elapsed() > Duration::from_secs(20) {
+                    println!("{} was busy", point.display());
+                    unmounted(&["--lazy"]);
+                    break;
+                }
+                thread::sleep(Duration::from_millis(10));
             }
         }
     }
