@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn whoever_does_not_answer_is_not_waited_for_and_says_nothing_about_locks() {
-        for outcome in outcomes("read order; sleep 60", Duration::from_millis(100)) {
+        for outcome in outcomes("read order; exec sleep 60", Duration::from_millis(100)) {
             assert!(matches!(outcome, Outcome::NotTried(_)), "{outcome:?}");
         }
     }
