@@ -1,5 +1,6 @@
 //! The calls of fcntl(2).
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 
@@ -45,6 +46,14 @@ impl RawFileLock for Fcntl {
     #[inline]
     fn unlock(&self, file: &File) -> io::Result<()> {
         system::unlock(file, self.range)
+    }
+
+    fn space(&self) -> Option<Cow<'static, str>> {
+        Some(if self.range == Range::WHOLE {
+            "fcntl".into()
+        } else {
+            format!("fcntl {}+{}", self.range.start, self.range.len).into()
+        })
     }
 
     /// Refuses at once what could only fail at each release.

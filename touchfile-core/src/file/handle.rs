@@ -1,5 +1,6 @@
 //! A lock file, open: all of a [`LockHandle`] but the two system calls backends differ in.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -10,7 +11,8 @@ use tracing::warn;
 
 use super::identity::FileId;
 use super::process::Process;
-use super::{file_system_name, open, retry_interrupted, wait};
+use super::wait::{self, Courtesy, Line, Place, Releases};
+use super::{file_system_name, open, retry_interrupted};
 use crate::{Attempt, ConvertLock, LockHandle, LockMode, OpenOptions};
 
 /// The two system calls in which one way of locking files differs from another.
@@ -30,6 +32,13 @@ pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
     ///
     /// Whatever the system says.
     fn unlock(&self, file: &File) -> io::Result<()>;
+
+    /// What is locked of a file, in a few letters: locks of one file with the same answer exclude
+    /// each other. Those who wait for such a lock stand in one line; without an answer each waits
+    /// by itself.
+    fn space(&self) -> Option<Cow<'static, str>> {
+        None
+    }
 
     /// Told once `file` is open, before anything else is asked: for what depends on the file.
     ///
@@ -128,6 +137,7 @@ pub struct FileHandle<R: RawFileLock> {
     held: Option<LockMode>,
     path: PathBuf,
     options: OpenOptions,
+    courtesy: Courtesy,
 }
 
 impl<R: RawFileLock> FileHandle<R> {
@@ -160,6 +170,7 @@ impl<R: RawFileLock> FileHandle<R> {
             held: None,
             path: path.to_owned(),
             options: options.clone(),
+            courtesy: Courtesy::default(),
         })
     }
 
@@ -174,7 +185,7 @@ impl<R: RawFileLock> FileHandle<R> {
     }
 
     #[inline]
-    fn try_lock_now(&mut self, mode: LockMode) -> io::Result<Attempt> {
+    pub(super) fn try_lock_now(&mut self, mode: LockMode) -> io::Result<Attempt> {
         if let Some(held) = self.held {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -185,11 +196,13 @@ impl<R: RawFileLock> FileHandle<R> {
             let (file, id) = open_for(&self.path, &self.options)?;
             self.raw.opened(&file, &self.options)?;
             (self.file, self.id, self.process) = (file, id, Process::current());
+            self.courtesy = Courtesy::default();
         }
         let attempt = retry_interrupted(|| self.raw.try_lock(&self.file, mode))
             .map_err(|error| self.name_file_system(error))?;
         if attempt == Attempt::Acquired {
             self.held = Some(mode);
+            self.courtesy.acquired();
         }
         Ok(attempt)
     }
@@ -208,6 +221,9 @@ impl<R: RawFileLock> FileHandle<R> {
             Ok(())
         };
         retry_interrupted(|| self.raw.unlock(&self.file))?;
+        if self.courtesy.released() {
+            wait::announce(&self.path, self.options.follow_symlinks);
+        }
         removed
     }
 
@@ -235,6 +251,41 @@ impl<R: RawFileLock> FileHandle<R> {
         Ok(FileId::of_path(path, self.options.follow_symlinks)? == Some(self.id))
     }
 
+    /// An error if the path names another file by now, whose lock is what is wanted.
+    pub(super) fn refuse_stale(&self) -> io::Result<()> {
+        if self.is_at(&self.path)? {
+            return Ok(());
+        }
+        Err(io::ErrorKind::StaleNetworkFileHandle.into())
+    }
+
+    pub(super) fn courtesy(&mut self) -> &mut Courtesy {
+        &mut self.courtesy
+    }
+
+    fn line(&self) -> Option<Line> {
+        let space = self.raw.space()?;
+        Line::of(format_args!("{space}/{}", self.id))
+    }
+
+    /// The next place in the line of those who wait for this lock.
+    pub(super) fn enter_line(&self) -> Place {
+        self.line().map_or(Place::Leads(None), |line| line.enter())
+    }
+
+    /// What happens to the file, if the system tells.
+    pub(super) fn releases(&self) -> Option<Releases> {
+        // Everything that happens in a directory would wake those who wait for its lock.
+        if !self
+            .file
+            .metadata()
+            .is_ok_and(|metadata| metadata.is_file())
+        {
+            return None;
+        }
+        Releases::of(&self.path, self.options.follow_symlinks)
+    }
+
     fn name_file_system(&self, error: io::Error) -> io::Error {
         // A backend's own words are about something else.
         if error.kind() != io::ErrorKind::Unsupported || error.get_ref().is_some() {
@@ -256,15 +307,21 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
     }
 
     async fn lock(&mut self, mode: LockMode) -> io::Result<()> {
-        wait::until_acquired(|| {
-            let attempt = self.try_lock_now(mode)?;
-            // A file that the path no longer names may stay locked for ever.
-            if attempt == Attempt::WouldBlock && !self.is_at(&self.path)? {
-                return Err(io::ErrorKind::StaleNetworkFileHandle.into());
-            }
-            Ok(attempt)
-        })
-        .await
+        wait::until_acquired(self, mode).await
+    }
+
+    #[inline]
+    fn others_wait(&mut self) -> bool {
+        if !self.courtesy.is_time_to_look() {
+            return false;
+        }
+        let place = self.line().and_then(|line| line.join());
+        let found = self.courtesy.keep_place(place);
+        if found {
+            // Our own latest release may have been a silent one.
+            wait::announce(&self.path, self.options.follow_symlinks);
+        }
+        found
     }
 
     #[inline]
@@ -314,6 +371,10 @@ impl<R: RawFileConvert> FileHandle<R> {
             .map_err(|error| self.name_file_system(error))?;
         if attempt == Attempt::Acquired {
             self.held = Some(mode);
+            if mode == LockMode::Shared {
+                // For those who wait for a shared lock it is a release.
+                wait::announce(&self.path, self.options.follow_symlinks);
+            }
         }
         Ok(attempt)
     }

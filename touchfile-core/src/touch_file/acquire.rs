@@ -25,6 +25,9 @@ pub(super) const EVERYBODY: u32 = u32::MAX >> 3;
 /// are replaced at every release, so many rounds are ordinary; this many in a row are not.
 const MAX_REPLACED: u32 = 1_000;
 
+/// Whoever has less time than this takes a lock that is free, though others wait for it.
+const TIME_FOR_OTHERS: Duration = Duration::from_millis(100);
+
 /// A lock that is held and not in a guard yet. The handle goes before the place in the queue.
 pub(super) struct Held<B: LockBackend> {
     pub(super) handle: PoliteHandle<B::Handle>,
@@ -43,7 +46,7 @@ where
 {
     touch.refuse_unclaimed(mode)?;
     let span = touch.span(mode);
-    let acquisition = supervise(&touch, mode, timeout, touch.acquire(mode));
+    let acquisition = supervise(&touch, mode, timeout, touch.acquire(mode, timeout));
     let held = acquisition.instrument(span).await?;
     Ok(Guard::new(touch, held, mode))
 }
@@ -82,7 +85,8 @@ impl<B: LockBackend> TouchFile<B> {
         debug_span!(target: "touchfile", "acquire", %path, backend, %mode)
     }
 
-    async fn acquire(&self, mode: LockMode) -> Result<Held<B>> {
+    async fn acquire(&self, mode: LockMode, timeout: Option<Duration>) -> Result<Held<B>> {
+        let has_time = timeout.is_none_or(|timeout| timeout >= TIME_FOR_OTHERS);
         let mut contended = None;
         let permit = match self.queue.clone().try_acquire_many_owned(permits(mode)) {
             Ok(permit) => permit,
@@ -94,8 +98,12 @@ impl<B: LockBackend> TouchFile<B> {
         };
         for _ in 0..MAX_REPLACED {
             let mut handle = self.idle_or_new().await?;
-            let attempt = handle.try_lock(mode).await;
-            let attempt = attempt.map_err(|error| self.error(Operation::Lock(mode), error))?;
+            let attempt = if has_time && handle.others_wait() {
+                Attempt::WouldBlock
+            } else {
+                let attempt = handle.try_lock(mode).await;
+                attempt.map_err(|error| self.error(Operation::Lock(mode), error))?
+            };
             let mut current = self.is_current(&mut handle).await?;
             // A holder of a file that the path no longer names is in nobody's way.
             if current && attempt == Attempt::WouldBlock {

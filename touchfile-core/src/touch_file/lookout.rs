@@ -16,7 +16,7 @@ use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::TouchFile;
-use crate::{Holder, LockBackend, LockMode, timer};
+use crate::{Holder, LockBackend, LockMode, runtime};
 
 /// How long anybody is kept waiting for an answer. Among hundreds of processes it takes a
 /// hundredth of that.
@@ -100,7 +100,7 @@ impl<'a, B: LockBackend> Lookout<'a, B> {
         }
         let patience = PATIENCE.min(timeout / PART);
         let mut look = pin!(self.look());
-        let mut patience = pin!(timer::sleep(patience));
+        let mut patience = pin!(runtime::sleep(patience));
         let seen = std::future::poll_fn(|cx| match look.as_mut().poll(cx) {
             Poll::Ready(seen) => Poll::Ready(seen.ok()),
             Poll::Pending => patience.as_mut().poll(cx).map(|()| None),

@@ -50,6 +50,12 @@ impl<H: LockHandle> PoliteHandle<H> {
         }
     }
 
+    /// Whether others are known to wait for it.
+    #[inline]
+    pub(super) fn others_wait(&mut self) -> bool {
+        self.inline().is_some_and(|handle| handle.others_wait())
+    }
+
     /// Waits until the lock is held, or until `path`, if it is given, turns out to name another
     /// file: that is an error of the kind [`io::ErrorKind::StaleNetworkFileHandle`].
     pub(super) async fn lock(&mut self, mode: LockMode, path: Option<&Path>) -> io::Result<()> {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::TouchFile;
 use super::lookout::{LookNow, Lookout};
-use crate::{Error, Holder, LockBackend, LockMode, Result, timer};
+use crate::{Error, Holder, LockBackend, LockMode, Result, runtime};
 
 /// How long a wait with a deadline has lasted when it looks for the first time who is in the way,
 /// to be able to say at the end for how long that was so.
@@ -168,7 +168,7 @@ async fn watch<B: LockBackend, R>(
         let Some(alarm) = alarms.into_iter().flatten().min() else {
             return Ok(acquisition.await);
         };
-        let mut alarm = pin!(timer::sleep_until(alarm));
+        let mut alarm = pin!(runtime::sleep_until(alarm));
         let done = poll_fn(|cx| {
             if let Poll::Ready(done) = acquisition.as_mut().poll(cx) {
                 return Poll::Ready(Some(done));

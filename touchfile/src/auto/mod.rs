@@ -2,6 +2,7 @@
 
 mod choice;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
@@ -211,6 +212,13 @@ impl RawFileLock for AutoLock {
         match self.method {
             Method::Flock => Flock.unlock(file),
             Method::Fcntl => Fcntl::default().unlock(file),
+        }
+    }
+
+    fn space(&self) -> Option<Cow<'static, str>> {
+        match self.method {
+            Method::Flock => Flock.space(),
+            Method::Fcntl => Fcntl::default().space(),
         }
     }
 
