@@ -25,7 +25,7 @@ use clap::Parser;
 use report::Report;
 use run::{Effort, Run};
 
-/// Measures touchfile and its peers, side by side
+/// Measures touchfile and its peers, side by side, for a quarter of an hour
 #[derive(Debug, Parser)]
 #[command(name = "touchfile-bench", version)]
 struct Options {
@@ -53,7 +53,8 @@ struct Options {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Write the tables as Markdown
+    /// Write the tables as Markdown: between its lines `<!-- results -->` and `<!-- end of
+    /// results -->`, if FILE is there and has them
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
 
@@ -85,7 +86,11 @@ fn measure(options: &Options) -> io::Result<()> {
         Some(directory) => tempfile::tempdir_in(directory)?,
         None => tempfile::tempdir()?,
     };
-    let mut text = machine::describe(directory.path());
+    let mut text = format!(
+        "{}\n{}",
+        command(options),
+        machine::describe(directory.path())
+    );
     show(&text)?;
     let mut run = Run::new(effort, &options.contender, directory);
     for scenario in scenarios::ALL {
@@ -97,7 +102,7 @@ fn measure(options: &Options) -> io::Result<()> {
         ran.map_err(|error| io::Error::other(format!("{}: {error}", scenario.name)))?;
         for table in &run.report.tables[shown..] {
             let part = format!(
-                "\n## {}\n\n{}\n\n{}",
+                "\n### {}\n\n{}\n\n{}",
                 table.title(),
                 table.caption,
                 table.markdown()
@@ -112,13 +117,35 @@ fn measure(options: &Options) -> io::Result<()> {
     write_files(options, &run.report, &text)
 }
 
+/// What repeats this run: where its results go is of no interest.
+fn command(options: &Options) -> String {
+    let mut words = "`cargo run --release -p touchfile-bench".to_owned();
+    if options.quick || !options.only.is_empty() || !options.contender.is_empty() {
+        words.push_str(" --");
+    }
+    if options.quick {
+        words.push_str(" --quick");
+    }
+    for scenario in &options.only {
+        words.push_str(&format!(" --only {scenario}"));
+    }
+    for contender in &options.contender {
+        words.push_str(&format!(" --contender '{contender}'"));
+    }
+    words + "`\n"
+}
+
 fn write_files(options: &Options, report: &Report, text: &str) -> io::Result<()> {
     if let Some(file) = &options.json {
         let rows: Vec<_> = report.json().iter().map(ToString::to_string).collect();
         fs::write(file, format!("[\n{}\n]\n", rows.join(",\n")))?;
     }
     if let Some(file) = &options.markdown {
-        fs::write(file, text)?;
+        let old = match fs::read_to_string(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            old => old?,
+        };
+        fs::write(file, insert(&old, text))?;
     }
     if let Some(directory) = &options.svg {
         fs::create_dir_all(directory)?;
@@ -126,6 +153,18 @@ fn write_files(options: &Options, report: &Report, text: &str) -> io::Result<()>
     }
     Ok(())
 }
+
+/// Puts results where a document wants them, or in its place.
+fn insert(document: &str, results: &str) -> String {
+    let around = document.split_once(BEGIN);
+    match around.and_then(|(before, old)| Some((before, old.split_once(END)?.1))) {
+        Some((before, after)) => format!("{before}{BEGIN}\n\n{results}\n{END}{after}"),
+        None => results.to_owned(),
+    }
+}
+
+const BEGIN: &str = "<!-- results -->";
+const END: &str = "<!-- end of results -->";
 
 fn show(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -138,4 +177,19 @@ fn scenario_names() -> Vec<&'static str> {
         .iter()
         .map(|scenario| scenario.name)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::insert;
+
+    #[test]
+    fn results_replace_those_between_the_marks_and_nothing_else() {
+        let old = "# Title\n<!-- results -->\nold\n<!-- end of results -->\n## Tried\n";
+        let new = insert(old, "new\n");
+        let marked = "<!-- results -->\n\nnew\n\n<!-- end of results -->";
+        assert_eq!(new, format!("# Title\n{marked}\n## Tried\n"));
+        assert_eq!(insert(&new, "new\n"), new);
+        assert_eq!(insert("no marks", "new\n"), "new\n");
+    }
 }

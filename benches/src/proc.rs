@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 /// What this process has that a wait may leave behind.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Belongings {
@@ -55,6 +57,14 @@ pub(crate) fn memory() -> io::Result<u64> {
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
     kib.map(|kib| kib * 1024)
         .ok_or_else(|| io::Error::other("/proc/self/smaps_rollup has no Anonymous"))
+}
+
+/// Lets this process have as many descriptors as it may, and returns how many that are.
+pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit)?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
 fn count(info: &str, prefix: &str) -> u64 {

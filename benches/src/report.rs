@@ -1,7 +1,5 @@
 //! Tables of results, and the same as rows of JSON.
 
-use std::fmt::Write as _;
-
 use serde_json::{Value, json};
 
 use crate::clock::Nanos;
@@ -197,9 +195,16 @@ impl Table {
                 text.push_str("|\n");
             }
         }
-        for (contender, reason) in &self.unable {
-            // Writing to a string cannot fail.
-            let _infallible = writeln!(text, "\nNot {contender}: {reason}.");
+        let mut reasons: Vec<&str> = Vec::new();
+        for (_, reason) in &self.unable {
+            if !reasons.contains(&&**reason) {
+                reasons.push(reason);
+            }
+        }
+        for reason in reasons {
+            let with_it = self.unable.iter().filter(|(_, other)| other == reason);
+            let names: Vec<_> = with_it.map(|(contender, _)| *contender).collect();
+            text.push_str(&format!("\nNot {}: {reason}.\n", names.join("; ")));
         }
         text
     }
@@ -215,7 +220,7 @@ impl Table {
 }
 
 /// Three digits that count, and all those before the point.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     if value.is_nan() {
         "-".to_owned()

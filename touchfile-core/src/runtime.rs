@@ -16,12 +16,27 @@ use crate::file::Process;
 
 pub(crate) async fn sleep(duration: Duration) {
     settle().await;
-    on_a_timer(|| tokio::time::sleep(duration)).await;
+    alarm(Instant::now() + duration).await;
 }
 
-pub(crate) async fn sleep_until(deadline: Instant) {
+/// Sleeps until `deadline` and not much longer.
+///
+/// tokio's timer counts in milliseconds, and so does epoll_wait(2) below it; both round up. So it
+/// wakes two of them before, and the rest is spent yielding.
+pub(crate) async fn sleep_until_exactly(deadline: Instant) {
+    const TICK: Duration = Duration::from_millis(1);
     settle().await;
-    on_a_timer(|| tokio::time::sleep_until(deadline)).await;
+    if let Some(before) = deadline.checked_sub(2 * TICK) {
+        alarm(before).await;
+    }
+    // By the real clock, for a paused one would stand still.
+    let woken = std::time::Instant::now();
+    while Instant::now() < deadline {
+        if woken.elapsed() > 3 * TICK {
+            return alarm(deadline).await;
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 /// To be awaited before a runtime is used: a thread that blocks polls for the first time without
@@ -30,15 +45,15 @@ pub(crate) async fn settle() {
     tokio::task::yield_now().await;
 }
 
-/// Makes the `Sleep` inside a runtime: the current one, else the background one. Once made, it
-/// can be polled anywhere.
-fn on_a_timer(make: impl FnOnce() -> Sleep) -> Sleep {
+/// A sleep on the timer of the current runtime, else of the background one. Once made, it can be
+/// polled anywhere.
+pub(crate) fn alarm(at: Instant) -> Sleep {
     if Handle::try_current().is_ok() {
-        return make();
+        return tokio::time::sleep_until(at);
     }
     let background = background();
     let _entered = background.enter();
-    make()
+    tokio::time::sleep_until(at)
 }
 
 /// A runtime that watches descriptors: the current one, or the background one if there is none,

@@ -77,6 +77,7 @@ impl LockBackend for FlockBackend {
         capabilities.real_files = true;
         capabilities.exclusive_read_only = true;
         capabilities.excludes_flock = true;
+        capabilities.fair = cfg!(target_os = "linux");
         capabilities
     }
 

@@ -10,6 +10,7 @@ mod filelock;
 mod fs4;
 mod named_lock;
 mod poll;
+mod raw;
 mod raw_flock;
 mod raw_ofd;
 mod std_file;
@@ -22,6 +23,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(crate) use erased::{Participant, Release, TaskLock, ThreadLock};
+pub(crate) use raw::{try_lock, unlock};
 
 /// The contender that all others are measured against.
 pub(crate) const FLOOR: &str = "raw flock(2)";
@@ -179,4 +181,72 @@ pub(crate) fn open_file(path: &Path) -> io::Result<File> {
         .read(true)
         .write(true)
         .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tempfile::tempdir;
+
+    use super::{Contender, Mode, Participant, Release, all, open_file, try_lock, unlock};
+    use crate::worker::runtime;
+
+    /// Whether the lock was free for somebody else of the contender's family.
+    fn is_free(contender: &Contender, path: &std::path::Path) -> bool {
+        let file = open_file(path).unwrap();
+        let free = try_lock(contender.family, &file).unwrap();
+        if free {
+            unlock(contender.family, &file).unwrap();
+        }
+        free
+    }
+
+    #[test]
+    fn every_contender_holds_the_lock_and_lets_it_go() {
+        let dir = tempdir().unwrap();
+        let runtime = runtime().unwrap();
+        for contender in all() {
+            let path = dir.path().join(contender.name.replace([' ', ':'], "-"));
+            let mut participant = (contender.open)(&path).unwrap();
+            let modes = [Mode::Exclusive, Mode::Shared];
+            for mode in modes.into_iter().take(if contender.shared { 2 } else { 1 }) {
+                for release in [Release::Drop, Release::Explicit] {
+                    let free = || is_free(contender, &path);
+                    let held = participant.with(&runtime, mode, release, free);
+                    assert!(!held.unwrap(), "{} holds nothing", contender.name);
+                    assert!(free(), "{} does not let go", contender.name);
+                }
+            }
+            participant.cycles(&runtime, Mode::Exclusive, 3).unwrap();
+            assert!(
+                is_free(contender, &path),
+                "{} does not let go",
+                contender.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_deadline_passes_while_the_lock_is_held() {
+        let dir = tempdir().unwrap();
+        let runtime = runtime().unwrap();
+        let time = Duration::from_millis(2);
+        for contender in all().filter(|contender| contender.deadline) {
+            let path = dir.path().join(contender.name.replace([' ', ':'], "-"));
+            let file = open_file(&path).unwrap();
+            assert!(try_lock(contender.family, &file).unwrap());
+            let granted = match &mut (contender.open)(&path).unwrap() {
+                Participant::Task(lock) => runtime
+                    .block_on(lock.lock_timeout(Mode::Exclusive, time))
+                    .unwrap(),
+                Participant::Thread(lock) => {
+                    lock.lock_timeout(Mode::Exclusive, time).unwrap().is_some()
+                }
+            };
+            assert!(!granted, "{} has a lock that is held", contender.name);
+            // A thread that was left behind takes it now, and is waited for by the runtime's end.
+            unlock(contender.family, &file).unwrap();
+        }
+    }
 }

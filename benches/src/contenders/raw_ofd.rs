@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
-use super::{Contender, Family, Lock, Mode, Participant, Waits, open_file};
+use super::{Contender, Family, Lock, Mode, Participant, Waits, open_file, raw::whole_file};
 
 pub(super) const CONTENDER: Contender = Contender {
     name: "raw OFD fcntl(2)",
@@ -51,13 +51,7 @@ impl Drop for Guard<'_> {
 
 #[inline(never)]
 fn raw(file: &File, kind: libc::c_int) -> io::Result<()> {
-    let lock = libc::flock {
-        l_type: libc::c_short::try_from(kind).expect("the three kinds are small numbers"),
-        l_whence: libc::c_short::try_from(libc::SEEK_SET).expect("it is 0"),
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
+    let lock = whole_file(kind);
     loop {
         match fcntl(file, FcntlArg::F_OFD_SETLKW(&lock)) {
             Ok(_) => return Ok(()),

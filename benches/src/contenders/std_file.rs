@@ -1,6 +1,5 @@
 //! The standard library, since Rust 1.89.
 #![expect(clippy::disallowed_methods, reason = "it is what is measured")]
-#![expect(clippy::incompatible_msrv, reason = "this crate is not published")]
 
 use std::fs::File;
 use std::io;

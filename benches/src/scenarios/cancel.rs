@@ -1,23 +1,14 @@
 //! Waits that are given up: how soon they end, and what they leave behind.
 
-use std::fs::File;
 use std::io;
-use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
-use rustix::fs::{FlockOperation, flock};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use crate::clock::{Nanos, now, sleep_until};
-use crate::contenders::{
-    Contender, Family, Mode, Participant, Release, TaskLock, ThreadLock, open_file,
-};
+use super::other::Other;
+use crate::clock::{Nanos, now};
+use crate::contenders::{Contender, Mode, Participant, Release, TaskLock, ThreadLock};
 use crate::proc::{Belongings, blocked_on};
 use crate::report::{Table, column};
 use crate::run::{Run, misheard, turns};
@@ -189,7 +180,7 @@ pub(super) fn play(mut side: Side) -> io::Result<()> {
             let ended = now();
             if timely {
                 late.push((ended - started).saturating_sub(nanos(time)));
-                abandoned = abandoned.max(blocked_on(&other.file)?);
+                abandoned = abandoned.max(blocked_on(other.file())?);
             }
             other.has_released()?;
             ghosts += u64::from(other.finds_it_taken()?);
@@ -262,123 +253,6 @@ async fn settle(before: Belongings) -> io::Result<()> {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     Ok(())
-}
-
-/// Who has the lock before, and looks whether it is free afterwards.
-struct Other {
-    orders: Sender<Hold>,
-    answers: Receiver<io::Result<()>>,
-    family: Family,
-    file: File,
-}
-
-struct Hold {
-    until: Nanos,
-    cancel: Option<(Nanos, oneshot::Sender<()>)>,
-}
-
-impl Other {
-    fn new(family: Family, path: &Path) -> io::Result<Self> {
-        let (orders, hear) = channel::<Hold>();
-        let (say, answers) = channel();
-        let (file, own) = (open_file(path)?, open_file(path)?);
-        thread::spawn(move || {
-            for Hold { until, cancel } in hear {
-                let held = wait_for(family, &own);
-                let failed = held.is_err();
-                if say.send(held).is_err() || failed {
-                    break;
-                }
-                let mut cancel = cancel;
-                if let Some((moment, send)) = cancel.take_if(|(moment, _)| *moment < until) {
-                    sleep_until(moment);
-                    send.send(()).ok();
-                }
-                sleep_until(until);
-                let released = unlock(family, &own);
-                if let Some((moment, send)) = cancel {
-                    sleep_until(moment);
-                    send.send(()).ok();
-                }
-                if say.send(released).is_err() {
-                    break;
-                }
-            }
-        });
-        Ok(Self {
-            orders,
-            answers,
-            family,
-            file,
-        })
-    }
-
-    /// Returns when it holds the lock, which it does until then, and cancels when it is told to.
-    fn hold(&self, until: Nanos, cancel: Option<(Nanos, oneshot::Sender<()>)>) -> io::Result<()> {
-        self.orders
-            .send(Hold { until, cancel })
-            .map_err(io::Error::other)?;
-        self.has_released()
-    }
-
-    /// Returns when it has.
-    fn has_released(&self) -> io::Result<()> {
-        self.answers.recv().map_err(io::Error::other)?
-    }
-
-    /// Whether somebody holds the lock, when all have released it and nobody wants it.
-    fn finds_it_taken(&mut self) -> io::Result<bool> {
-        if try_lock(self.family, &self.file)? {
-            unlock(self.family, &self.file)?;
-            return Ok(false);
-        }
-        wait_for(self.family, &self.file)?;
-        unlock(self.family, &self.file)?;
-        Ok(true)
-    }
-}
-
-/// Without waiting in the kernel, where it would stand in a queue with what it looks for.
-fn wait_for(family: Family, file: &File) -> io::Result<()> {
-    while !try_lock(family, file)? {
-        thread::sleep(Duration::from_micros(20));
-    }
-    Ok(())
-}
-
-fn try_lock(family: Family, file: &File) -> io::Result<bool> {
-    match family {
-        Family::Fcntl => match fcntl(file, FcntlArg::F_OFD_SETLK(&range(libc::F_WRLCK))) {
-            Ok(_) => Ok(true),
-            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-            Err(error) => Err(error.into()),
-        },
-        Family::Flock => match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-            Err(error) => Err(error.into()),
-        },
-    }
-}
-
-fn unlock(family: Family, file: &File) -> io::Result<()> {
-    match family {
-        Family::Fcntl => {
-            fcntl(file, FcntlArg::F_OFD_SETLK(&range(libc::F_UNLCK)))?;
-        }
-        Family::Flock => flock(file, FlockOperation::Unlock)?,
-    }
-    Ok(())
-}
-
-fn range(kind: libc::c_int) -> libc::flock {
-    libc::flock {
-        l_type: libc::c_short::try_from(kind).expect("the three kinds are small numbers"),
-        l_whence: libc::c_short::try_from(libc::SEEK_SET).expect("it is 0"),
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    }
 }
 
 fn nanos(time: Duration) -> Nanos {

@@ -31,7 +31,7 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
 }
 
 fn measure(run: &mut Run, count: usize, section_us: u64) -> io::Result<()> {
-    let (rounds, slice_ms) = run.effort.pick((2, 1_500), (1, 250), (1, 20));
+    let (rounds, slice_ms) = run.effort.pick((4, 800), (1, 200), (1, 20));
     let variant = format!("k={count} {section_us} µs");
     let new = |contender| Entrant {
         contender,

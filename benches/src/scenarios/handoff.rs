@@ -52,7 +52,7 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
         let unlock = variant.end == End::Unlock && !variant.foreign;
         let rounds = run.effort.pick(
             if unlock { 500 } else { 150 },
-            if unlock { 40 } else { 12 },
+            if unlock { 30 } else { 8 },
             2,
         );
         measure(

@@ -1,24 +1,42 @@
 //! What waiting costs while nothing happens.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
 use crate::clock::{now, processor_time};
-use crate::contenders::{Contender, Mode, Participant, Release};
+use crate::contenders::{Contender, Mode, Participant};
 use crate::proc::Belongings;
 use crate::report::{Table, column};
 use crate::run::{Run, misheard};
-use crate::worker::{Side, Worker, runtime, say};
+use crate::worker::{Side, Worker, say};
 
 pub(super) const NAME: &str = "idle";
 pub(super) const ROLE: &str = "idle";
 
 pub(super) fn run(run: &mut Run) -> io::Result<()> {
     let (tasks, processes) = run.effort.pick((100, 64), (100, 64), (5, 2));
-    let (time_ms, settle_ms) = run.effort.pick((4_000, 500), (400, 100), (20, 5));
+    let (time_ms, settle_ms) = run.effort.pick((4_000, 500), (200, 50), (20, 5));
+    let crowds = [
+        Crowd {
+            processes: 1,
+            tasks,
+            paths: 1,
+        },
+        Crowd {
+            processes: 1,
+            tasks,
+            paths: tasks,
+        },
+        Crowd {
+            processes,
+            tasks: 1,
+            paths: 1,
+        },
+    ];
     let (contenders, unable) = who(run);
     run.begin(NAME, contenders.len());
     let (time, settle) = (
@@ -27,8 +45,10 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
     );
     let mut lines = Vec::new();
     for contender in contenders {
-        let mut values = wait_idly(run, contender, 1, tasks, time, settle)?;
-        values.extend(wait_idly(run, contender, processes, 1, time, settle)?);
+        let mut values = Vec::new();
+        for crowd in crowds {
+            values.extend(wait_idly(run, contender, crowd, time, settle)?);
+        }
         lines.push((contender.name, values));
         run.step();
     }
@@ -37,15 +57,18 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
         scenario: NAME,
         variant: String::new(),
         caption: format!(
-            "{tasks} tasks (or threads) of one process wait for a lock, then {processes} processes \
-             of one task each, and nothing happens for {time_ms} ms: processor time, user and \
-             system, of one core, and the threads and descriptors \
-             that they have because they wait."
+            "{tasks} tasks (or threads) of one process wait for one lock, then each for a lock of \
+             its own, then {processes} processes of one task each for one lock, and nothing happens \
+             for {time_ms} ms: processor time, user and system, of one core, and the threads and \
+             descriptors that they have because they wait."
         ),
         columns: vec![
             column("tasks: CPU", "%"),
-            column("tasks: threads", ""),
-            column("tasks: descriptors", ""),
+            column("threads", ""),
+            column("descriptors", ""),
+            column("tasks, own paths: CPU", "%"),
+            column("own paths: threads", ""),
+            column("own paths: descriptors", ""),
             column("processes: CPU", "%"),
             column("processes: threads", ""),
             column("processes: descriptors", ""),
@@ -73,21 +96,31 @@ fn who(run: &Run) -> (Vec<&'static Contender>, Vec<(&'static str, String)>) {
     (able, unable.collect())
 }
 
+/// Who waits.
+#[derive(Clone, Copy)]
+struct Crowd {
+    processes: u64,
+    /// In each process.
+    tasks: u64,
+    /// One for all, or one for each task.
+    paths: u64,
+}
+
 fn wait_idly(
     run: &mut Run,
     contender: &'static Contender,
-    processes: usize,
-    tasks: usize,
+    crowd: Crowd,
     time: Duration,
     settle: Duration,
 ) -> io::Result<Vec<f64>> {
     let path = run.new_path();
-    let mut holder = (contender.raw_of_its_family().open)(&path)?;
-    holder.with(&runtime()?, Mode::Exclusive, Release::Drop, || {
+    let open = |number| (contender.raw_of_its_family().open)(&numbered(&path, number));
+    let holders: Vec<_> = (0..crowd.paths).map(open).collect::<io::Result<_>>()?;
+    while_held(holders, || {
         let spawn = |_| Worker::spawn(ROLE, contender, &path);
-        let mut all: Vec<_> = (0..processes).map(spawn).collect::<io::Result<_>>()?;
+        let mut all: Vec<_> = (0..crowd.processes).map(spawn).collect::<io::Result<_>>()?;
         for worker in &mut all {
-            worker.tell(&tasks.to_string())?;
+            worker.tell(&format!("{} {}", crowd.tasks, crowd.paths))?;
         }
         for worker in &mut all {
             worker.answer()?;
@@ -113,17 +146,35 @@ fn wait_idly(
             descriptors += its_descriptors;
         }
         let elapsed = now() - started;
-        Ok(vec![
-            100.0 * used as f64 / elapsed as f64,
-            threads as f64,
-            descriptors as f64,
-        ])
-    })?
+        let share = 100.0 * used as f64 / elapsed as f64;
+        Ok(vec![share, threads as f64, descriptors as f64])
+    })
+}
+
+/// Does something while all of these hold their locks.
+fn while_held<T>(
+    mut holders: Vec<Participant>,
+    critical: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
+    let mut held = Vec::new();
+    for holder in &mut holders {
+        let Participant::Thread(lock) = holder else {
+            unreachable!("the system calls block");
+        };
+        held.push(lock.lock(Mode::Exclusive)?);
+    }
+    critical()
+}
+
+fn numbered(path: &Path, number: u64) -> PathBuf {
+    path.with_extension(number.to_string())
 }
 
 pub(super) fn play(mut side: Side) -> io::Result<()> {
-    let tasks = side.commands.hear_numbers().ok_or_else(misheard)?;
-    let tasks = *tasks.first().ok_or_else(misheard)?;
+    let numbers = side.commands.hear_numbers().ok_or_else(misheard)?;
+    let [tasks, paths] = numbers[..] else {
+        return Err(misheard());
+    };
     // The runtime has this thread, so another one hears.
     let (tell, mut hear) = tokio::sync::mpsc::unbounded_channel();
     let mut commands = side.commands;
@@ -138,10 +189,12 @@ pub(super) fn play(mut side: Side) -> io::Result<()> {
         std::process::exit(0);
     });
     let before = Belongings::now()?;
-    let open = || (side.contender.open)(&side.path);
-    let first = open()?;
-    for _ in 1..tasks {
-        wait_for_ever(&side.runtime, first.share().map_or_else(open, Ok)?);
+    let open = |number| (side.contender.open)(&numbered(&side.path, number));
+    let first = open(0)?;
+    for number in 1..tasks {
+        let shared = if paths == 1 { first.share() } else { None };
+        let participant = shared.map_or_else(|| open(number % paths), Ok)?;
+        wait_for_ever(&side.runtime, participant);
     }
     wait_for_ever(&side.runtime, first);
 

@@ -3,9 +3,13 @@
 mod cancel;
 mod crash;
 mod fairness;
+mod fan_in;
 mod handoff;
 mod idle;
 mod loops;
+mod many_paths;
+mod other;
+mod readers;
 mod turns;
 mod uncontended;
 mod writer_starvation;
@@ -39,6 +43,18 @@ pub(crate) static ALL: &[Scenario] = &[
         run: writer_starvation::run,
     },
     Scenario {
+        name: fan_in::NAME,
+        run: fan_in::run,
+    },
+    Scenario {
+        name: many_paths::NAME,
+        run: many_paths::run,
+    },
+    Scenario {
+        name: readers::NAME,
+        run: readers::run,
+    },
+    Scenario {
         name: idle::NAME,
         run: idle::run,
     },
@@ -56,8 +72,10 @@ pub(crate) static ALL: &[Scenario] = &[
 pub(crate) fn play(role: &str, side: Side) -> io::Result<()> {
     match role {
         cancel::ROLE => cancel::play(side),
+        fan_in::ROLE => fan_in::play(side),
         idle::ROLE => idle::play(side),
         loops::ROLE => loops::play(side),
+        many_paths::ROLE => many_paths::play(side),
         turns::ROLE => turns::play(side),
         other => Err(io::Error::other(format!("nobody has the role {other:?}"))),
     }

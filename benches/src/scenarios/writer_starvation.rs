@@ -27,7 +27,7 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
 }
 
 fn measure(run: &mut Run, readers: usize) -> io::Result<()> {
-    let (rounds, slice_ms) = run.effort.pick((1, 3_000), (1, 350), (1, 60));
+    let (rounds, slice_ms) = run.effort.pick((1, 3_000), (1, 300), (1, 60));
     let variant = format!("{readers} readers");
     let (contenders, unable) = run.sharers();
     let new = |contender| Entrant {

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::identity::FileId;
 use super::process::Process;
-use super::wait::{self, Courtesy, Line, Place, Releases};
+use super::wait::{self, Courtesy, Follower, Line, Place, Releases};
 use super::{file_system_name, open, retry_interrupted};
 use crate::{Attempt, ConvertLock, LockHandle, LockMode, OpenOptions};
 
@@ -221,9 +221,9 @@ impl<R: RawFileLock> FileHandle<R> {
             Ok(())
         };
         retry_interrupted(|| self.raw.unlock(&self.file))?;
-        if self.courtesy.released() {
-            wait::announce(&self.path, self.options.follow_symlinks);
-        }
+        let (path, follow_symlinks) = (&self.path, self.options.follow_symlinks);
+        self.courtesy
+            .released(|| wait::announce(path, follow_symlinks));
         removed
     }
 
@@ -266,6 +266,25 @@ impl<R: RawFileLock> FileHandle<R> {
     fn line(&self) -> Option<Line> {
         let space = self.raw.space()?;
         Line::of(format_args!("{space}/{}", self.id))
+    }
+
+    /// Takes the place behind those who wait already, if there are any.
+    fn look_for_others(&mut self) -> bool {
+        let place = self.line().and_then(|line| line.join());
+        let found = self.courtesy.keep_place(place);
+        if found {
+            // Our own latest release may have been a silent one.
+            wait::announce(&self.path, self.options.follow_symlinks);
+        }
+        found
+    }
+
+    /// The place behind others that was taken, or is taken now.
+    pub(super) fn place_behind_others(&mut self) -> Option<Follower> {
+        if !self.courtesy.has_place() {
+            self.others_wait();
+        }
+        self.courtesy.take_place()
     }
 
     /// The next place in the line of those who wait for this lock.
@@ -312,16 +331,7 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
 
     #[inline]
     fn others_wait(&mut self) -> bool {
-        if !self.courtesy.is_time_to_look() {
-            return false;
-        }
-        let place = self.line().and_then(|line| line.join());
-        let found = self.courtesy.keep_place(place);
-        if found {
-            // Our own latest release may have been a silent one.
-            wait::announce(&self.path, self.options.follow_symlinks);
-        }
-        found
+        self.courtesy.is_time_to_look() && self.look_for_others()
     }
 
     #[inline]

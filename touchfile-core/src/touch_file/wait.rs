@@ -168,7 +168,7 @@ async fn watch<B: LockBackend, R>(
         let Some(alarm) = alarms.into_iter().flatten().min() else {
             return Ok(acquisition.await);
         };
-        let mut alarm = pin!(runtime::sleep_until(alarm));
+        let mut alarm = pin!(runtime::sleep_until_exactly(alarm));
         let done = poll_fn(|cx| {
             if let Poll::Ready(done) = acquisition.as_mut().poll(cx) {
                 return Poll::Ready(Some(done));

@@ -3,7 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-use super::Follower;
+use super::{Follower, Leader, Releases};
+use crate::LockMode;
 
 /// What a handle knows of others who want its lock.
 ///
@@ -26,6 +27,10 @@ pub(in crate::file) struct Courtesy {
     since: Option<Instant>,
     /// The place in line that was found when looking for others.
     place: Option<Follower>,
+    /// The head of the line, kept while the lock is held.
+    lead: Option<Leader>,
+    /// What the wait for the present lock has used, kept so that tidying up delays nobody.
+    used: Option<Releases>,
 }
 
 impl Courtesy {
@@ -58,12 +63,20 @@ impl Courtesy {
         self.waited
     }
 
-    pub(super) fn take_place(&mut self) -> Option<Follower> {
+    pub(in crate::file) fn has_place(&self) -> bool {
+        self.place.is_some()
+    }
+
+    pub(in crate::file) fn take_place(&mut self) -> Option<Follower> {
         self.place.take()
     }
 
-    pub(super) fn has_waited(&mut self) {
+    /// The lock was waited for, in line.
+    pub(super) fn waited(&mut self, mode: LockMode, lead: Option<Leader>, used: Option<Releases>) {
         self.waited = true;
+        // The next in line may share it: the lead goes on at once.
+        self.lead = lead.filter(|_| mode == LockMode::Exclusive);
+        self.used = used;
     }
 
     #[inline]
@@ -74,11 +87,20 @@ impl Courtesy {
         }
     }
 
-    /// Whether to announce the release of the lock that was just given up.
+    /// Wakes whoever may be waiting for the lock that was just released: the next in line, and
+    /// with `announce` those who are not.
     #[inline]
-    pub(in crate::file) fn released(&mut self) -> bool {
+    pub(in crate::file) fn released(&mut self, announce: impl FnOnce()) {
         let since = self.since.take();
-        self.waited || since.is_none_or(|since| since.elapsed() > Self::BRIEF)
+        if !self.waited && since.is_some_and(|since| since.elapsed() < Self::BRIEF) {
+            return;
+        }
+        if let Some(lead) = &mut self.lead {
+            lead.pass_on();
+        }
+        announce();
+        self.lead = None;
+        self.used = None;
     }
 }
 

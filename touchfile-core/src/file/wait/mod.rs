@@ -1,9 +1,9 @@
 //! The one place where a backend on real files waits for a holder to let go.
 //!
 //! A wait has three parts. For a moment it tries again and again: most locks are held for less
-//! time than it takes to arrange anything. Then it stands in line ([`turnstile`]) behind the other
+//! time than it takes to arrange anything. Then it stands in line ([`Line`]) behind the other
 //! waiters of this host. At the head of the line it tries each time something happens to the lock
-//! file that may have been a release ([`releases`]), and every few milliseconds, for holders that
+//! file that may have been a release ([`Releases`]), and every few milliseconds, for holders that
 //! release without an event.
 //!
 //! **The lock is only ever acquired by an attempt that does not wait**, so a dropped future has
@@ -13,34 +13,24 @@
 
 mod courtesy;
 #[cfg(target_os = "linux")]
-mod releases;
-#[cfg(target_os = "linux")]
-mod table;
-#[cfg(target_os = "linux")]
-mod turnstile;
+#[path = "linux/mod.rs"]
+mod system;
 #[cfg(not(target_os = "linux"))]
-mod unaided;
+#[path = "unaided.rs"]
+mod system;
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::task::yield_now;
+use tokio::time::Sleep;
 
 pub(super) use courtesy::Courtesy;
-#[cfg(target_os = "linux")]
-use turnstile::{Follower, Turn};
-#[cfg(not(target_os = "linux"))]
-use unaided::{Follower, Turn};
-#[cfg(not(target_os = "linux"))]
-pub(super) use unaided::{Line, Place, Releases, announce};
-#[cfg(target_os = "linux")]
-pub(super) use {
-    releases::{Releases, announce},
-    turnstile::{Line, Place},
-};
+pub(super) use system::{Follower, Line, Place, Releases, announce};
+use system::{Leader, Turn};
 
 use super::handle::{FileHandle, RawFileLock};
 use crate::runtime;
@@ -51,7 +41,7 @@ use crate::{Attempt, LockMode};
 const MOMENT: Duration = Duration::from_micros(150);
 
 /// How often the first in line looks at the lock: foreign programs may release it without an event.
-const LOOK: Duration = Duration::from_millis(7);
+const LOOK: Duration = Duration::from_millis(6);
 
 /// How often the first in line looks after an event that was early: the kernel tells of the close
 /// a little before the lock is free, milliseconds before if the dying holder is preempted.
@@ -61,7 +51,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 const EARLY: Duration = Duration::from_millis(6);
 
 /// How often somebody in line looks at the lock, in case whoever is ahead does not run.
-const LOOK_PAST: Duration = Duration::from_millis(200);
+const LOOK_PAST: Duration = Duration::from_secs(1);
 
 /// How often the first in line looks at the path without having been told that something happened.
 const LOOK_AT_PATH: Duration = Duration::from_millis(100);
@@ -71,7 +61,7 @@ pub(super) async fn until_acquired<R: RawFileLock>(
     handle: &mut FileHandle<R>,
     mode: LockMode,
 ) -> io::Result<()> {
-    let mut place = match handle.courtesy().take_place() {
+    let mut place = match handle.place_behind_others() {
         Some(follower) => Place::Follows(follower),
         None => {
             if in_a_moment(handle, mode).await? {
@@ -86,17 +76,18 @@ pub(super) async fn until_acquired<R: RawFileLock>(
             Place::Follows(mut follower) => match follow(handle, mode, &mut follower).await? {
                 Some(Turn::Leads(leader)) => Place::Leads(Some(leader)),
                 Some(Turn::Broken) => handle.enter_line(),
-                None => break,
+                None => {
+                    handle.courtesy().waited(mode, None, None);
+                    return Ok(());
+                }
             },
             Place::Leads(leader) => {
-                lead(handle, mode).await?;
-                drop(leader);
-                break;
+                let used = lead(handle, mode).await?;
+                handle.courtesy().waited(mode, leader, used);
+                return Ok(());
             }
         }
     }
-    handle.courtesy().has_waited();
-    Ok(())
 }
 
 /// Tries for a moment; the lock may be held for as long as it takes to increment something.
@@ -134,7 +125,8 @@ async fn follow<R: RawFileLock>(
                 } else {
                     LOOK
                 };
-                within(pause, poll_fn(|cx| follower.poll_turn(cx))).await
+                let alarm = pin!(runtime::alarm(tokio::time::Instant::now() + pause));
+                before(alarm, poll_fn(|cx| follower.poll_turn(cx))).await
             }
         };
         if turn.is_some() {
@@ -147,14 +139,23 @@ async fn follow<R: RawFileLock>(
     }
 }
 
-/// Waits for the lock at the head of the line.
-async fn lead<R: RawFileLock>(handle: &mut FileHandle<R>, mode: LockMode) -> io::Result<()> {
+/// Waits for the lock at the head of the line, and returns what it has used, to be dropped when
+/// there is time.
+async fn lead<R: RawFileLock>(
+    handle: &mut FileHandle<R>,
+    mode: LockMode,
+) -> io::Result<Option<Releases>> {
+    // The lead has often come with a release.
+    if spin(handle, mode).await? {
+        return Ok(None);
+    }
     let mut releases = handle.releases();
+    let mut alarm = pin!(runtime::alarm(tokio::time::Instant::now()));
     let mut early_until = None;
     let mut looked_at_path = None;
     loop {
         if handle.try_lock_now(mode)? == Attempt::Acquired {
-            return Ok(());
+            break;
         }
         let now = Instant::now();
         if looked_at_path.is_none_or(|then| now > then + LOOK_AT_PATH) {
@@ -163,22 +164,27 @@ async fn lead<R: RawFileLock>(handle: &mut FileHandle<R>, mode: LockMode) -> io:
         }
         let is_early = early_until.is_some_and(|until| now < until);
         let pause = if is_early { LOOK_AGAIN } else { LOOK };
+        alarm.as_mut().reset(tokio::time::Instant::now() + pause);
         let Some(listening) = &mut releases else {
-            runtime::sleep(pause).await;
+            alarm.as_mut().await;
             continue;
         };
-        match within(pause, listening.next()).await {
+        match before(alarm.as_mut(), listening.next()).await {
             None => {}
             Some(Ok(())) => {
                 early_until = Some(Instant::now() + EARLY);
                 looked_at_path = None;
                 if spin(handle, mode).await? {
-                    return Ok(());
+                    break;
                 }
             }
             Some(Err(_)) => releases = handle.releases(), // its runtime is gone
         }
     }
+    if let Some(listening) = &mut releases {
+        listening.retire();
+    }
+    Ok(releases)
 }
 
 /// Tries a few times, for as long as an event is usually early.
@@ -192,9 +198,9 @@ async fn spin<R: RawFileLock>(handle: &mut FileHandle<R>, mode: LockMode) -> io:
     Ok(false)
 }
 
-/// The output of `future`, unless `pause` is over first.
-async fn within<T>(pause: Duration, future: impl Future<Output = T>) -> Option<T> {
-    let (mut future, mut alarm) = (pin!(future), pin!(runtime::sleep(pause)));
+/// The output of `future`, unless the alarm goes off first.
+async fn before<T>(mut alarm: Pin<&mut Sleep>, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
         Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),

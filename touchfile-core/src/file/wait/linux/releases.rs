@@ -2,7 +2,8 @@
 //!
 //! A descriptor of the lock file was closed, by whichever program and however it ended
 //! (IN_CLOSE, also on SIGKILL, sent up to a few microseconds *before* the lock is free); or the
-//! file was unlinked or moved. An explicit unlock makes no event: [`announce`] makes one.
+//! file was unlinked or moved. An explicit unlock makes no event: [`announce`] makes one, which is
+//! why being opened is an event as well.
 
 use std::fs::File;
 use std::future::poll_fn;
@@ -19,13 +20,13 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::runtime::Id;
 use tracing::warn;
 
-use super::table::{self, Event, Key, Locked, Source, Table};
+use super::table::{self, Event, Key, Locked, Source, Table, Watched};
 use crate::file::Process;
 use crate::runtime;
 
 /// Wakes those who wait for the lock of the file at `path`, which was just released.
 ///
-/// Opening and closing the file is an event that needs no write access and leaves no trace. If it
+/// Opening and closing the file are events that need no write access and leave no trace. If it
 /// fails they are late by one timed look, and nothing else.
 pub(in crate::file) fn announce(path: &Path, follow_symlinks: bool) {
     let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
@@ -39,8 +40,11 @@ pub(in crate::file) fn announce(path: &Path, follow_symlinks: bool) {
 #[derive(Debug)]
 pub(in crate::file) struct Releases {
     key: Key,
+    watched: Watched,
     inotify: Arc<Inotify>,
-    station: Arc<Station>,
+    /// Missing only while it is being dropped.
+    station: Option<Arc<Station>>,
+    process: Process,
 }
 
 impl Releases {
@@ -61,11 +65,13 @@ impl Releases {
     fn listen(path: &Path, follow_symlinks: bool) -> io::Result<Self> {
         let inotify = Inotify::of_this_process()?;
         let station = inotify.station()?;
-        let key = inotify.add(path, follow_symlinks, station.id)?;
+        let (key, watched) = inotify.add(path, follow_symlinks, station.id)?;
         Ok(Self {
             key,
+            watched,
             inotify,
-            station,
+            station: Some(station),
+            process: Process::current(),
         })
     }
 
@@ -78,18 +84,37 @@ impl Releases {
     /// # Cancel safety
     ///
     /// Nothing is missed.
-    pub(super) async fn next(&mut self) -> io::Result<()> {
+    pub(in crate::file) async fn next(&mut self) -> io::Result<()> {
         poll_fn(|cx| {
-            let mut source: &Station = &self.station;
-            table::poll(&self.inotify.table, self.key, &mut source, cx)
+            let Some(mut station) = self.station.as_deref() else {
+                return Poll::Pending;
+            };
+            table::poll(&self.inotify.table, self.key, &mut station, cx)
         })
         .await
+    }
+
+    /// Stops listening, and leaves the system calls for this to when it is dropped: whoever has
+    /// waited long enough has the lock now.
+    pub(in crate::file) fn retire(&mut self) {
+        let heir = self.inotify.table.with(|table| table.remove(self.key));
+        if let Some(waker) = heir {
+            waker.wake();
+        }
     }
 }
 
 impl Drop for Releases {
     fn drop(&mut self) {
-        self.inotify.remove(self.key, self.station.id);
+        if self.process.is_current() {
+            self.retire();
+            let station = self.station.take();
+            self.inotify.clean_up(self.watched, station);
+        } else {
+            // A forked child's copy: it would end the parent's watch, and take its station out of
+            // the reactor that both have.
+            std::mem::forget(self.station.take());
+        }
     }
 }
 
@@ -152,8 +177,9 @@ impl Inotify {
         Ok(station)
     }
 
-    fn add(&self, path: &Path, follow_symlinks: bool, station: Id) -> io::Result<Key> {
+    fn add(&self, path: &Path, follow_symlinks: bool, station: Id) -> io::Result<(Key, Watched)> {
         let mut what = WatchFlags::CLOSE
+            | WatchFlags::OPEN
             | WatchFlags::ATTRIB // the number of links, for one
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF;
@@ -163,30 +189,31 @@ impl Inotify {
         // In one step, so that nobody who leaves takes the same file's watch away in between.
         self.table.with(|table| {
             let watched = rustix::io::retry_on_intr(|| inotify::add_watch(&self.file, path, what))?;
-            Ok(table.add(watched, station))
+            Ok((table.add(watched, station), watched))
         })
     }
 
-    fn remove(&self, key: Key, station: Id) {
-        let left = self.table.with(|table| {
-            let left = table.remove(key);
-            if let Some(watched) = left.unwatch {
+    /// Ends the watch on a file, and the station, if nobody needs them.
+    fn clean_up(&self, watched: Watched, station: Option<Arc<Station>>) {
+        self.table.with(|table| {
+            if !table.has(watched) {
                 // It may be gone already, with its file.
                 inotify::remove_watch(&self.file, watched).ok();
             }
-            left
         });
-        if let Some(waker) = left.wake {
-            waker.wake();
-        }
-        if left.station_empty {
-            let mut stations = self.stations.lock().unwrap_or_else(PoisonError::into_inner);
-            stations.retain(|other| other.id != station);
+        let mut stations = self.stations.lock().unwrap_or_else(PoisonError::into_inner);
+        // The list has one, and this call the other.
+        if let Some(station) = station
+            && Arc::strong_count(&station) <= 2
+        {
+            // What is left there would wake the next who comes.
+            drop(read(&station.receiver));
+            stations.retain(|other| !Arc::ptr_eq(other, &station));
         }
     }
 }
 
-impl Source for &Station {
+impl Source for &'_ Station {
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<Event>>> {
         loop {
             match self.receiver.poll_read_ready(cx) {
@@ -201,7 +228,7 @@ impl Source for &Station {
     }
 }
 
-/// All events that are there; `WouldBlock` if none is.
+/// The next few events; `WouldBlock` if there is none.
 fn read(receiver: &Receiver) -> io::Result<Vec<Event>> {
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut reader = Reader::new(receiver, &mut buffer);
@@ -217,9 +244,11 @@ fn read(receiver: &Receiver) -> io::Result<Vec<Event>> {
             // Events of what is in a watched directory have a name.
             Ok(event) if event.file_name().is_some() => {}
             Ok(event) => events.push(Event::At(event.wd())),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) if !events.is_empty() => return Ok(events),
+            Err(Errno::INTR) => continue,
             Err(errno) => return Err(errno.into()),
+        }
+        if reader.is_buffer_empty() {
+            return Ok(events);
         }
     }
 }

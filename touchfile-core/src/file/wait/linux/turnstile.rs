@@ -6,10 +6,11 @@
 //!
 //! The line is a listening socket (unix(7)) with a name in the abstract namespace, made from the
 //! lock file's identity. Whoever finds nobody listening listens, and leads; whoever connects
-//! follows, and the kernel keeps them in order. A leader that has the lock, or gives up, accepts
+//! follows, and the kernel keeps them in order. A leader that gives up or is done accepts
 //! the first connection and passes the socket itself through it: that process leads now, with the
 //! rest of the line behind it. If a leader dies, the line breaks, its followers notice at once and
-//! form a new one.
+//! form a new one. Who holds the lock exclusively keeps the lead until the release, and passing it
+//! on is what wakes the next; a shared holder passes it on at once, as the next may share.
 //!
 //! The line decides about turns and never about the lock: no one has to stand in it, and those
 //! who do look at the lock now and then themselves. So nothing worse than a late or an unfair turn
@@ -23,6 +24,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::task::{Context, Poll, ready};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
@@ -33,6 +35,7 @@ use rustix::net::{
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
+use crate::file::Process;
 use crate::runtime;
 
 /// The longest line; the kernel may allow less (net.core.somaxconn).
@@ -52,7 +55,7 @@ pub(in crate::file) enum Place {
 
 /// The end of a follower's wait.
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(in crate::file) enum Turn {
     /// It leads.
     Leads(Leader),
     /// There is no line any more.
@@ -99,7 +102,7 @@ impl Line {
         let socket = new_socket()?;
         bind(&socket, &self.0)?;
         listen(&socket, LONGEST)?;
-        Ok(Leader { socket })
+        Ok(Leader::new(socket))
     }
 
     fn follow(&self) -> Result<Follower, Errno> {
@@ -110,6 +113,7 @@ impl Line {
         Ok(Follower {
             is_trusted: leader == rustix::process::geteuid() || leader.is_root(),
             connection: Connection::Idle(socket),
+            process: Process::current(),
         })
     }
 }
@@ -122,25 +126,55 @@ fn new_socket() -> Result<OwnedFd, Errno> {
 /// The head of the line. Dropping it passes the lead on.
 #[derive(Debug)]
 pub(in crate::file) struct Leader {
-    socket: OwnedFd,
+    /// Missing once it was passed on.
+    socket: Option<OwnedFd>,
+    process: Process,
+}
+
+impl Leader {
+    fn new(socket: OwnedFd) -> Self {
+        Self {
+            socket: Some(socket),
+            process: Process::current(),
+        }
+    }
+
+    /// Passes the lead to the next in line, if there is one.
+    pub(in crate::file) fn pass_on(&mut self) {
+        // In a forked child this is a copy, and its parent leads.
+        if !self.process.is_current() {
+            return;
+        }
+        // Accepting makes a socket before it finds that there is nobody: look first.
+        while let Some(socket) = &self.socket
+            && has_follower(socket)
+        {
+            match accept_with(socket, SocketFlags::CLOEXEC) {
+                Ok(follower) if pass(socket, &follower).is_ok() => self.socket = None,
+                // That one has left, or we were interrupted.
+                Ok(_) | Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(_) => return,
+            }
+        }
+    }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        loop {
-            match accept_with(&self.socket, SocketFlags::CLOEXEC) {
-                Ok(follower) if pass(&self.socket, &follower).is_ok() => return,
-                // That one has left, or was interrupted.
-                Ok(_) | Err(Errno::INTR | Errno::CONNABORTED) => {}
-                // Nobody follows. A child that was just forked may have a copy of the socket:
-                // nobody is to wait for that. Who came this very moment sees the line broken.
-                Err(_) => {
-                    shutdown(&self.socket, Shutdown::Both).ok();
-                    return;
-                }
-            }
+        self.pass_on();
+        if let Some(socket) = &self.socket
+            && self.process.is_current()
+        {
+            // Nobody follows. A child that was just forked may have a copy of the socket, which
+            // nobody is to wait for. Who came this very moment sees the line broken.
+            shutdown(socket, Shutdown::Both).ok();
         }
     }
+}
+
+fn has_follower(socket: &OwnedFd) -> bool {
+    let mut sockets = [PollFd::new(socket, PollFlags::IN)];
+    retry_on_intr(|| poll(&mut sockets, Some(&Timespec::default()))).is_ok_and(|ready| ready > 0)
 }
 
 fn pass(socket: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
@@ -158,6 +192,7 @@ pub(in crate::file) struct Follower {
     connection: Connection,
     /// The line was formed by this user or by root.
     is_trusted: bool,
+    process: Process,
 }
 
 #[derive(Debug)]
@@ -172,12 +207,12 @@ enum Connection {
 
 impl Follower {
     /// Whether the leader can be relied upon to pass the lead on.
-    pub(super) fn is_trusted(&self) -> bool {
+    pub(in crate::file) fn is_trusted(&self) -> bool {
         self.is_trusted && !matches!(self.connection, Connection::Unwatched(_))
     }
 
     /// The end of this wait; pending if there is no reactor that would tell, until asked again.
-    pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+    pub(in crate::file) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         if let Connection::Idle(_) = self.connection {
             self.watch();
         }
@@ -227,6 +262,10 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
+        if !self.process.is_current() {
+            // A forked child's copy: taking it out of the reactor would take the parent's out.
+            std::mem::forget(std::mem::replace(&mut self.connection, Connection::Closed));
+        }
         let received = match &self.connection {
             Connection::Idle(socket) | Connection::Unwatched(socket) => receive(socket),
             Connection::Watched(stream) => receive(stream),
@@ -256,5 +295,5 @@ fn receive(from: impl AsFd) -> Result<Turn, Errno> {
         RecvAncillaryMessage::ScmRights(mut sockets) => sockets.next(),
         _ => None,
     });
-    Ok(socket.map_or(Turn::Broken, |socket| Turn::Leads(Leader { socket })))
+    Ok(socket.map_or(Turn::Broken, |socket| Turn::Leads(Leader::new(socket))))
 }
