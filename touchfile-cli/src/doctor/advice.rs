@@ -21,7 +21,8 @@ pub(super) struct Advice {
 impl Advice {
     pub(super) fn on(facts: &Facts) -> Self {
         let (file_system, mount) = (facts.file_system, facts.mount.as_ref());
-        let guarantee = auto::guarantee(file_system, mount);
+        let name = file_system.name();
+        let mut guarantee = auto::guarantee(file_system, mount);
         let local = file_system.kind() == FileSystemKind::Local;
         let mut warnings = warnings(file_system, mount);
         let mut backend = auto::choose(file_system);
@@ -43,9 +44,14 @@ impl Advice {
                 export.directory.display(),
                 export.list.display()
             ));
+            // fs/lockd and nfsd take the locks of clients as locks of fcntl(2).
             backend = Method::Fcntl;
+            guarantee = Guarantee::CrossHost;
             complete = false;
-            why.push_str("; over NFS others may get at it");
+            why = format!(
+                "{name} is local, and locks of fcntl meet those of the clients of the NFS server, \
+                 unless these have it mounted with nolock"
+            );
         }
         Self {
             backend,
@@ -176,6 +182,7 @@ mod tests {
         };
         let advice = advice(0xEF53, "254:0 / / rw - ext4 /dev/vda rw", Some(export));
         assert_eq!(advice.backend, Method::Fcntl);
+        assert_eq!(advice.guarantee, Guarantee::CrossHost);
         assert!(!advice.complete);
         let [warning] = &advice.warnings[..] else {
             panic!("{:?}", advice.warnings)
