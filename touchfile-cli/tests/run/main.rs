@@ -6,9 +6,12 @@
 
 mod arguments;
 mod bad_input;
+mod deadlines;
 mod display;
 mod exclusion;
 mod inheritance;
+mod init;
+mod several;
 mod signals;
 mod status;
 mod support;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -387,6 +388,12 @@ impl<R: RawFileConvert> FileHandle<R> {
             }
         }
         Ok(attempt)
+    }
+}
+
+impl<R: RawFileLock> AsFd for FileHandle<R> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

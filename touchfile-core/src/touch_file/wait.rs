@@ -162,6 +162,8 @@ async fn watch<B: LockBackend, R>(
     if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(acquisition.as_mut().poll(cx))).await {
         return Ok(done);
     }
+    // It has been polled without a runtime, perhaps, and must not be asked again before it has one.
+    runtime::settle().await;
     loop {
         let next_report = report.as_ref().map(|(_, next)| *next);
         let alarms = [deadline, next_report, first_look];
