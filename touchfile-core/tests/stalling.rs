@@ -121,7 +121,9 @@ async fn a_guard_dropped_during_a_stalled_conversion_releases_when_that_is_over(
             drop(guard);
         }
         assert_eq!(server.holders(), 1);
+        // It is still in the queue, too: nobody comes as far as opening another handle.
         assert!(touch.try_lock(Exclusive).await.unwrap().is_none());
+        assert_eq!(server.open_handles(), 1);
         server.go_on();
         until(|| server.holders() == 0).await;
         let again = tokio::time::timeout(FOR_EVER, touch.lock(Exclusive));

@@ -1,5 +1,5 @@
 //! What can be locked with fcntl(2), by whom, and what a child of the holder can do.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::env;

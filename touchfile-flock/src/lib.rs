@@ -39,7 +39,9 @@ use touchfile_core::{Attempt, Capabilities, Holder, LockBackend, LockKind, LockM
 ///
 /// # Fairness
 ///
-/// None is promised between processes: a waiter may be overtaken.
+/// On Linux, processes of one network namespace that wait for a lock with touchfile get it in the
+/// order they came; one that does not wait yet may overtake them for about a millisecond. Elsewhere,
+/// and with programs that do not use touchfile, a waiter may be overtaken.
 ///
 /// # Errors
 ///

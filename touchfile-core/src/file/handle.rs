@@ -384,7 +384,9 @@ impl<R: RawFileConvert> FileHandle<R> {
             self.held = Some(mode);
             if mode == LockMode::Shared {
                 // For those who wait for a shared lock it is a release.
-                wait::announce(&self.path, self.options.follow_symlinks);
+                let (path, follow_symlinks) = (&self.path, self.options.follow_symlinks);
+                self.courtesy
+                    .let_pass(|| wait::announce(path, follow_symlinks));
             }
         }
         Ok(attempt)

@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::warn;
 
@@ -209,9 +210,13 @@ struct ComesBack<H>(oneshot::Receiver<Box<H>>);
 
 impl<H> Drop for ComesBack<H> {
     fn drop(&mut self) {
-        // `blocking_recv` needs to own the receiver.
-        let (_, nobody) = oneshot::channel();
-        drop(std::mem::replace(&mut self.0, nobody).blocking_recv());
+        // Where no thread was to be had this may be a task, which must not wait. The call's own
+        // thread drops the handle then.
+        if Handle::try_current().is_err() {
+            // `blocking_recv` needs to own the receiver.
+            let (_, nobody) = oneshot::channel();
+            drop(std::mem::replace(&mut self.0, nobody).blocking_recv());
+        }
     }
 }
 

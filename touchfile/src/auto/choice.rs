@@ -25,7 +25,7 @@ pub enum Guarantee {
     HostLocal,
     /// Nobody: the file system pretends to lock, or refuses to.
     None,
-    /// At least those on this host, it is to be hoped: nothing that could be asked tells more.
+    /// Nothing that could be asked tells. Usually processes on this host at least.
     Unknown,
 }
 

@@ -44,7 +44,8 @@ pub use choice::{Guarantee, Method, choose, guarantee};
 ///
 /// | file system | locked with | [`Guarantee`] | source |
 /// |---|---|---|---|
-/// | local: ext2 to ext4, xfs, btrfs, zfs, tmpfs, overlayfs, vfat, … | flock | `HostLocal` | flock(2); the list is in `touchfile_core::file` |
+/// | local: ext2 to ext4, xfs, btrfs, zfs, tmpfs, vfat, … | flock | `HostLocal` | flock(2); the list is in `touchfile_core::file` |
+/// | overlayfs | flock | `HostLocal`, between those who use the same overlay | the lock is on the overlay's inode, never on what is below |
 /// | FUSE on a block device (`fuseblk`: ntfs-3g) | flock | `HostLocal` | fs/fuse/inode.c |
 /// | NFS 4, whatever the options | fcntl | `CrossHost` | RFC 8881, 9; nfs(5): `local_lock` is for 2 and 3 |
 /// | NFS 3 | fcntl | `CrossHost` | nfs(5) |
