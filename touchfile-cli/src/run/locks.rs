@@ -152,8 +152,11 @@ pub(super) fn release<B: LockBackend>(held: Vec<Held<B>>) -> touchfile::Result<(
 }
 
 /// What is held, for [`VARIABLE`]: a line for each lock, and before them those of whoever started
-/// this process.
-pub(super) fn described<B: LockBackend>(held: &[Held<B>], backend: &str) -> OsString {
+/// this process. `way` tells how each is locked.
+pub(super) fn described<B: LockBackend>(
+    held: &[Held<B>],
+    way: impl Fn(&Held<B>) -> &'static str,
+) -> OsString {
     let outer = env::var_os(VARIABLE).unwrap_or_default().into_vec();
     let mut lines: Vec<Vec<u8>> = outer
         .split(|&byte| byte == b'\n')
@@ -161,7 +164,7 @@ pub(super) fn described<B: LockBackend>(held: &[Held<B>], backend: &str) -> OsSt
         .map(<[u8]>::to_vec)
         .collect();
     for guard in held {
-        let mut line = format!("{} {backend} ", guard.mode()).into_bytes();
+        let mut line = format!("{} {} ", guard.mode(), way(guard)).into_bytes();
         for &byte in guard.path().as_os_str().as_bytes() {
             match byte {
                 b'\n' => line.extend_from_slice(br"\n"),

@@ -10,14 +10,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use touchfile::{FlockBackend, LockBackend, LockMode};
+use touchfile::auto::Method;
+use touchfile::{AutoBackend, FcntlBackend, FlockBackend, LockBackend, LockMode};
 
 use crate::exit::{self, Failure};
 use crate::init;
 use crate::progress::{OnWait, Progress};
 use crate::signals::Untouched;
 use command::Supervision;
-use locks::{Patience, Wanted};
+use locks::{Held, Patience, Wanted};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,11 +50,13 @@ Exit status:
 const DETAILS: &str = "\
 Run a command under a lock
 
-LOCKFILE is created if it is missing, and is never written to or removed. The
-lock is one of flock(2): it excludes every other program that uses flock(2) on
-the same file, flock(1) among them. Several lock files are locked one after the
-other, all or none, in an order that depends on the files alone; one that is
-given twice, be it by another name, is locked once.
+LOCKFILE is created if it is missing, and is never written to or removed. On a
+local file system the lock is one of flock(2): it excludes every other program
+that uses flock(2) on the same file, flock(1) among them. Where other hosts may
+have the file system it is one of fcntl(2), which excludes them, too. Several
+lock files are locked one after the other, all or none, in an order that depends
+on the files alone; one that is given twice, be it by another name, is locked
+once.
 
 The lock is held until COMMAND itself ends, even if processes that COMMAND left
 in the background go on. If touchfile is killed with SIGKILL, the lock stays
@@ -91,7 +94,7 @@ pub(crate) struct Args {
     lock_timeout_exit_code: Option<u8>,
 
     /// The way of locking; all who share a lock file must use the same
-    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::Flock)]
+    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::Auto)]
     backend: Backend,
 
     /// Run CMD with /bin/sh once if the wait takes longer than a second, with the lock file's name
@@ -104,7 +107,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     kill_after: Option<Duration>,
 
-    /// Tell COMMAND what is held: a line "MODE BACKEND PATH" for each lock in TOUCHFILE_LOCKS, after
+    /// Tell COMMAND what is held: a line "MODE flock|fcntl PATH" for each lock in TOUCHFILE_LOCKS, after
     /// those it has from an outer touchfile; \n and \\ stand for a line feed and a \ in PATH
     #[arg(long)]
     env: bool,
@@ -129,6 +132,10 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Backend {
+    /// flock where the file system is local, fcntl where it may be another host's
+    Auto,
+    /// Open-file-description locks of fcntl(2)
+    Fcntl,
     /// flock(2)
     Flock,
 }
@@ -137,7 +144,16 @@ enum Backend {
 pub(crate) fn run(mut args: Args, words: &[OsString]) -> Result<ExitCode, Failure> {
     let paths = split_off_paths(&mut args, words)?;
     match args.backend {
-        Backend::Flock => run_with(FlockBackend::new(), &args, &paths),
+        Backend::Auto => run_with(AutoBackend::new(), &args, &paths, |held| {
+            held.handle()
+                .map_or("auto", |handle| match handle.raw().method() {
+                    Method::Fcntl => "fcntl",
+                    Method::Flock => "flock",
+                    _ => "auto",
+                })
+        }),
+        Backend::Fcntl => run_with(FcntlBackend::new(), &args, &paths, |_| "fcntl"),
+        Backend::Flock => run_with(FlockBackend::new(), &args, &paths, |_| "flock"),
     }
 }
 
@@ -172,7 +188,12 @@ fn split_off_paths(args: &mut Args, words: &[OsString]) -> Result<Vec<PathBuf>, 
     Ok(paths)
 }
 
-fn run_with<B>(backend: B, args: &Args, paths: &[PathBuf]) -> Result<ExitCode, Failure>
+fn run_with<B>(
+    backend: B,
+    args: &Args,
+    paths: &[PathBuf],
+    way: fn(&Held<B>) -> &'static str,
+) -> Result<ExitCode, Failure>
 where
     B: LockBackend + Clone,
     B::Handle: AsFd,
@@ -205,7 +226,7 @@ where
     let held = held?;
 
     let supervision = Supervision {
-        locks: args.env.then(|| locks::described(&held, backend.name())),
+        locks: args.env.then(|| locks::described(&held, way)),
         inherited: if args.no_inherit { &[] } else { &held },
         kill_after: args.kill_after,
     };

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod arguments;
+mod backends;
 mod bad_input;
 mod deadlines;
 mod display;
