@@ -1,9 +1,11 @@
 //! `touchfile doctor`, on each file system that can be had.
-#![cfg(target_os = "linux")]
+#![cfg_attr(not(target_os = "linux"), allow(unused))]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "mounts/mod.rs"]
 mod mounts;
+#[path = "trials/mod.rs"]
+mod trials;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,6 +18,24 @@ use std::time::{Duration, Instant};
 
 use mounts::Mounted;
 use serde_json::Value;
+use trials::{Tried, copy_program, needs_root, skip};
+
+fn main() {
+    trials::run![
+        all_is_well_on_btrfs,
+        all_is_well_on_ext4,
+        all_is_well_on_overlayfs_if_everybody_goes_through_it,
+        all_is_well_on_tmpfs,
+        all_is_well_on_xfs,
+        the_verdict_is_the_first_line_and_the_laws_follow,
+        a_file_is_looked_at_and_locks_are_tried_next_to_it,
+        what_cannot_be_looked_at_is_66_and_one_line,
+        where_nothing_can_be_tried_the_verdict_says_so,
+        whoever_may_not_write_is_told_what_is_known,
+        an_export_by_a_local_nfs_server_is_a_warning_that_names_fcntl,
+        it_ends_though_the_file_system_is_stuck_and_says_what_it_knows,
+    ];
+}
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -49,10 +69,7 @@ fn outcomes(said: &Value, backend: &str) -> Vec<String> {
         .collect()
 }
 
-fn is_well_on(mounted: Option<Mounted>, name: &str, notes: usize) {
-    let Some(mounted) = mounted else {
-        return; // it has said that it is skipped, and why
-    };
+fn is_well_on(mounted: &Mounted, name: &str, notes: usize) {
     for place in mounted.places() {
         let (status, said) = diagnosis(place);
         assert_eq!(status, 0, "{said:#}");
@@ -75,32 +92,31 @@ fn is_well_on(mounted: Option<Mounted>, name: &str, notes: usize) {
     }
 }
 
-#[test]
-fn all_is_well_on_btrfs() {
-    is_well_on(mounts::btrfs(), "btrfs", 0);
+fn all_is_well_on_btrfs() -> Tried {
+    is_well_on(&mounts::btrfs()?, "btrfs", 0);
+    Ok(())
 }
 
-#[test]
-fn all_is_well_on_ext4() {
-    is_well_on(mounts::ext4(), "ext4", 0);
+fn all_is_well_on_ext4() -> Tried {
+    is_well_on(&mounts::ext4()?, "ext4", 0);
+    Ok(())
 }
 
-#[test]
-fn all_is_well_on_overlayfs_if_everybody_goes_through_it() {
-    is_well_on(mounts::overlay(), "overlayfs", 1);
+fn all_is_well_on_overlayfs_if_everybody_goes_through_it() -> Tried {
+    is_well_on(&mounts::overlay()?, "overlayfs", 1);
+    Ok(())
 }
 
-#[test]
-fn all_is_well_on_tmpfs() {
-    is_well_on(mounts::tmpfs(), "tmpfs", 0);
+fn all_is_well_on_tmpfs() -> Tried {
+    is_well_on(&mounts::tmpfs()?, "tmpfs", 0);
+    Ok(())
 }
 
-#[test]
-fn all_is_well_on_xfs() {
-    is_well_on(mounts::xfs(), "xfs", 0);
+fn all_is_well_on_xfs() -> Tried {
+    is_well_on(&mounts::xfs()?, "xfs", 0);
+    Ok(())
 }
 
-#[test]
 fn the_verdict_is_the_first_line_and_the_laws_follow() {
     let dir = tempfile::tempdir().unwrap();
     let output = doctor().arg(dir.path()).output().unwrap();
@@ -116,7 +132,6 @@ fn the_verdict_is_the_first_line_and_the_laws_follow() {
     assert!(output.stderr.is_empty());
 }
 
-#[test]
 fn a_file_is_looked_at_and_locks_are_tried_next_to_it() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join(OsStr::from_bytes(b"\xff\n.lock"));
@@ -130,7 +145,6 @@ fn a_file_is_looked_at_and_locks_are_tried_next_to_it() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
-#[test]
 fn what_cannot_be_looked_at_is_66_and_one_line() {
     let dir = tempfile::tempdir().unwrap();
     for missing in [dir.path().join("no/where/a.lock"), "".into()] {
@@ -143,7 +157,6 @@ fn what_cannot_be_looked_at_is_66_and_one_line() {
     }
 }
 
-#[test]
 fn where_nothing_can_be_tried_the_verdict_says_so() {
     let (status, said) = diagnosis(Path::new("/proc"));
     assert_eq!(status, 2, "{said:#}");
@@ -164,17 +177,13 @@ fn where_nothing_can_be_tried_the_verdict_says_so() {
     );
 }
 
-#[test]
-fn whoever_may_not_write_is_told_what_is_known() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("skipped: needs root to become somebody else");
-        return;
-    }
+fn whoever_may_not_write_is_told_what_is_known() -> Tried {
+    needs_root()?;
     let dir = tempfile::tempdir().unwrap();
     let everybody = fs::Permissions::from_mode(0o755);
     fs::set_permissions(dir.path(), everybody.clone()).unwrap();
     let copy = dir.path().join("touchfile");
-    fs::copy(assert_cmd::cargo::cargo_bin!("touchfile"), &copy).unwrap();
+    copy_program(assert_cmd::cargo::cargo_bin!("touchfile"), &copy);
     fs::set_permissions(&copy, everybody).unwrap();
     let mut command = Command::new(&copy);
     let command = command
@@ -189,14 +198,11 @@ fn whoever_may_not_write_is_told_what_is_known() {
         said.contains("note: not tried: nothing can be created in "),
         "{said}"
     );
+    Ok(())
 }
 
-#[test]
-fn an_export_by_a_local_nfs_server_is_a_warning_that_names_fcntl() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("skipped: mounting needs root");
-        return;
-    }
+fn an_export_by_a_local_nfs_server_is_a_warning_that_names_fcntl() -> Tried {
+    needs_root()?;
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().canonicalize().unwrap();
     // The list of exports of exportfs(8), in a mount namespace of its own.
@@ -209,8 +215,7 @@ fn an_export_by_a_local_nfs_server_is_a_warning_that_names_fcntl() {
     let unshare = unshare.arg(assert_cmd::cargo::cargo_bin!("touchfile"));
     let output = unshare.arg(&dir).timeout(DEADLINE).output().unwrap();
     if output.stdout.is_empty() {
-        println!("skipped: {}", String::from_utf8_lossy(&output.stderr));
-        return;
+        return skip(String::from_utf8_lossy(&output.stderr));
     }
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said:#}");
@@ -226,6 +231,7 @@ fn an_export_by_a_local_nfs_server_is_a_warning_that_names_fcntl() {
         said["verdict"].as_str().unwrap().starts_with("use fcntl"),
         "{said:#}"
     );
+    Ok(())
 }
 
 /// Thawed, whatever becomes of the test: nobody could unmount it else.
@@ -241,16 +247,12 @@ impl Drop for Frozen<'_> {
     }
 }
 
-#[test]
-fn it_ends_though_the_file_system_is_stuck_and_says_what_it_knows() {
-    let Some(mounted) = mounts::ext4() else {
-        return;
-    };
+fn it_ends_though_the_file_system_is_stuck_and_says_what_it_knows() -> Tried {
+    let mounted = mounts::ext4()?;
     let place = &mounted.places()[0];
     let frozen = Command::new("fsfreeze").arg("-f").arg(place).status();
     if !frozen.is_ok_and(|status| status.success()) {
-        println!("skipped: no fsfreeze");
-        return;
+        return skip("no fsfreeze");
     }
     let frozen = Frozen(place);
     // It would be stuck for ever, and not even killed by its timeout.
@@ -261,4 +263,5 @@ fn it_ends_though_the_file_system_is_stuck_and_says_what_it_knows() {
     assert!(said.contains("note: it did not answer in time"), "{said}");
     drop(frozen);
     // Who was stuck in it goes, and then it can be unmounted.
+    Ok(())
 }

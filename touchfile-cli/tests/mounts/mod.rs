@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::trials::{Skipped, Tried, needs_root, skip};
+
 /// As much as the smallest file system here wants, that of xfs; the file is sparse.
 const SIZE: u64 = 310 << 20;
 
@@ -42,15 +44,15 @@ impl Mounted {
         dir
     }
 
-    fn mount(&mut self, arguments: &[&str], point: &Path) -> Option<()> {
+    fn mount(&mut self, arguments: &[&str], point: &Path) -> Tried {
         ran(Command::new("mount").args(arguments).arg(point))?;
         self.points.push(point.to_owned());
-        Some(())
+        Ok(())
     }
 
     /// A new file system of this type, on a loop device.
-    fn on_loop_device(kind: &str, options: &[&str]) -> Option<Self> {
-        root()?;
+    fn on_loop_device(kind: &str, options: &[&str]) -> Result<Self, Skipped> {
+        needs_root()?;
         let mut mounted = Self::new();
         let image = mounted.place.path().join("image");
         File::create(&image).unwrap().set_len(SIZE).unwrap();
@@ -61,7 +63,7 @@ impl Mounted {
         // mount(8) finds a loop device, and umount(8) frees it.
         mounted.mount(&["-t", kind, "-o", "loop", image.to_str().unwrap()], &point)?;
         mounted.places.push(point);
-        Some(mounted)
+        Ok(mounted)
     }
 }
 
@@ -86,7 +88,7 @@ impl Drop for Mounted {
     }
 }
 
-pub(crate) fn btrfs() -> Option<Mounted> {
+pub(crate) fn btrfs() -> Result<Mounted, Skipped> {
     let mut mounted = Mounted::on_loop_device("btrfs", &["-q"])?;
     // It has a device number of its own in stat(2).
     let subvolume = mounted.places[0].join("subvolume");
@@ -94,29 +96,29 @@ pub(crate) fn btrfs() -> Option<Mounted> {
         .args(["-q", "subvolume", "create"])
         .arg(&subvolume))?;
     mounted.places.push(subvolume);
-    Some(mounted)
+    Ok(mounted)
 }
 
-pub(crate) fn ext4() -> Option<Mounted> {
+pub(crate) fn ext4() -> Result<Mounted, Skipped> {
     Mounted::on_loop_device("ext4", &["-q"])
 }
 
-pub(crate) fn xfs() -> Option<Mounted> {
+pub(crate) fn xfs() -> Result<Mounted, Skipped> {
     Mounted::on_loop_device("xfs", &["-q"])
 }
 
-pub(crate) fn tmpfs() -> Option<Mounted> {
-    root()?;
+pub(crate) fn tmpfs() -> Result<Mounted, Skipped> {
+    needs_root()?;
     let mut mounted = Mounted::new();
     let point = mounted.dir("mnt");
     mounted.mount(&["-t", "tmpfs", "none"], &point)?;
     mounted.places.push(point);
-    Some(mounted)
+    Ok(mounted)
 }
 
 /// With the lower layer on another file system than the upper one, and a lock file in each.
-pub(crate) fn overlay() -> Option<Mounted> {
-    root()?;
+pub(crate) fn overlay() -> Result<Mounted, Skipped> {
+    needs_root()?;
     let mut mounted = Mounted::new();
     let (top, point) = (mounted.dir("top"), mounted.dir("mnt"));
     mounted.mount(&["-t", "tmpfs", "none"], &top)?;
@@ -133,24 +135,15 @@ pub(crate) fn overlay() -> Option<Mounted> {
     );
     mounted.mount(&["-t", "overlay", "none", "-o", &layers], &point)?;
     mounted.places = vec![point.clone(), point.join("below")];
-    Some(mounted)
+    Ok(mounted)
 }
 
-fn root() -> Option<()> {
-    if nix::unistd::geteuid().is_root() {
-        return Some(());
-    }
-    println!("skipped: mounting needs root");
-    None
-}
-
-/// Runs it, and says that the test is skipped if it cannot.
-fn ran(command: &mut Command) -> Option<()> {
+/// Runs it; the test is skipped if it cannot.
+fn ran(command: &mut Command) -> Tried {
     let why = match command.output() {
-        Ok(output) if output.status.success() => return Some(()),
+        Ok(output) if output.status.success() => return Ok(()),
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
         Err(error) => error.to_string(),
     };
-    println!("skipped: {command:?}: {why}");
-    None
+    skip(format!("{}: {why}", command.get_program().display()))
 }

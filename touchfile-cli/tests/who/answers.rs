@@ -15,8 +15,7 @@ fn text(output: &[u8]) -> &str {
     std::str::from_utf8(output).unwrap()
 }
 
-#[test]
-fn a_table_names_the_holder_and_the_status_says_that_there_is_one() {
+pub(crate) fn a_table_names_the_holder_and_the_status_says_that_there_is_one() {
     let place = Place::new();
     let holder = place.held(&[]);
     let output = who().arg(place.lock()).output().unwrap();
@@ -41,8 +40,7 @@ fn a_table_names_the_holder_and_the_status_says_that_there_is_one() {
     );
 }
 
-#[test]
-fn nobody_is_an_answer_and_a_status() {
+pub(crate) fn nobody_is_an_answer_and_a_status() {
     let place = Place::new();
     create(&place.lock());
     let output = who().arg(place.lock()).output().unwrap();
@@ -54,8 +52,7 @@ fn nobody_is_an_answer_and_a_status() {
     assert_eq!(answer["files"][0]["holders"], Value::Array(vec![]));
 }
 
-#[test]
-fn one_of_several_that_is_held_is_enough() {
+pub(crate) fn one_of_several_that_is_held_is_enough() {
     let place = Place::new();
     let free = place.file("free.lock");
     create(&free);
@@ -73,8 +70,7 @@ fn one_of_several_that_is_held_is_enough() {
     );
 }
 
-#[test]
-fn a_file_that_cannot_be_looked_at_is_one_line_and_the_others_are_looked_at() {
+pub(crate) fn a_file_that_cannot_be_looked_at_is_one_line_and_the_others_are_looked_at() {
     let place = Place::new();
     let _held = place.held(&[]);
     let missing = place.file("missing.lock");
@@ -90,14 +86,12 @@ fn a_file_that_cannot_be_looked_at_is_one_line_and_the_others_are_looked_at() {
     assert!(answer["files"][0]["error"].is_string());
 }
 
-#[test]
-fn wrong_usage_is_64() {
+pub(crate) fn wrong_usage_is_64() {
     who().assert().code(64);
     who().args(["--watch=soon", "a"]).assert().code(64);
 }
 
-#[test]
-fn looking_takes_no_lock_and_opens_nothing_that_could_wait() {
+pub(crate) fn looking_takes_no_lock_and_opens_nothing_that_could_wait() {
     let place = Place::new();
     let fifo = place.file("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -110,8 +104,7 @@ fn looking_takes_no_lock_and_opens_nothing_that_could_wait() {
     place.assert_held();
 }
 
-#[test]
-fn names_that_are_not_text_work() {
+pub(crate) fn names_that_are_not_text_work() {
     let place = Place::new();
     let name = place.file(OsStr::from_bytes(b"\xff\n\x1b.lock"));
     create(&name);
@@ -130,8 +123,7 @@ fn names_that_are_not_text_work() {
     assert_eq!(bytes, name.as_os_str().as_bytes());
 }
 
-#[test]
-fn a_reader_that_goes_away_ends_it_without_a_word() {
+pub(crate) fn a_reader_that_goes_away_ends_it_without_a_word() {
     let place = Place::new();
     let _held = place.held(&[]);
     for options in [

@@ -2,14 +2,12 @@
 
 use std::process::Command;
 
-use crate::support::{Place, Process, installed};
+use crate::support::{Place, Process};
+use crate::trials::{Tried, needs};
 use crate::who::{ask, claim, claims, create, held, holders, python, until_waiters};
 
-#[test]
-fn a_lock_of_each_kind_is_told_with_its_mode_and_its_process() {
-    if !installed("python3") {
-        return;
-    }
+pub(crate) fn a_lock_of_each_kind_is_told_with_its_mode_and_its_process() -> Tried {
+    needs("python3")?;
     let place = Place::new();
     create(&place.lock());
     for kind in ["FLOCK", "OFDLCK", "POSIX"] {
@@ -31,13 +29,11 @@ fn a_lock_of_each_kind_is_told_with_its_mode_and_its_process() {
         }
     }
     assert!(holders(&place.lock()).is_empty());
+    Ok(())
 }
 
-#[test]
-fn locks_of_different_kinds_and_ranges_are_told_together() {
-    if !installed("python3") {
-        return;
-    }
+pub(crate) fn locks_of_different_kinds_and_ranges_are_told_together() -> Tried {
+    needs("python3")?;
     let place = Place::new();
     create(&place.lock());
     let flock = held("FLOCK", "exclusive", &place.lock());
@@ -65,13 +61,11 @@ fn locks_of_different_kinds_and_ranges_are_told_together() {
             (&range.0, &range.1)
         );
     }
+    Ok(())
 }
 
-#[test]
-fn whoever_is_blocked_is_told_as_waiting() {
-    if !installed("python3") {
-        return;
-    }
+pub(crate) fn whoever_is_blocked_is_told_as_waiting() -> Tried {
+    needs("python3")?;
     let place = Place::new();
     create(&place.lock());
     for kind in ["FLOCK", "OFDLCK", "POSIX"] {
@@ -101,13 +95,11 @@ fn whoever_is_blocked_is_told_as_waiting() {
         expected.sort();
         assert_eq!(told, expected);
     }
+    Ok(())
 }
 
-#[test]
-fn a_lock_of_flock_is_that_of_all_who_inherited_it() {
-    if !installed("flock") {
-        return;
-    }
+pub(crate) fn a_lock_of_flock_is_that_of_all_who_inherited_it() -> Tried {
+    needs("flock")?;
     let place = Place::new();
     let script = "echo inside; read line || true";
     let mut flock = Command::new("flock");
@@ -124,10 +116,10 @@ fn a_lock_of_flock_is_that_of_all_who_inherited_it() {
         holders(&place.lock()),
         [(command, "FLOCK".into(), "exclusive".into())]
     );
+    Ok(())
 }
 
-#[test]
-fn touchfile_itself_is_told_and_the_one_that_waits_without_the_kernel_is_not() {
+pub(crate) fn touchfile_itself_is_told_and_the_one_that_waits_without_the_kernel_is_not() {
     let place = Place::new();
     let holder = place.held(&["--shared"]);
     let _waiting = place.waiting(&[], &["true"]);

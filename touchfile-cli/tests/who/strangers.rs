@@ -5,24 +5,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::support::{DEADLINE, Place, installed, touchfile};
+use crate::support::{DEADLINE, Place, touchfile};
+use crate::trials::{Tried, copy_program, needs, needs_root, skip};
 use crate::who::{create, held};
 
 /// A user with no processes, as far as anybody knows.
 const NOBODY: u32 = 65_534;
 
-fn is_root() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        println!("skipped: needs root");
-    }
-    root && installed("python3")
-}
-
 /// What a copy of the program that everybody may execute prints for this user.
 fn asked_by(user: u32, place: &Place) -> String {
     let copy = place.file("touchfile");
-    fs::copy(touchfile(), &copy).unwrap();
+    copy_program(touchfile(), &copy);
     let everybody = fs::Permissions::from_mode(0o755);
     fs::set_permissions(place.directory(), everybody.clone()).unwrap();
     fs::set_permissions(&copy, everybody).unwrap();
@@ -32,11 +25,9 @@ fn asked_by(user: u32, place: &Place) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-#[test]
-fn what_may_not_be_seen_is_said_to_be_unknown() {
-    if !is_root() {
-        return;
-    }
+pub(crate) fn what_may_not_be_seen_is_said_to_be_unknown() -> Tried {
+    needs_root()?;
+    needs("python3")?;
     let place = Place::new();
     create(&place.lock());
     {
@@ -57,13 +48,13 @@ fn what_may_not_be_seen_is_said_to_be_unknown() {
         table.contains("(no permission to see which process)"),
         "{table}"
     );
+    Ok(())
 }
 
-#[test]
-fn a_process_outside_of_our_pid_namespace_has_no_number() {
-    if !is_root() || !installed("unshare") {
-        return;
-    }
+pub(crate) fn a_process_outside_of_our_pid_namespace_has_no_number() -> Tried {
+    needs_root()?;
+    needs("python3")?;
+    needs("unshare")?;
     let inside = |place: &Place| {
         let mut command = assert_cmd::Command::new("unshare");
         let command = command.args(["--pid", "--fork", "--mount-proc"]);
@@ -75,8 +66,7 @@ fn a_process_outside_of_our_pid_namespace_has_no_number() {
     let output = inside(&place);
     let said = String::from_utf8_lossy(&output.stderr);
     if said.contains("unshare") {
-        println!("skipped: no new pid namespace: {said}");
-        return;
+        return skip(format!("no new pid namespace: {said}"));
     }
     assert!(said.contains("outside of this pid namespace"), "{said}");
     let holder = held("OFDLCK", "exclusive", &place.lock());
@@ -93,13 +83,13 @@ fn a_process_outside_of_our_pid_namespace_has_no_number() {
         table.starts_with("nobody that can be seen from this pid namespace"),
         "{table}"
     );
+    Ok(())
 }
 
-#[test]
-fn what_was_inherited_into_a_pid_namespace_is_found_in_it() {
-    if !is_root() || !installed("unshare") || !installed("flock") {
-        return;
-    }
+pub(crate) fn what_was_inherited_into_a_pid_namespace_is_found_in_it() -> Tried {
+    needs_root()?;
+    needs("flock")?;
+    needs("unshare")?;
     let place = Place::new();
     create(&place.lock());
     // flock(1) is outside, and what it runs is inside and has inherited the lock.
@@ -110,11 +100,11 @@ fn what_was_inherited_into_a_pid_namespace_is_found_in_it() {
     let output = command.timeout(DEADLINE).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     if said.contains("unshare") {
-        println!("skipped: no new pid namespace: {said}");
-        return;
+        return skip(format!("no new pid namespace: {said}"));
     }
     let table = String::from_utf8_lossy(&output.stdout);
     // The first process of the namespace is the one that asks.
     assert!(table.contains("\n1  "), "{table}");
     assert!(table.contains("FLOCK"), "{table}");
+    Ok(())
 }

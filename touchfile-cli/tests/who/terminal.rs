@@ -59,8 +59,7 @@ fn watch(place: &Place, colour: &[(&str, &str)]) -> (Pty, std::process::Child) {
     (keys, child)
 }
 
-#[test]
-fn it_redraws_what_it_sees_until_ctrl_c() {
+pub(crate) fn it_redraws_what_it_sees_until_ctrl_c() {
     let place = Place::new();
     let mut held = place.held(&[]);
     let pid = held.pid().to_string();
@@ -84,8 +83,7 @@ fn it_redraws_what_it_sees_until_ctrl_c() {
     place.assert_free();
 }
 
-#[test]
-fn whoever_wants_no_colours_gets_none() {
+pub(crate) fn whoever_wants_no_colours_gets_none() {
     let place = Place::new();
     let _held = place.held(&[]);
     let (_keys, mut child) = watch(&place, &[("NO_COLOR", "1")]);
@@ -96,8 +94,7 @@ fn whoever_wants_no_colours_gets_none() {
     child.wait().unwrap();
 }
 
-#[test]
-fn elsewhere_each_look_is_a_table_or_a_line_of_json() {
+pub(crate) fn elsewhere_each_look_is_a_table_or_a_line_of_json() {
     let place = Place::new();
     let _held = place.held(&[]);
     for (options, separator) in [(&[][..], "\n\nPID"), (&["--json"], "}\n{")] {
