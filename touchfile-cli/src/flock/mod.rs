@@ -4,6 +4,7 @@ mod descriptor;
 mod documented;
 mod getopt;
 mod lock;
+mod numbers;
 mod options;
 mod wait;
 
@@ -25,6 +26,7 @@ pub(crate) use documented::Args;
 use crate::child::Launch;
 use crate::{exit, init};
 use lock::{Mode, Opening};
+use numbers::Patience;
 use options::{Plan, Request, Target};
 
 // From sysexits.h, as flock(1) uses them.
@@ -242,9 +244,7 @@ fn number(plan: &Plan, file: &OwnedFd) -> RawFd {
 
 fn conflict(plan: &Plan, started: Instant) -> Stop {
     let line = match plan.patience {
-        options::Patience::Time(time) if started.elapsed() >= time => {
-            "timeout while waiting to get lock"
-        }
+        Patience::Time(time) if started.elapsed() >= time => "timeout while waiting to get lock",
         _ => "failed to get lock",
     };
     if plan.verbose {

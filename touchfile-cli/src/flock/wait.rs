@@ -21,7 +21,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::io::FdFlags;
 
-use super::options::{Patience, Plan, for_waiter};
+use super::numbers::Patience;
+use super::options::{Plan, for_waiter};
 use crate::child::{Child, Launch};
 
 /// How often to try again where no other process can wait.

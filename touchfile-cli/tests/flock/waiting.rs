@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,15 +20,14 @@ fn a_signal_ends_a_wait_with_and_without_a_limit() {
     ] {
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
             let place = Place::new();
-            let mut held = start(
-                &ours,
-                &place,
-                &options[..options.len().min(1)],
-                &STAY,
-                options,
-            );
+            let fcntl: Vec<&str> = options
+                .iter()
+                .copied()
+                .filter(|word| *word == "--fcntl")
+                .collect();
+            let mut held = start(&ours, &place, &fcntl, &STAY);
             assert_eq!(held.line(), "inside");
-            let mut waiting = start(&ours, &place, options, &["echo", "ran"], options);
+            let mut waiting = start(&ours, &place, options, &["echo", "ran"]);
             until("it waits", || blocked_on(&place) == 1);
             waiting.send(signal);
             assert_eq!(waiting.ended().signal(), Some(signal as i32));
@@ -43,9 +41,9 @@ fn a_signal_ends_a_wait_with_and_without_a_limit() {
 #[test]
 fn a_wait_that_is_over_in_time_leaves_nobody_waiting() {
     let (ours, place) = (ours(), Place::new());
-    let mut held = start(&ours, &place, &[], &STAY, &[]);
+    let mut held = start(&ours, &place, &[], &STAY);
     assert_eq!(held.line(), "inside");
-    let mut waiting = start(&ours, &place, &["-w", "0.05"], &["echo", "ran"], &[]);
+    let mut waiting = start(&ours, &place, &["-w", "0.05"], &["echo", "ran"]);
     assert_eq!(waiting.ended().code(), Some(1));
     assert_eq!(blocked_on(&place), 0);
     assert!(held.finish().success());
@@ -54,9 +52,9 @@ fn a_wait_that_is_over_in_time_leaves_nobody_waiting() {
 #[test]
 fn a_wait_with_a_limit_goes_on_if_whoever_waits_for_it_is_killed() {
     let (ours, place) = (ours(), Place::new());
-    let mut held = start(&ours, &place, &[], &STAY, &[]);
+    let mut held = start(&ours, &place, &[], &STAY);
     assert_eq!(held.line(), "inside");
-    let mut waiting = start(&ours, &place, &["-w", "3600"], &["echo", "ran"], &[]);
+    let mut waiting = start(&ours, &place, &["-w", "3600"], &["echo", "ran"]);
     until("it waits", || blocked_on(&place) == 1);
     let waiter = children(waiting.pid());
     kill(waiter[0], Signal::SIGKILL).unwrap();
@@ -72,7 +70,7 @@ fn a_flock_that_is_killed_leaves_the_lock_with_its_command_unless_it_closed_it()
     for (options, stays) in [(&[][..], true), (&["-o"], false)] {
         let place = Place::new();
         let script = "echo inside; read line || true; echo end";
-        let mut process = start(&ours, &place, options, &["sh", "-c", script], &[]);
+        let mut process = start(&ours, &place, options, &["sh", "-c", script]);
         assert_eq!(process.line(), "inside");
         process.send(Signal::SIGKILL);
         process.ended();
@@ -110,15 +108,8 @@ fn commands_lose_no_update_whichever_way_they_wait() {
     assert_eq!(total.trim(), (TURNS * 4).to_string());
 }
 
-/// Starts flock; a holder of a wait with `--fcntl` holds such a lock, too.
-fn start(ours: &Place, place: &Place, options: &[&str], command: &[&str], of: &[&str]) -> Process {
-    let fcntl = of.contains(&"--fcntl") && !options.contains(&"--fcntl");
-    let mut flock: Command = flock(ours);
-    if fcntl {
-        flock.arg("--fcntl");
-    }
-    let options = if options == ["-w"] { &[] } else { options };
-    Process::spawn(flock.args(options).arg(place.lock()).args(command))
+fn start(ours: &Place, place: &Place, options: &[&str], command: &[&str]) -> Process {
+    Process::spawn(flock(ours).args(options).arg(place.lock()).args(command))
 }
 
 /// How many wait in the kernel for a lock on the file.

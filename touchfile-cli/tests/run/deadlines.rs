@@ -44,16 +44,6 @@ fn a_command_that_does_not_end_when_told_to_is_killed() {
 }
 
 #[test]
-fn a_command_is_told_to_end_before_it_is_killed() {
-    let place = Place::new();
-    let mut process = place.start(&["--kill-after", "3s"], &["sh", "-c", STUBBORN]);
-    assert_eq!(process.line(), "inside");
-    process.send(Signal::SIGTERM);
-    assert_eq!(process.line(), "TERM");
-    assert_eq!(process.ended().code(), Some(128 + 9));
-}
-
-#[test]
 fn a_command_that_ends_in_time_is_not_killed() {
     let place = Place::new();
     let mut process = place.start(&["--kill-after", "1h"], &["sh", "-c", STUBBORN]);
