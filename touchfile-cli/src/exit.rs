@@ -60,6 +60,19 @@ impl Failure {
         }
     }
 
+    /// It cannot be told who holds the lock of `path`.
+    pub(crate) fn look(path: &Path, error: &io::Error) -> Self {
+        let status = if error.kind() == io::ErrorKind::Unsupported {
+            UNAVAILABLE
+        } else {
+            NO_INPUT
+        };
+        Self {
+            status,
+            line: Some(format!("cannot look at {}: {error}", path.display())),
+        }
+    }
+
     /// The report was not saved.
     pub(crate) fn report_file(file: &Path, error: &io::Error) -> Self {
         Self {

@@ -5,6 +5,7 @@
 
 mod child;
 mod conformance;
+mod doctor;
 mod exit;
 mod flock;
 mod generate;
@@ -12,6 +13,7 @@ mod init;
 mod progress;
 mod run;
 mod signals;
+mod who;
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -46,9 +48,12 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Conformance(args) => conformance::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::DoctorWorker(args) => doctor::worker::run(&args),
         Command::Flock(_) => return flock::run(words.get(2..).unwrap_or_default()),
         Command::Generate(args) => generate::run(&args, Cli::command()),
         Command::Run(args) => run::run(args, &words),
+        Command::Who(args) => who::run(&args),
     };
     done.unwrap_or_else(Failure::report)
 }
@@ -80,10 +85,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Conformance(conformance::Args),
+    Doctor(doctor::Args),
+    #[command(hide = true)]
+    DoctorWorker(doctor::worker::Args),
     Flock(flock::Args),
     #[command(hide = true)]
     Generate(generate::Args),
     Run(run::Args),
+    Who(who::Args),
 }
 
 #[cfg(test)]

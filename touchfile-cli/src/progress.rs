@@ -3,13 +3,14 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::sys::signal::SigSet;
 use nix::unistd::{getpgrp, tcgetpgrp};
-use touchfile::{Builder, LockBackend, WaitEvent};
+use touchfile::{Builder, Holder, LockBackend, WaitEvent};
 
 use crate::child::Launch;
 use crate::exit::say;
@@ -19,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often the spinner turns.
 const TURN: Duration = Duration::from_millis(100);
+
+/// How often it is looked who holds the lock, for somebody who watches.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A command to run when a wait begins to be long.
 #[derive(Debug)]
@@ -101,15 +105,21 @@ impl Progress {
             // The wait itself turns the spinner: it needs no thread for that.
             Shown::Spinner(spinner) => {
                 let spinner = spinner.clone();
+                let looks = AtomicU32::new(u32::MAX);
                 builder.on_wait(TURN, move |wait| {
                     if wait.waited() < PATIENCE {
                         return;
                     }
                     once.call_once(|| {
                         spinner.clone().with_elapsed(wait.waited());
-                        spinner.set_message(message(wait));
                         begin(wait);
                     });
+                    // It may pass from one to the next while this waits.
+                    let count = u32::try_from(wait.waited().as_secs() / LOOK.as_secs());
+                    let count = count.unwrap_or(u32::MAX);
+                    if looks.swap(count, Ordering::Relaxed) != count {
+                        spinner.set_message(message(wait));
+                    }
                     spinner.tick();
                 })
             }
@@ -125,11 +135,16 @@ impl Progress {
 }
 
 fn message(wait: &WaitEvent<'_>) -> String {
-    format!(
+    let line = format!(
         "waiting for the {} lock on {}",
         wait.mode(),
         wait.path().display()
-    )
+    );
+    // Where it cannot be told, there is less to say.
+    match Holder::in_words(&wait.holders().unwrap_or_default()) {
+        Some(holders) => format!("{line}, {holders}"),
+        None => line,
+    }
 }
 
 /// Whether standard error is a terminal that can erase what it shows, and is ours to draw on: a

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Capabilities, LockBackend, LockHandle, OpenOptions};
+use crate::{Capabilities, Holder, LockBackend, LockHandle, OpenOptions};
 
 /// Any backend behind one type, so that `TouchFile<BoxBackend>` chooses at run time.
 ///
@@ -54,6 +54,10 @@ impl LockBackend for BoxBackend {
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self::Handle> {
         self.0.open_erased(path, options).await
     }
+
+    async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
+        self.0.holders(path).await
+    }
 }
 
 impl fmt::Debug for BoxBackend {
@@ -72,6 +76,7 @@ trait ErasedBackend: fmt::Debug + Send + Sync {
         path: &Path,
         options: &OpenOptions,
     ) -> io::Result<Box<dyn LockHandle>>;
+    async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>>;
 }
 
 #[async_trait]
@@ -90,5 +95,9 @@ impl<B: LockBackend> ErasedBackend for B {
         options: &OpenOptions,
     ) -> io::Result<Box<dyn LockHandle>> {
         Ok(Box::new(self.open(path, options).await?))
+    }
+
+    async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
+        LockBackend::holders(self, path).await
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use touchfile::file::{self, FileId};
-use touchfile::{Error, Guard, LockBackend, LockMode, OpenOptions, TouchFile};
+use touchfile::{Error, Guard, Holder, LockBackend, LockMode, OpenOptions, TouchFile};
 
 use crate::exit::Failure;
 use crate::progress::Progress;
@@ -121,12 +121,19 @@ fn acquire_one<B: LockBackend>(
         Patience::Time { time, conflict } => {
             let left = time.saturating_sub(started.elapsed());
             touch.lock_timeout(mode, left).map_err(|error| match error {
-                Error::Timeout { path, mode, .. } => Failure::timeout(
+                Error::Timeout {
+                    path,
+                    mode,
+                    holders,
+                    ..
+                } => Failure::timeout(
                     conflict,
                     format!(
-                        "gave up after {} waiting for the {mode} lock on {}",
+                        "gave up after {} waiting for the {mode} lock on {}{}",
                         humantime::format_duration(time),
-                        path.display()
+                        path.display(),
+                        Holder::in_words(&holders)
+                            .map_or_else(String::new, |words| format!(", {words}")),
                     ),
                 ),
                 error => error.into(),
