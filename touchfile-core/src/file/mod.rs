@@ -22,6 +22,8 @@ mod handle;
 mod identity;
 #[cfg(unix)]
 mod mount;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod nfs;
 #[cfg(unix)]
 mod open;
 mod path;

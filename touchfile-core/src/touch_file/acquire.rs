@@ -94,8 +94,13 @@ impl<B: LockBackend> TouchFile<B> {
         };
         for _ in 0..MAX_REPLACED {
             let mut handle = self.idle_or_new().await?;
-            let attempt = handle.try_lock(mode).await;
-            let attempt = attempt.map_err(|error| self.error(Operation::Lock(mode), error))?;
+            let attempt = match handle.try_lock(mode).await {
+                Err(error) if is_stale(&error) => {
+                    self.start_over(handle).await;
+                    continue;
+                }
+                attempt => attempt.map_err(|error| self.error(Operation::Lock(mode), error))?,
+            };
             let mut current = self.is_current(&mut handle).await?;
             // A holder of a file that the path no longer names is in nobody's way.
             if current && attempt == Attempt::WouldBlock {
@@ -103,7 +108,7 @@ impl<B: LockBackend> TouchFile<B> {
                 let path = self.verify.then_some(self.path());
                 current = match handle.lock(mode, path).await {
                     Ok(()) => self.is_current(&mut handle).await?,
-                    Err(error) if error.kind() == io::ErrorKind::StaleNetworkFileHandle => false,
+                    Err(error) if is_stale(&error) => false,
                     Err(error) => return Err(self.error(Operation::Lock(mode), error)),
                 };
             }
@@ -125,8 +130,14 @@ impl<B: LockBackend> TouchFile<B> {
         };
         for _ in 0..MAX_REPLACED {
             let mut handle = self.idle_or_new().await?;
-            let attempt = handle.try_lock(mode).await;
-            match attempt.map_err(|error| self.error(Operation::Lock(mode), error))? {
+            let attempt = match handle.try_lock(mode).await {
+                Err(error) if is_stale(&error) => {
+                    self.start_over(handle).await;
+                    continue;
+                }
+                attempt => attempt.map_err(|error| self.error(Operation::Lock(mode), error))?,
+            };
+            match attempt {
                 Attempt::WouldBlock if self.is_current(&mut handle).await? => {
                     self.put_idle(handle);
                     return Ok(None);
@@ -179,6 +190,12 @@ impl<B: LockBackend> TouchFile<B> {
     fn error(&self, operation: Operation, source: io::Error) -> Error {
         Error::from_backend(self.backend.name(), &self.path, operation, source)
     }
+}
+
+/// Whether a handle says that its path names another file by now. A server of NFS says so too, of a
+/// file that another host has removed.
+fn is_stale(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StaleNetworkFileHandle
 }
 
 fn note_contention(contended: &mut Option<Instant>, by: &'static str) {
