@@ -39,6 +39,10 @@ macro_rules! forward_backend {
             {
                 (**self).open(path, options)
             }
+
+            fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
+                (**self).open_may_block(path, options)
+            }
         }
     )*};
 }

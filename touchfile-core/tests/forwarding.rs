@@ -42,6 +42,15 @@ impl LockBackend for Recorder {
         self.note(format!("open {} {}", path.display(), options.create));
         Ok(self.clone())
     }
+
+    fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
+        self.note(format!(
+            "open_may_block {} {}",
+            path.display(),
+            options.create
+        ));
+        true
+    }
 }
 
 #[async_trait]
@@ -77,6 +86,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     assert!(backend.capabilities().fair);
     let mut options = OpenOptions::new();
     options.create = false;
+    assert!(backend.open_may_block(Path::new("/a"), &options));
     let mut handle = backend.open(Path::new("/a"), &options).await.unwrap();
     assert_eq!(handle.try_lock(Shared).await.unwrap(), Attempt::WouldBlock);
     // The default would wait for ever.
@@ -86,6 +96,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     assert!(!handle.is_current(Path::new("/b")).await.unwrap());
     assert!(handle.may_block());
     let expected = [
+        "open_may_block /a false",
         "open /a false",
         "try_lock shared",
         "lock exclusive",

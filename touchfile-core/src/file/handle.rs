@@ -255,6 +255,11 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
     async fn is_current(&self, path: &Path) -> io::Result<bool> {
         self.is_at(path)
     }
+
+    #[inline]
+    fn may_block(&self) -> bool {
+        self.file_system.may_stall()
+    }
 }
 
 impl<R: RawFileLock> Drop for FileHandle<R> {

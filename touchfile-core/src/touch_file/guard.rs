@@ -33,13 +33,13 @@ where
     T: Deref<Target = TouchFile<B>>,
     B: LockBackend,
 {
-    touch: T,
+    pub(super) touch: T,
     /// Missing only while it is being given back.
-    handle: Option<PoliteHandle<B::Handle>>,
+    pub(super) handle: Option<PoliteHandle<B::Handle>>,
     /// The place in the in-process queue. It is given back after the handle is, come what may:
     /// else the next in line would find our own lock in its way.
-    permit: Option<OwnedSemaphorePermit>,
-    mode: LockMode,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) mode: LockMode,
 }
 
 impl<T, B> Guard<T, B>
@@ -98,7 +98,9 @@ where
                 Ok(())
             }
             Err(source) => {
-                self.handle = None;
+                if let Some(handle) = self.handle.take() {
+                    handle.close(&mut self.permit);
+                }
                 Err(Error::Release {
                     path: self.path().to_owned(),
                     mode: self.mode,

@@ -3,44 +3,96 @@
 use std::future::Future;
 use std::io;
 use std::path::Path;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
 use tracing::warn;
 
+use super::acquire::EVERYBODY;
 use super::blocking::block_on;
 use crate::backoff::Backoff;
+use crate::file::Process;
 use crate::{Attempt, LockBackend, LockHandle, LockMode, OpenOptions};
 
-/// A handle whose calls, and whose drop, run on a thread of their own if they may block.
+/// How often a waiter on a handle that may block looks whether its path still names the file:
+/// each look costs the server more than an attempt does.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A handle that lives right here, or on a thread of its own if its calls may block.
 ///
-/// A call on a stalled network file system can take for ever. Its thread then stays behind with
-/// the handle, and lets go of whatever it may have got when the call returns; the caller is free
-/// to give up. It is a plain thread, not one of the runtime's, so that shutting down the runtime
-/// does not wait for it either.
+/// A call on a stalled network file system can take for ever. The caller is free to give up: the
+/// thread stays behind, and lets go of whatever it may have got when the call returns. All calls
+/// and the drop of one handle are on one thread, so a file system that hangs costs no more than
+/// that. It is a plain thread, not one of the runtime's, so that shutting down the runtime does
+/// not wait for it either.
 #[derive(Debug)]
-pub(super) struct PoliteHandle<H: LockHandle> {
-    /// Missing while a call has it, and for good if that call was given up.
-    ///
+pub(super) struct PoliteHandle<H: LockHandle>(Place<H>);
+
+#[derive(Debug)]
+enum Place<H: LockHandle> {
     /// Boxed, because it is moved many times in each acquisition and made only now and then.
-    handle: Option<Box<H>>,
+    Here(Box<H>),
+    Elsewhere(Keeper<H>),
 }
 
 impl<H: LockHandle> PoliteHandle<H> {
-    pub(super) fn new(handle: H) -> Self {
-        Self {
-            handle: Some(Box::new(handle)),
+    /// Opens a handle, elsewhere if that may block.
+    pub(super) async fn open<B>(
+        backend: &Arc<B>,
+        path: &Path,
+        options: &OpenOptions,
+        elsewhere: bool,
+    ) -> io::Result<Self>
+    where
+        B: LockBackend<Handle = H>,
+    {
+        if !elsewhere {
+            return Self::new(backend.open(path, options).await?);
         }
+        let (backend, path, options) = (backend.clone(), path.to_owned(), options.clone());
+        let (keeper, orders) = Keeper::new();
+        let (tell, told) = oneshot::channel();
+        spawn(move || {
+            let opened = block_on(backend.open(&path, &options));
+            drop(backend);
+            match opened {
+                // If nobody waits for it any more, the handle is dropped here.
+                Ok(handle) if !handle.may_block() => drop(tell.send(Ok(Some(handle)))),
+                Ok(handle) => {
+                    if tell.send(Ok(None)).is_ok() {
+                        keep(orders, handle);
+                    }
+                }
+                Err(error) => drop(tell.send(Err(error))),
+            }
+        })?;
+        match told.await.map_err(|_| panicked())?? {
+            Some(handle) => Ok(Self(Place::Here(Box::new(handle)))),
+            None => Ok(Self(Place::Elsewhere(keeper))),
+        }
+    }
+
+    fn new(handle: H) -> io::Result<Self> {
+        if !handle.may_block() {
+            return Ok(Self(Place::Here(Box::new(handle))));
+        }
+        let (keeper, orders) = Keeper::new();
+        spawn(move || keep(orders, handle))?;
+        Ok(Self(Place::Elsewhere(keeper)))
     }
 
     #[inline]
     pub(super) async fn try_lock(&mut self, mode: LockMode) -> io::Result<Attempt> {
-        match self.inline() {
-            Some(handle) => handle.try_lock(mode).await,
-            None => {
-                self.elsewhere(move |handle| block_on(handle.try_lock(mode)))
+        match &mut self.0 {
+            Place::Here(handle) => handle.try_lock(mode).await,
+            Place::Elsewhere(keeper) => {
+                keeper
+                    .call(move |handle| block_on(handle.try_lock(mode)))
                     .await
             }
         }
@@ -49,17 +101,21 @@ impl<H: LockHandle> PoliteHandle<H> {
     /// Waits until the lock is held, or until `path`, if it is given, turns out to name another
     /// file: that is an error of the kind [`io::ErrorKind::StaleNetworkFileHandle`].
     pub(super) async fn lock(&mut self, mode: LockMode, path: Option<&Path>) -> io::Result<()> {
-        if let Some(handle) = self.inline() {
+        if let Place::Here(handle) = &mut self.0 {
             return handle.lock(mode).await;
         }
         // A wait on another thread could not be called off: wait here, and only try there.
         let mut backoff = Backoff::new();
+        let mut looked = Instant::now();
         while self.try_lock(mode).await? == Attempt::WouldBlock {
             backoff.pause().await;
             if let Some(path) = path
-                && !self.is_current(path).await?
+                && looked.elapsed() >= LOOK_EVERY
             {
-                return Err(io::ErrorKind::StaleNetworkFileHandle.into());
+                if !self.is_current(path).await? {
+                    return Err(io::ErrorKind::StaleNetworkFileHandle.into());
+                }
+                looked = Instant::now();
             }
         }
         Ok(())
@@ -71,23 +127,28 @@ impl<H: LockHandle> PoliteHandle<H> {
         &mut self,
         permit: &mut Option<OwnedSemaphorePermit>,
     ) -> io::Result<()> {
-        if let Some(handle) = self.inline() {
-            return handle.unlock().await;
+        match &mut self.0 {
+            Place::Here(handle) => handle.unlock().await,
+            // The lock is the parent's.
+            Place::Elsewhere(keeper) if !keeper.process.is_current() => Ok(()),
+            Place::Elsewhere(keeper) => {
+                let (tell, told) = oneshot::channel();
+                keeper.order(Order::Unlock(permit.take(), tell))?;
+                let (done, place) = told.await.map_err(|_| panicked())?;
+                *permit = place;
+                done
+            }
         }
-        let place = permit.take();
-        let unlock = move |handle: &mut H| Ok((block_on(handle.unlock()), place));
-        let (done, place) = self.elsewhere(unlock).await?;
-        *permit = place;
-        done
     }
 
     #[inline]
-    pub(super) async fn is_current(&mut self, path: &Path) -> io::Result<bool> {
-        match self.inline() {
-            Some(handle) => handle.is_current(path).await,
-            None => {
+    pub(super) async fn is_current(&self, path: &Path) -> io::Result<bool> {
+        match &self.0 {
+            Place::Here(handle) => handle.is_current(path).await,
+            Place::Elsewhere(keeper) => {
                 let path = path.to_owned();
-                self.elsewhere(move |handle| block_on(handle.is_current(&path)))
+                keeper
+                    .call(move |handle| block_on(handle.is_current(&path)))
                     .await
             }
         }
@@ -101,64 +162,127 @@ impl<H: LockHandle> PoliteHandle<H> {
         mut self,
         permit: &mut Option<OwnedSemaphorePermit>,
     ) -> io::Result<Option<Self>> {
-        if let Some(handle) = self.inline() {
-            return match now_or_never(handle.unlock()) {
-                Some(Ok(())) => Ok(Some(self)),
-                Some(Err(error)) => Err(error),
-                None => Ok(None),
-            };
+        let done = match &mut self.0 {
+            Place::Here(handle) => now_or_never(pin!(handle.unlock())),
+            Place::Elsewhere(keeper) => {
+                keeper.close(permit);
+                None
+            }
+        };
+        match done {
+            Some(Ok(())) => Ok(Some(self)),
+            Some(Err(error)) => Err(error),
+            None => Ok(None),
         }
-        let (handle, place) = (self.handle.take(), permit.take());
-        drop_elsewhere((handle, place));
-        Ok(None)
     }
 
-    /// The handle, if its calls may run right here.
+    /// Drops the handle. If that goes on elsewhere, it takes the place in the queue with it.
+    pub(super) fn close(self, permit: &mut Option<OwnedSemaphorePermit>) {
+        if let Place::Elsewhere(keeper) = self.0 {
+            keeper.close(permit);
+        }
+    }
+
+    /// Whether its calls are made on another thread.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        matches!(self.0, Place::Elsewhere(_))
+    }
+
+    /// Whether it can still be asked for anything: a thread does not follow into a forked child.
     #[inline]
-    fn inline(&mut self) -> Option<&mut H> {
-        self.handle
-            .as_deref_mut()
-            .filter(|handle| !handle.may_block())
+    pub(super) fn is_usable(&self) -> bool {
+        match &self.0 {
+            Place::Here(_) => true,
+            Place::Elsewhere(keeper) => keeper.process.is_current(),
+        }
+    }
+}
+
+/// A thread that has a handle: it makes its calls, one after the other, and in the end drops it.
+#[derive(Debug)]
+struct Keeper<H> {
+    /// Dropping this is the end, after whatever was ordered.
+    orders: mpsc::Sender<Order<H>>,
+    process: Process,
+}
+
+enum Order<H> {
+    Call(Box<dyn FnOnce(&mut H) + Send>),
+    /// The end; only then is the place in the queue free.
+    Close(Option<OwnedSemaphorePermit>),
+    /// Carried out whether or not somebody still waits for it, unlike other calls.
+    Unlock(Option<OwnedSemaphorePermit>, oneshot::Sender<Unlocked>),
+}
+
+type Unlocked = (io::Result<()>, Option<OwnedSemaphorePermit>);
+
+impl<H: LockHandle> Keeper<H> {
+    fn new() -> (Self, mpsc::Receiver<Order<H>>) {
+        let (orders, received) = mpsc::channel();
+        let process = Process::current();
+        (Self { orders, process }, received)
     }
 
-    async fn elsewhere<R: Send + 'static>(
-        &mut self,
+    /// Makes a call there. If the future is dropped, the call may still be made: then its result
+    /// is lost, and whoever ordered it should be about to drop the handle.
+    async fn call<R: Send + 'static>(
+        &self,
         call: impl FnOnce(&mut H) -> io::Result<R> + Send + 'static,
     ) -> io::Result<R> {
-        let Some(mut handle) = self.handle.take() else {
-            return Err(io::Error::other(
-                "an earlier call on this handle was given up",
-            ));
-        };
-        let (send, receive) = oneshot::channel();
-        spawn(move || {
-            let done = call(&mut handle);
-            // If nobody waits for it any more, the handle is dropped here, which releases.
-            drop(send.send((handle, done)));
-        })?;
-        let (handle, done) = receive
-            .await
-            .map_err(|_| io::Error::other("the backend panicked in this call"))?;
-        self.handle = Some(handle);
-        done
+        let (tell, told) = oneshot::channel();
+        self.order(Order::Call(Box::new(move |handle| {
+            // What nobody waits for any more need not be begun.
+            if !tell.is_closed() {
+                drop(tell.send(call(handle)));
+            }
+        })))?;
+        told.await.map_err(|_| panicked())?
     }
-}
 
-impl<H: LockHandle> Drop for PoliteHandle<H> {
-    fn drop(&mut self) {
-        if let Some(handle) = self.handle.take_if(|handle| handle.may_block()) {
-            drop_elsewhere(handle);
+    fn close(&self, permit: &mut Option<OwnedSemaphorePermit>) {
+        // In a forked child there is nobody to close it, nor to give back the place.
+        if self.process.is_current() {
+            // If the thread is gone, so is the handle.
+            drop(self.order(Order::Close(permit.take())));
         }
     }
+
+    fn order(&self, order: Order<H>) -> io::Result<()> {
+        if !self.process.is_current() {
+            return Err(io::Error::other(
+                "the thread that has this handle stayed in the process that forked this one",
+            ));
+        }
+        self.orders.send(order).map_err(|_| panicked())
+    }
 }
 
-/// Drops on a thread of its own what may block its thread.
-fn drop_elsewhere<T: Send + 'static>(what: T) {
-    // Where there is no thread to be had the closure is dropped right here, with all that is in
-    // it: late is better than never.
-    if let Err(error) = spawn(move || drop(what)) {
-        warn!(target: "touchfile", %error, "a handle was closed on its caller's thread");
+/// What the thread does, until its [`PoliteHandle`] is gone.
+///
+/// The order of the parameters is that in which a panic drops them: the handle first.
+fn keep<H: LockHandle>(orders: mpsc::Receiver<Order<H>>, mut handle: H) {
+    let mut places = Vec::new();
+    while let Ok(order) = orders.recv() {
+        match order {
+            Order::Call(call) => call(&mut handle),
+            Order::Close(place) => {
+                places.extend(place);
+                break;
+            }
+            Order::Unlock(place, tell) => {
+                let done = block_on(handle.unlock());
+                if let Err((_, place)) = tell.send((done, place)) {
+                    places.extend(place);
+                }
+            }
+        }
     }
+    drop(handle); // which releases
+    drop(places);
+}
+
+fn panicked() -> io::Error {
+    io::Error::other("the backend panicked in this call")
 }
 
 fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -169,25 +293,47 @@ fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 }
 
 /// Removes the file at `path` if nobody holds its lock, as its exclusive holder.
-pub(super) fn remove_if_free<B: LockBackend>(backend: &B, path: &Path) -> io::Result<()> {
+///
+/// Right here, or if anything about it may block, on a thread that sees it through.
+pub(super) fn remove_if_free<B: LockBackend>(
+    backend: &Arc<B>,
+    path: &Path,
+    queue: &Arc<Semaphore>,
+) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.create = false;
     options.remove_on_release = true;
+    let (backend, path, queue) = (backend.clone(), path.to_owned(), queue.clone());
     let busy = || io::Error::new(io::ErrorKind::ResourceBusy, "somebody else holds it");
-    now_or_never(async {
-        let mut handle = PoliteHandle::new(backend.open(path, &options).await?);
+    let mut removal = Box::pin(async move {
+        // A release of our own may still be going on elsewhere.
+        let _place = queue.acquire_many_owned(EVERYBODY).await;
+        if backend.open_may_block(&path, &options) {
+            tokio::task::yield_now().await; // not here
+        }
+        let mut handle = backend.open(&path, &options).await?;
+        if handle.may_block() {
+            tokio::task::yield_now().await;
+        }
         match handle.try_lock(LockMode::Exclusive).await? {
-            Attempt::Acquired => handle.unlock(&mut None).await,
+            Attempt::Acquired => handle.unlock().await,
             Attempt::WouldBlock => Err(busy()),
         }
+    });
+    if let Some(done) = now_or_never(removal.as_mut()) {
+        return done;
+    }
+    spawn(move || {
+        if let Err(error) = block_on(removal) {
+            warn!(target: "touchfile", %error, "a temporary lock file stays");
+        }
     })
-    .unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
 }
 
 /// The output of a future that is ready at once, as those of backends on local files are.
 #[inline]
-fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+fn now_or_never<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,
     }
