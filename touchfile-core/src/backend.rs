@@ -146,6 +146,24 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     /// Dropping the future changes nothing.
     async fn is_current(&self, path: &Path) -> io::Result<bool>;
 
+    /// Whether the lock that this handle took is known to have been lost since.
+    ///
+    /// A lock can be lost while it is held where something else than this kernel keeps it: a server
+    /// that has not heard of its client for too long, or was started anew. `false` means that
+    /// nothing is known of a loss, not that there was none. The provided method knows of nothing
+    /// that could take a lock away. Nothing is asked for here that would take the lock again.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the question from being answered.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    async fn is_lost(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// Whether a call on this handle, or dropping it, may block its thread for long.
     ///
     /// True on network file systems, say. `TouchFile` then gives the handle a thread of its own, on

@@ -83,6 +83,14 @@ impl<H: LockHandle + ?Sized> LockHandle for Box<H> {
         (**self).is_current(path)
     }
 
+    fn is_lost<'s, 'f>(&'s self) -> BoxFuture<'f, io::Result<bool>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        (**self).is_lost()
+    }
+
     fn may_block(&self) -> bool {
         (**self).may_block()
     }

@@ -3,8 +3,10 @@
 //! Inside a tokio runtime that is its own timer, so that a paused clock pauses us too. Elsewhere
 //! (another executor, a bare `block_on`) one background thread of this process drives a timer.
 
-use std::future;
+use std::future::{self, Future};
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +21,20 @@ pub(crate) async fn sleep(duration: Duration) {
 
 pub(crate) async fn sleep_until(deadline: Instant) {
     on_a_timer(|| tokio::time::sleep_until(deadline)).await;
+}
+
+/// The output of `future`, or `None` if it takes longer; no timer if it is ready at once.
+pub(crate) async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    if let Poll::Ready(output) = future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return Some(output);
+    }
+    let mut alarm = pin!(sleep(duration));
+    future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// Makes the `Sleep` inside a runtime: the current one, else the background one. Once made, it

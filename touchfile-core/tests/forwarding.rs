@@ -75,6 +75,11 @@ impl LockHandle for Recorder {
         Ok(false)
     }
 
+    async fn is_lost(&self) -> io::Result<bool> {
+        self.note("is_lost".into());
+        Ok(true)
+    }
+
     fn may_block(&self) -> bool {
         self.note("may_block".into());
         true
@@ -94,6 +99,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     lock.await.unwrap().unwrap();
     handle.unlock().await.unwrap();
     assert!(!handle.is_current(Path::new("/b")).await.unwrap());
+    assert!(handle.is_lost().await.unwrap());
     assert!(handle.may_block());
     let expected = [
         "open_may_block /a false",
@@ -102,6 +108,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
         "lock exclusive",
         "unlock",
         "is_current /b",
+        "is_lost",
         "may_block",
     ];
     assert_eq!(std::mem::take(&mut *calls.lock().unwrap()), expected);

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub enum Call {
     /// [`LockHandle::is_current`](touchfile_core::LockHandle::is_current).
     IsCurrent,
+    /// [`LockHandle::is_lost`](touchfile_core::LockHandle::is_lost), which `Guard::verify` asks.
+    IsLost,
     /// [`LockHandle::lock`](touchfile_core::LockHandle::lock), at its start. A `TouchFile` makes
     /// this call only after a `try_lock` that found the lock taken.
     Lock,
@@ -27,6 +29,7 @@ impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::IsCurrent => "is_current",
+            Self::IsLost => "is_lost",
             Self::Lock => "lock",
             Self::Open => "open",
             Self::TryLock => "try_lock",

@@ -86,6 +86,12 @@ impl LockHandle for MockHandle {
         self.enter(Call::IsCurrent).await?;
         self.world.0.with(|state| state.is_current(self.id, path))
     }
+
+    /// Whether the lock was [lost](World::lose_lock).
+    async fn is_lost(&self) -> io::Result<bool> {
+        self.enter(Call::IsLost).await?;
+        self.world.0.with(|state| state.is_lost(self.id))
+    }
 }
 
 impl Drop for MockHandle {

@@ -256,6 +256,14 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
         self.is_at(path)
     }
 
+    async fn is_lost(&self) -> io::Result<bool> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if self.held.is_some() && self.process.is_current() && nfs::is_nfs(self.file_system) {
+            return nfs::is_lost(&self.file);
+        }
+        Ok(false)
+    }
+
     #[inline]
     fn may_block(&self) -> bool {
         self.file_system.may_stall()

@@ -1,10 +1,10 @@
-//! What the client of NFS remembers, and how to make it ask.
+//! What the client of NFS remembers and what it hides, and how to make it ask.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, StatxFlags};
+use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
 use super::FileSystem;
@@ -51,6 +51,37 @@ fn ask_again(path: &Path, nfs: bool) -> io::Result<()> {
     match rustix::io::retry_on_intr(ask) {
         // If it is gone, the path names nothing, as will be seen.
         Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// What a page is on most systems, and more than direct I/O asks of a buffer on the rest.
+#[repr(align(4096))]
+struct Block([u8; 4096]);
+
+/// Whether the server has taken the lock of `file` away, as far as the client tells.
+///
+/// The client of NFS 4 notices that the server has forgotten a lock when it uses that lock's state:
+/// in a read or a write. From then on each of these fails with `EIO`, until the file is unlocked
+/// (`NFS_LOCK_LOST` in fs/nfs/nfs4state.c). Here that is one read of a block, past the cache, which
+/// could answer as well. To ask for the lock once more, or who has it (`F_GETLK`), does not tell:
+/// the one takes it anew if it is free by then, and the other finds no lock in the way.
+///
+/// In version 3 a read knows nothing of locks, and nothing else does.
+pub(super) fn is_lost(file: &File) -> io::Result<bool> {
+    let flags = fcntl_getfl(file)?;
+    match fcntl_setfl(file, flags | OFlags::DIRECT) {
+        Ok(()) => {}
+        Err(Errno::INVAL) => return Ok(false), // a directory, say
+        Err(errno) => return Err(errno.into()),
+    }
+    let mut block = Block([0; 4096]);
+    let read = rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut block.0, 0));
+    fcntl_setfl(file, flags)?;
+    match read {
+        Ok(_) | Err(Errno::ISDIR | Errno::INVAL) => Ok(false),
+        // Stale: the file itself is gone, and the lock with it.
+        Err(Errno::IO | Errno::STALE) => Ok(true),
         Err(errno) => Err(errno.into()),
     }
 }

@@ -5,6 +5,7 @@ mod blocking;
 mod builder;
 mod guard;
 mod polite;
+mod verify;
 mod wait;
 
 use std::fmt;

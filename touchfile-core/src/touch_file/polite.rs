@@ -154,6 +154,13 @@ impl<H: LockHandle> PoliteHandle<H> {
         }
     }
 
+    pub(super) async fn is_lost(&self) -> io::Result<bool> {
+        match &self.0 {
+            Place::Here(handle) => handle.is_lost().await,
+            Place::Elsewhere(keeper) => keeper.call(|handle| block_on(handle.is_lost())).await,
+        }
+    }
+
     /// Releases without waiting for anything, and returns the handle if it can be used again.
     ///
     /// If the release goes on elsewhere, it takes the place in the queue with it.

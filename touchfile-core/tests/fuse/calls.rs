@@ -68,6 +68,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             "a_temporary_file_is_removed_when_its_touch_file_goes",
             a_temporary_file_is_removed_when_its_touch_file_goes,
         ),
+        trial(
+            "verifying_gives_up_when_there_is_no_answer_and_notices_a_removed_file",
+            verifying_gives_up_when_there_is_no_answer_and_notices_a_removed_file,
+        ),
     ]
 }
 
@@ -276,6 +280,28 @@ fn a_temporary_file_is_removed_when_its_touch_file_goes() {
         drop(touch); // while its own lock is not released yet
         test.server().go_on();
         until(|| test.server().files() == 0).await;
+    });
+    test.nothing_is_left();
+}
+
+fn verifying_gives_up_when_there_is_no_answer_and_notices_a_removed_file() {
+    let test = Test::new();
+    test.run(async {
+        let touch = test.touch("a.lock");
+        let guard = touch.lock(Exclusive).await.unwrap();
+        guard.verify().await.unwrap();
+        test.server().stall(Call::Stat);
+        // Time passes as soon as there is nothing to do, which is when the call hangs.
+        tokio::time::pause();
+        let error = guard.verify().await.unwrap_err();
+        tokio::time::resume();
+        assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
+        test.server().go_on();
+        guard.verify().await.unwrap();
+        fs::remove_file(touch.path()).unwrap();
+        let error = guard.verify().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Lost, "{error:?}");
+        guard.unlock().await.unwrap();
     });
     test.nothing_is_left();
 }
