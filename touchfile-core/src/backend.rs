@@ -121,6 +121,16 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether others are known to be waiting, so that they should be let pass.
+    ///
+    /// `TouchFile` asks before it waits for a lock: if so it calls [`lock`](Self::lock) without an
+    /// attempt before, which takes the lock after those who wait already. A backend that knows of
+    /// no order among waiters keeps the provided method, which says no. Asked at each acquisition,
+    /// so it must be cheap. It is never an answer to whether the lock is free.
+    fn others_wait(&mut self) -> bool {
+        false
+    }
+
     /// Releases the lock; after `Ok` the handle can lock again.
     ///
     /// `Ok` too when nothing is held.

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use crate::timer;
+use crate::runtime;
 
 const SHORTEST_US: u64 = 1_000;
 const LONGEST_US: u64 = 10_000;
@@ -47,7 +47,7 @@ impl Backoff {
     ///
     /// Dropping the future ends the pause.
     pub async fn pause(&mut self) {
-        timer::sleep(self.next_delay()).await;
+        runtime::sleep(self.next_delay()).await;
     }
 
     fn next_delay(&mut self) -> Duration {

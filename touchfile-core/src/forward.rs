@@ -66,6 +66,10 @@ impl<H: LockHandle + ?Sized> LockHandle for Box<H> {
         (**self).lock(mode)
     }
 
+    fn others_wait(&mut self) -> bool {
+        (**self).others_wait()
+    }
+
     fn unlock<'s, 'f>(&'s mut self) -> BoxFuture<'f, io::Result<()>>
     where
         's: 'f,

@@ -143,7 +143,7 @@ pub mod file;
 mod forward;
 mod mode;
 mod options;
-mod timer;
+mod runtime;
 mod touch_file;
 
 pub use backend::{LockBackend, LockHandle};

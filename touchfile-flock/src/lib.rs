@@ -25,6 +25,7 @@
 #![cfg(unix)]
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -109,5 +110,9 @@ impl RawFileLock for Flock {
     #[inline]
     fn unlock(&self, file: &File) -> io::Result<()> {
         fs4::FileExt::unlock(file)
+    }
+
+    fn space(&self) -> Option<Cow<'static, str>> {
+        Some("flock".into())
     }
 }

@@ -1,5 +1,6 @@
 //! A lock file, open: all of a [`LockHandle`] but the two system calls backends differ in.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -12,7 +13,8 @@ use super::identity::FileId;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::nfs;
 use super::process::Process;
-use super::{FileSystem, file_system_name, open, retry_interrupted, wait};
+use super::wait::{self, Courtesy, Line, Place, Releases};
+use super::{FileSystem, file_system_name, open, retry_interrupted};
 use crate::{Attempt, LockHandle, LockMode, OpenOptions};
 
 /// The two system calls in which one way of locking files differs from another.
@@ -32,6 +34,13 @@ pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
     ///
     /// Whatever the system says.
     fn unlock(&self, file: &File) -> io::Result<()>;
+
+    /// What is locked of a file, in a few letters: locks of one file with the same answer exclude
+    /// each other. Those who wait for such a lock stand in one line; without an answer each waits
+    /// by itself.
+    fn space(&self) -> Option<Cow<'static, str>> {
+        None
+    }
 }
 
 /// A [`LockHandle`] on a real file, over any [`RawFileLock`].
@@ -95,6 +104,7 @@ pub struct FileHandle<R: RawFileLock> {
     held: Option<LockMode>,
     path: PathBuf,
     options: OpenOptions,
+    courtesy: Courtesy,
 }
 
 impl<R: RawFileLock> FileHandle<R> {
@@ -127,6 +137,7 @@ impl<R: RawFileLock> FileHandle<R> {
             held: None,
             path: path.to_owned(),
             options: options.clone(),
+            courtesy: Courtesy::default(),
         })
     }
 
@@ -136,7 +147,7 @@ impl<R: RawFileLock> FileHandle<R> {
     }
 
     #[inline]
-    fn try_lock_now(&mut self, mode: LockMode) -> io::Result<Attempt> {
+    pub(super) fn try_lock_now(&mut self, mode: LockMode) -> io::Result<Attempt> {
         if let Some(held) = self.held {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -146,11 +157,13 @@ impl<R: RawFileLock> FileHandle<R> {
         if !self.process.is_current() {
             (self.file, self.id, self.file_system) = open_for(&self.path, &self.options)?;
             self.process = Process::current();
+            self.courtesy = Courtesy::default();
         }
         let attempt = retry_interrupted(|| self.raw.try_lock(&self.file, mode))
             .map_err(|error| self.name_file_system(error))?;
         if attempt == Attempt::Acquired {
             self.held = Some(mode);
+            self.courtesy.acquired();
         }
         Ok(attempt)
     }
@@ -169,6 +182,9 @@ impl<R: RawFileLock> FileHandle<R> {
             Ok(())
         };
         retry_interrupted(|| self.raw.unlock(&self.file))?;
+        let (path, follow_symlinks) = (&self.path, self.options.follow_symlinks);
+        self.courtesy
+            .released(|| wait::announce(path, follow_symlinks));
         removed
     }
 
@@ -215,6 +231,41 @@ impl<R: RawFileLock> FileHandle<R> {
         }
     }
 
+    /// An error if the path names another file by now, whose lock is what is wanted.
+    pub(super) fn refuse_stale(&self) -> io::Result<()> {
+        if self.is_at(&self.path)? {
+            return Ok(());
+        }
+        Err(io::ErrorKind::StaleNetworkFileHandle.into())
+    }
+
+    pub(super) fn courtesy(&mut self) -> &mut Courtesy {
+        &mut self.courtesy
+    }
+
+    fn line(&self) -> Option<Line> {
+        let space = self.raw.space()?;
+        Line::of(format_args!("{space}/{}", self.id))
+    }
+
+    /// The next place in the line of those who wait for this lock.
+    pub(super) fn enter_line(&self) -> Place {
+        self.line().map_or(Place::Leads(None), |line| line.enter())
+    }
+
+    /// What happens to the file, if the system tells.
+    pub(super) fn releases(&self) -> Option<Releases> {
+        // Everything that happens in a directory would wake those who wait for its lock.
+        if !self
+            .file
+            .metadata()
+            .is_ok_and(|metadata| metadata.is_file())
+        {
+            return None;
+        }
+        Releases::of(&self.path, self.options.follow_symlinks)
+    }
+
     fn name_file_system(&self, error: io::Error) -> io::Error {
         if error.kind() != io::ErrorKind::Unsupported {
             return error;
@@ -235,15 +286,21 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
     }
 
     async fn lock(&mut self, mode: LockMode) -> io::Result<()> {
-        wait::until_acquired(|| {
-            let attempt = self.try_lock_now(mode)?;
-            // A file that the path no longer names may stay locked for ever.
-            if attempt == Attempt::WouldBlock && !self.is_at(&self.path)? {
-                return Err(io::ErrorKind::StaleNetworkFileHandle.into());
-            }
-            Ok(attempt)
-        })
-        .await
+        wait::until_acquired(self, mode).await
+    }
+
+    #[inline]
+    fn others_wait(&mut self) -> bool {
+        if !self.courtesy.is_time_to_look() {
+            return false;
+        }
+        let place = self.line().and_then(|line| line.join());
+        let found = self.courtesy.keep_place(place);
+        if found {
+            // Our own latest release may have been a silent one.
+            wait::announce(&self.path, self.options.follow_symlinks);
+        }
+        found
     }
 
     #[inline]

@@ -1,5 +1,6 @@
 //! The identity of a file, whatever its names.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -77,6 +78,12 @@ impl FileId {
             device: stat.st_dev as u64,
             inode: stat.st_ino as u64,
         }
+    }
+}
+
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}:{:x}", self.device, self.inode)
     }
 }
 

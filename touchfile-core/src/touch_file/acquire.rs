@@ -26,6 +26,9 @@ pub(super) const EVERYBODY: u32 = u32::MAX >> 3;
 /// are replaced at every release, so many rounds are ordinary; this many in a row are not.
 const MAX_REPLACED: u32 = 1_000;
 
+/// Whoever has less time than this takes a lock that is free, though others wait for it.
+const TIME_FOR_OTHERS: Duration = Duration::from_millis(100);
+
 /// A lock that is held and not in a guard yet. The handle goes before the place in the queue.
 pub(super) struct Held<B: LockBackend> {
     pub(super) handle: PoliteHandle<B::Handle>,
@@ -45,7 +48,7 @@ where
     touch.refuse_unclaimed(mode)?;
     let span = touch.span(mode);
     let asking = AtomicBool::new(false);
-    let acquisition = touch.acquire(mode, &asking);
+    let acquisition = touch.acquire(mode, timeout, &asking);
     let acquisition = supervise(&touch, mode, timeout, &asking, acquisition);
     let held = acquisition.instrument(span).await?;
     Ok(Guard::new(touch, held, mode))
@@ -87,7 +90,13 @@ impl<B: LockBackend> TouchFile<B> {
 
     /// `asking` is set while the first attempt is made on another thread, which takes its time
     /// whether or not the lock is free.
-    async fn acquire(&self, mode: LockMode, asking: &AtomicBool) -> Result<Held<B>> {
+    async fn acquire(
+        &self,
+        mode: LockMode,
+        timeout: Option<Duration>,
+        asking: &AtomicBool,
+    ) -> Result<Held<B>> {
+        let has_time = timeout.is_none_or(|timeout| timeout >= TIME_FOR_OTHERS);
         let mut contended = None;
         let permit = match self.queue.clone().try_acquire_many_owned(permits(mode)) {
             Ok(permit) => permit,
@@ -99,12 +108,16 @@ impl<B: LockBackend> TouchFile<B> {
         };
         for _ in 0..MAX_REPLACED {
             let mut handle = self.idle_or_new(asking).await?;
-            let attempt = match handle.try_lock(mode).await {
-                Err(error) if is_stale(&error) => {
-                    self.start_over(handle).await;
-                    continue;
+            let attempt = if has_time && handle.others_wait() {
+                Attempt::WouldBlock
+            } else {
+                match handle.try_lock(mode).await {
+                    Err(error) if is_stale(&error) => {
+                        self.start_over(handle).await;
+                        continue;
+                    }
+                    attempt => attempt.map_err(|error| self.error(Operation::Lock(mode), error))?,
                 }
-                attempt => attempt.map_err(|error| self.error(Operation::Lock(mode), error))?,
             };
             let mut current = self.is_current(&handle).await?;
             // A holder of a file that the path no longer names is in nobody's way.

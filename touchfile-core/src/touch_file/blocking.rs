@@ -6,13 +6,13 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Mutex;
 
 use super::TouchFile;
 use super::acquire;
 use super::guard::Guard;
-use crate::{Error, LockBackend, LockMode, Result};
+use crate::{Error, LockBackend, LockMode, Result, runtime};
 
 /// A [`TouchFile`] as threads without a runtime see it; made by [`TouchFile::blocking`], or by
 /// [`TouchFile::blocking_owned`] with guards that can be stored and sent.
@@ -252,25 +252,17 @@ pub(super) fn refuse_in_async() {
 
 /// Drives a future to its end on this thread.
 ///
-/// The thread's own small runtime lends it a timer. Futures that are ready at once, as those of a
-/// free lock are, never get as far as starting it.
+/// Futures that are ready at once, as those of a free lock are, need no runtime. For the others
+/// the thread's own small runtime lends them a timer and a reactor. What waits yields once before
+/// it asks for either, so that it does not get those of another runtime.
 pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     thread_local! {
-        static RUNTIME: Runtime = Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .expect("a runtime with nothing but a timer asks the system for nothing");
+        static RUNTIME: Runtime = runtime::current_thread();
     }
-    RUNTIME.with(|runtime| {
-        let mut future = pin!(future);
-        let entered = runtime.enter();
-        if let Poll::Ready(output) = future
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-        {
-            return output;
-        }
-        drop(entered);
-        runtime.block_on(future)
-    })
+    let mut future = pin!(future);
+    let mut cx = Context::from_waker(Waker::noop());
+    if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+        return output;
+    }
+    RUNTIME.with(|runtime| runtime.block_on(future))
 }

@@ -98,6 +98,15 @@ impl<H: LockHandle> PoliteHandle<H> {
         }
     }
 
+    /// Whether others are known to wait for it.
+    #[inline]
+    pub(super) fn others_wait(&mut self) -> bool {
+        match &mut self.0 {
+            Place::Here(handle) => handle.others_wait(),
+            Place::Elsewhere(_) => false, // it may block, and there is no line across hosts
+        }
+    }
+
     /// Waits until the lock is held, or until `path`, if it is given, turns out to name another
     /// file: that is an error of the kind [`io::ErrorKind::StaleNetworkFileHandle`].
     pub(super) async fn lock(&mut self, mode: LockMode, path: Option<&Path>) -> io::Result<()> {

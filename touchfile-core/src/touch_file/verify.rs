@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::TouchFile;
 use super::guard::Guard;
-use crate::{Error, ErrorKind, LockBackend, Loss, Operation, Result, timer};
+use crate::{Error, ErrorKind, LockBackend, Loss, Operation, Result, runtime};
 
 /// How long an answer is waited for. Shorter than any lease on a lock that is in use: that of
 /// Linux's NFS server is 90 s unless set, and 10 s at least.
@@ -86,7 +86,7 @@ where
             let current = handle.is_current(&touch.path).await?;
             Ok((!current).then_some(Loss::Replaced))
         };
-        match timer::timeout(PATIENCE, check).await {
+        match runtime::timeout(PATIENCE, check).await {
             Some(Ok(None)) => Ok(()),
             Some(Ok(Some(loss))) => Err(Error::Lost {
                 path: touch.path.clone(),
@@ -177,7 +177,7 @@ where
                 }
                 Err(error) => return error,
             }
-            timer::sleep(interval).await;
+            runtime::sleep(interval).await;
         }
     }
 }

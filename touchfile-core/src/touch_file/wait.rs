@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::TouchFile;
-use crate::{Error, LockBackend, LockMode, Result, timer};
+use crate::{Error, LockBackend, LockMode, Result, runtime};
 
 /// A wait that is taking long, as told to [`Builder::on_wait`](super::Builder::on_wait).
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +100,7 @@ pub(super) async fn supervise<B: LockBackend, R>(
             (None, Some((_, next))) => *next,
             (None, None) => return acquisition.await,
         };
-        let mut alarm = pin!(timer::sleep_until(alarm));
+        let mut alarm = pin!(runtime::sleep_until_exactly(alarm));
         let done = poll_fn(|cx| match acquisition.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
             Poll::Pending if last_attempt && !asking() => Poll::Ready(None),

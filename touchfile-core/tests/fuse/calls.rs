@@ -316,8 +316,18 @@ struct Test {
 impl Test {
     fn new() -> Self {
         let mounted = Mounted::new().unwrap();
-        // Some system calls on it, so that the kernel and the server have greeted each other.
-        fs::metadata(mounted.path("")).unwrap();
+        // The kernel and the server have greeted each other after this, and this thread has what it
+        // keeps for waiting.
+        let touch = TouchFile::new(FlockBackend::new(), mounted.path("first.lock")).unwrap();
+        touch
+            .blocking()
+            .lock_exclusive()
+            .unwrap()
+            .blocking_unlock()
+            .unwrap();
+        drop(touch);
+        fs::remove_file(mounted.path("first.lock")).unwrap();
+        until_now(|| mounted.server.open_files() == 0 && !has_keepers());
         let (threads, descriptors) = (threads(), descriptors());
         Self {
             mounted,
@@ -372,6 +382,14 @@ fn until_now(mut condition: impl FnMut() -> bool) {
 
 fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// Whether there is a thread that has a handle.
+fn has_keepers() -> bool {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")));
+    let mut names = names.filter_map(Result::ok); // it may be gone by now
+    names.any(|name| name.trim() == "touchfile-call")
 }
 
 fn descriptors() -> usize {

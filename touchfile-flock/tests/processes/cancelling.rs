@@ -44,10 +44,11 @@ fn leaves_nothing() {
 /// Waits many times, gives up each time, and looks at what it has got then.
 pub(crate) fn cancel_many(path: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build();
     let runtime = runtime.expect("a runtime");
     let touch = Arc::new(TouchFile::new(FlockBackend::new(), path).expect("a touch file"));
+    runtime.block_on(wait_once(path));
     let before = belongings();
     let mut orders = std::io::stdin().lines();
     loop {
@@ -67,6 +68,18 @@ pub(crate) fn cancel_many(path: &Path) {
         runtime.block_on(give_up_in_a_race(&touch));
         report(&before);
     }
+}
+
+/// What a process needs for waiting, it makes once and keeps: one inotify instance.
+async fn wait_once(path: &Path) {
+    let path = path.with_extension("first");
+    let touch = || TouchFile::new(FlockBackend::new(), &path).expect("a touch file");
+    let (one, other) = (touch(), touch());
+    let held = one.lock_exclusive().await.expect("a lock");
+    let patience = Duration::from_millis(5);
+    let wait = other.lock_timeout(LockMode::Exclusive, patience).await;
+    assert!(wait.expect_err("it is held").is_timeout());
+    drop(held);
 }
 
 /// Somebody else holds the lock: half of the waits meet a deadline, half are aborted.

@@ -1,0 +1,107 @@
+//! What a holder does for those who wait.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant};
+
+use super::{Follower, Leader, Releases};
+use crate::LockMode;
+
+/// What a handle knows of others who want its lock.
+///
+/// Two courtesies make waiting prompt and fair, and neither costs an uncontended holder more than
+/// a look at the clock:
+///
+/// - Releasing a lock makes no event by itself. A holder makes one if somebody may be waiting for
+///   it: if it has held the lock for longer than [`BRIEF`](Self::BRIEF), or had to wait for it
+///   itself. Whoever waits for less is still trying.
+/// - Whoever locks again at once would always win against those who have to wake up first. So a
+///   holder looks whether anybody is in line, once in [`OFTEN`](Self::OFTEN) and each time after
+///   there was, and then stands in line behind them.
+#[derive(Debug, Default)]
+pub(in crate::file) struct Courtesy {
+    /// The present or latest lock was waited for.
+    waited: bool,
+    /// When somebody in line was last looked for.
+    looked: Option<Instant>,
+    /// When the present lock was acquired.
+    since: Option<Instant>,
+    /// The place in line that was found when looking for others.
+    place: Option<Follower>,
+    /// The head of the line, kept while the lock is held.
+    lead: Option<Leader>,
+    /// What the wait for the present lock has used, kept so that tidying up delays nobody.
+    used: Option<Releases>,
+}
+
+impl Courtesy {
+    /// A lock that is held for no longer is released without an event.
+    pub(super) const BRIEF: Duration = Duration::from_micros(100);
+
+    /// How often a handle that does not meet anybody looks for others.
+    const OFTEN: Duration = Duration::from_millis(1);
+
+    /// Whether to look for others now.
+    #[inline]
+    pub(in crate::file) fn is_time_to_look(&mut self) -> bool {
+        let now = Instant::now();
+        // The lock is about to be tried: this moment will do for when it was acquired.
+        self.since = Some(now);
+        if !self.waited
+            && let Some(looked) = self.looked
+            && now.duration_since(looked) < Self::OFTEN
+        {
+            return false;
+        }
+        self.looked = Some(now);
+        true
+    }
+
+    /// Keeps the place in line that looking for others has brought; `None` if there are none.
+    pub(in crate::file) fn keep_place(&mut self, place: Option<Follower>) -> bool {
+        self.waited = place.is_some();
+        self.place = place;
+        self.waited
+    }
+
+    pub(super) fn take_place(&mut self) -> Option<Follower> {
+        self.place.take()
+    }
+
+    /// The lock was waited for, in line.
+    pub(super) fn waited(&mut self, mode: LockMode, lead: Option<Leader>, used: Option<Releases>) {
+        self.waited = true;
+        // The next in line may share it: the lead goes on at once.
+        self.lead = lead.filter(|_| mode == LockMode::Exclusive);
+        self.used = used;
+    }
+
+    #[inline]
+    pub(in crate::file) fn acquired(&mut self) {
+        self.place = None;
+        if self.since.is_none() {
+            self.since = Some(Instant::now());
+        }
+    }
+
+    /// Wakes whoever may be waiting for the lock that was just released: the next in line, and
+    /// with `announce` those who are not.
+    #[inline]
+    pub(in crate::file) fn released(&mut self, announce: impl FnOnce()) {
+        let since = self.since.take();
+        if !self.waited && since.is_some_and(|since| since.elapsed() < Self::BRIEF) {
+            return;
+        }
+        if let Some(lead) = &mut self.lead {
+            lead.pass_on();
+        }
+        announce();
+        self.lead = None;
+        self.used = None;
+    }
+}
+
+/// `pause`, give or take a quarter, so that those who wait do not all look at once.
+pub(super) fn jittered(pause: Duration) -> Duration {
+    let random = (RandomState::new().hash_one(0) % 512) as u32;
+    pause * (768 + random) / 1024
+}

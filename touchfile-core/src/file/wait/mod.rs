@@ -1,0 +1,230 @@
+//! The one place where a backend on real files waits for a holder to let go.
+//!
+//! A wait has three parts. For a moment it tries again and again: most locks are held for less
+//! time than it takes to arrange anything. Then it stands in line ([`turnstile`]) behind the other
+//! waiters of this host. At the head of the line it tries each time something happens to the lock
+//! file that may have been a release ([`releases`]), and every few milliseconds, for holders that
+//! release without an event.
+//!
+//! **The lock is only ever acquired by an attempt that does not wait**, so a dropped future has
+//! taken nothing, and all else that it has (its place in line, its watch) goes with it.
+//!
+//! What a touchfile holder does for those who wait is in [`Courtesy`].
+
+mod courtesy;
+#[cfg(target_os = "linux")]
+mod releases;
+#[cfg(target_os = "linux")]
+mod table;
+#[cfg(target_os = "linux")]
+mod turnstile;
+#[cfg(not(target_os = "linux"))]
+mod unaided;
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::task::yield_now;
+use tokio::time::Sleep;
+
+pub(super) use courtesy::Courtesy;
+#[cfg(target_os = "linux")]
+use turnstile::{Follower, Leader, Turn};
+#[cfg(not(target_os = "linux"))]
+use unaided::{Follower, Leader, Turn};
+#[cfg(not(target_os = "linux"))]
+pub(super) use unaided::{Line, Place, Releases, announce};
+#[cfg(target_os = "linux")]
+pub(super) use {
+    releases::{Releases, announce},
+    turnstile::{Line, Place},
+};
+
+use super::handle::{FileHandle, RawFileLock};
+use crate::runtime;
+use crate::{Attempt, LockMode};
+
+/// How long a wait tries again and again before it arranges to be told. A touchfile holder
+/// announces its release if it has held for longer than [`Courtesy::BRIEF`], which is less.
+const MOMENT: Duration = Duration::from_micros(150);
+
+/// How often the first in line looks at the lock: foreign programs may release it without an event.
+const LOOK: Duration = Duration::from_millis(6);
+
+/// How often the first in line looks after an event that was early: the kernel tells of the close
+/// a little before the lock is free, milliseconds before if the dying holder is preempted.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// For how long an event may be early.
+const EARLY: Duration = Duration::from_millis(6);
+
+/// How often somebody in line looks at the lock, in case whoever is ahead does not run.
+const LOOK_PAST: Duration = Duration::from_secs(1);
+
+/// How often the first in line looks at the path without having been told that something happened.
+const LOOK_AT_PATH: Duration = Duration::from_millis(100);
+
+/// Waits until `handle` holds the lock.
+pub(super) async fn until_acquired<R: RawFileLock>(
+    handle: &mut FileHandle<R>,
+    mode: LockMode,
+) -> io::Result<()> {
+    let mut place = match handle.courtesy().take_place() {
+        Some(follower) => Place::Follows(follower),
+        None => {
+            if in_a_moment(handle, mode).await? {
+                return Ok(());
+            }
+            handle.enter_line()
+        }
+    };
+    runtime::settle().await;
+    loop {
+        place = match place {
+            Place::Follows(mut follower) => match follow(handle, mode, &mut follower).await? {
+                Some(Turn::Leads(leader)) => Place::Leads(Some(leader)),
+                Some(Turn::Broken) => handle.enter_line(),
+                None => {
+                    handle.courtesy().waited(mode, None, None);
+                    return Ok(());
+                }
+            },
+            Place::Leads(leader) => {
+                let used = lead(handle, mode).await?;
+                handle.courtesy().waited(mode, leader, used);
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Tries for a moment; the lock may be held for as long as it takes to increment something.
+async fn in_a_moment<R: RawFileLock>(
+    handle: &mut FileHandle<R>,
+    mode: LockMode,
+) -> io::Result<bool> {
+    let started = Instant::now();
+    loop {
+        if handle.try_lock_now(mode)? == Attempt::Acquired {
+            return Ok(true);
+        }
+        if started.elapsed() > MOMENT {
+            handle.refuse_stale()?;
+            return Ok(false);
+        }
+        yield_now().await;
+    }
+}
+
+/// Waits for the lead; `None` if the lock was free meanwhile and is held.
+async fn follow<R: RawFileLock>(
+    handle: &mut FileHandle<R>,
+    mode: LockMode,
+    follower: &mut Follower,
+) -> io::Result<Option<Turn>> {
+    loop {
+        let turn = poll_fn(|cx| follower.poll_turn(cx));
+        // Trust is known when the connection has been looked at.
+        let turn = match now_or_never(turn).await {
+            Some(turn) => Some(turn),
+            None => {
+                let pause = if follower.is_trusted() {
+                    courtesy::jittered(LOOK_PAST)
+                } else {
+                    LOOK
+                };
+                let alarm = pin!(runtime::alarm(tokio::time::Instant::now() + pause));
+                before(alarm, poll_fn(|cx| follower.poll_turn(cx))).await
+            }
+        };
+        if turn.is_some() {
+            return Ok(turn);
+        }
+        if handle.try_lock_now(mode)? == Attempt::Acquired {
+            return Ok(None);
+        }
+        handle.refuse_stale()?;
+    }
+}
+
+/// Waits for the lock at the head of the line, and returns what it has used, to be dropped when
+/// there is time.
+async fn lead<R: RawFileLock>(
+    handle: &mut FileHandle<R>,
+    mode: LockMode,
+) -> io::Result<Option<Releases>> {
+    // The lead has often come with a release.
+    if spin(handle, mode).await? {
+        return Ok(None);
+    }
+    let mut releases = handle.releases();
+    let mut alarm = pin!(runtime::alarm(tokio::time::Instant::now()));
+    let mut early_until = None;
+    let mut looked_at_path = None;
+    loop {
+        if handle.try_lock_now(mode)? == Attempt::Acquired {
+            break;
+        }
+        let now = Instant::now();
+        if looked_at_path.is_none_or(|then| now > then + LOOK_AT_PATH) {
+            handle.refuse_stale()?;
+            looked_at_path = Some(now);
+        }
+        let is_early = early_until.is_some_and(|until| now < until);
+        let pause = if is_early { LOOK_AGAIN } else { LOOK };
+        alarm.as_mut().reset(tokio::time::Instant::now() + pause);
+        let Some(listening) = &mut releases else {
+            alarm.as_mut().await;
+            continue;
+        };
+        match before(alarm.as_mut(), listening.next()).await {
+            None => {}
+            Some(Ok(())) => {
+                early_until = Some(Instant::now() + EARLY);
+                looked_at_path = None;
+                if spin(handle, mode).await? {
+                    break;
+                }
+            }
+            Some(Err(_)) => releases = handle.releases(), // its runtime is gone
+        }
+    }
+    if let Some(listening) = &mut releases {
+        listening.retire();
+    }
+    Ok(releases)
+}
+
+/// Tries a few times, for as long as an event is usually early.
+async fn spin<R: RawFileLock>(handle: &mut FileHandle<R>, mode: LockMode) -> io::Result<bool> {
+    for _ in 0..8 {
+        if handle.try_lock_now(mode)? == Attempt::Acquired {
+            return Ok(true);
+        }
+        yield_now().await;
+    }
+    Ok(false)
+}
+
+/// The output of `future`, unless the alarm goes off first.
+async fn before<T>(mut alarm: Pin<&mut Sleep>, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// The output of `future` if it is ready at once.
+async fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}

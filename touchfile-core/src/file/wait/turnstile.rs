@@ -1,0 +1,299 @@
+//! The line in which the waiters of one host stand, one behind the other.
+//!
+//! The first of them, the *leader*, waits for the lock; the others, its *followers*, wait for the
+//! lead. So one process wakes up when the lock is released and not all of them, they are served in
+//! the order they came, and whoever wants the lock again stands in line behind them.
+//!
+//! The line is a listening socket (unix(7)) with a name in the abstract namespace, made from the
+//! lock file's identity. Whoever finds nobody listening listens, and leads; whoever connects
+//! follows, and the kernel keeps them in order. A leader that gives up or is done accepts
+//! the first connection and passes the socket itself through it: that process leads now, with the
+//! rest of the line behind it. If a leader dies, the line breaks, its followers notice at once and
+//! form a new one. Who holds the lock exclusively keeps the lead until the release, and passing it
+//! on is what wakes the next; a shared holder passes it on at once, as the next may share.
+//!
+//! The line decides about turns and never about the lock: no one has to stand in it, and those
+//! who do look at the lock now and then themselves. So nothing worse than a late or an unfair turn
+//! can come of a process that is stopped, lies, or cannot see the others (another network
+//! namespace).
+
+use std::fmt;
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdStream;
+use std::task::{Context, Poll, ready};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags,
+    SocketType, accept_with, bind, connect, listen, recvmsg, sendmsg, shutdown, socket_with,
+    sockopt,
+};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+use crate::file::Process;
+use crate::runtime;
+
+/// The longest line; the kernel may allow less (net.core.somaxconn).
+const LONGEST: i32 = 4096;
+
+/// How often to try again when others form the line at the same moment.
+const ROUNDS: u32 = 16;
+
+/// A place in line.
+#[derive(Debug)]
+pub(in crate::file) enum Place {
+    /// At its head; with nothing to pass on if there is no line to be had.
+    Leads(Option<Leader>),
+    /// Somewhere behind it.
+    Follows(Follower),
+}
+
+/// The end of a follower's wait.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// It leads.
+    Leads(Leader),
+    /// There is no line any more.
+    Broken,
+}
+
+/// The name of a line.
+#[derive(Clone, Debug)]
+pub(in crate::file) struct Line(SocketAddrUnix);
+
+impl Line {
+    /// The line of those who wait for `what`.
+    pub(in crate::file) fn of(what: fmt::Arguments<'_>) -> Option<Self> {
+        let name = format!("touchfile/1/{what}");
+        SocketAddrUnix::new_abstract_name(name.as_bytes())
+            .ok()
+            .map(Self)
+    }
+
+    /// Takes the next place in line, at its head if there is none.
+    pub(in crate::file) fn enter(&self) -> Place {
+        for _ in 0..ROUNDS {
+            match self.follow() {
+                Ok(follower) => return Place::Follows(follower),
+                Err(Errno::CONNREFUSED) => {}
+                Err(_) => return Place::Leads(None),
+            }
+            match self.lead() {
+                Ok(leader) => return Place::Leads(Some(leader)),
+                // Somebody else does, and will listen in a moment.
+                Err(Errno::ADDRINUSE) => std::thread::yield_now(),
+                Err(_) => return Place::Leads(None),
+            }
+        }
+        Place::Leads(None)
+    }
+
+    /// Takes the next place in line if there is one.
+    pub(in crate::file) fn join(&self) -> Option<Follower> {
+        self.follow().ok()
+    }
+
+    fn lead(&self) -> Result<Leader, Errno> {
+        let socket = new_socket()?;
+        bind(&socket, &self.0)?;
+        listen(&socket, LONGEST)?;
+        Ok(Leader::new(socket))
+    }
+
+    fn follow(&self) -> Result<Follower, Errno> {
+        let socket = new_socket()?;
+        // Never blocks: EAGAIN if the line is too long.
+        retry_on_intr(|| connect(&socket, &self.0))?;
+        let leader = sockopt::socket_peercred(&socket)?.uid;
+        Ok(Follower {
+            is_trusted: leader == rustix::process::geteuid() || leader.is_root(),
+            connection: Connection::Idle(socket),
+            process: Process::current(),
+        })
+    }
+}
+
+fn new_socket() -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+}
+
+/// The head of the line. Dropping it passes the lead on.
+#[derive(Debug)]
+pub(in crate::file) struct Leader {
+    /// Missing once it was passed on.
+    socket: Option<OwnedFd>,
+    process: Process,
+}
+
+impl Leader {
+    fn new(socket: OwnedFd) -> Self {
+        Self {
+            socket: Some(socket),
+            process: Process::current(),
+        }
+    }
+
+    /// Passes the lead to the next in line, if there is one.
+    pub(super) fn pass_on(&mut self) {
+        // In a forked child this is a copy, and its parent leads.
+        if !self.process.is_current() {
+            return;
+        }
+        // Accepting makes a socket before it finds that there is nobody: look first.
+        while let Some(socket) = &self.socket
+            && has_follower(socket)
+        {
+            match accept_with(socket, SocketFlags::CLOEXEC) {
+                Ok(follower) if pass(socket, &follower).is_ok() => self.socket = None,
+                // That one has left, or we were interrupted.
+                Ok(_) | Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        self.pass_on();
+        if let Some(socket) = &self.socket
+            && self.process.is_current()
+        {
+            // Nobody follows. A child that was just forked may have a copy of the socket, which
+            // nobody is to wait for. Who came this very moment sees the line broken.
+            shutdown(socket, Shutdown::Both).ok();
+        }
+    }
+}
+
+fn has_follower(socket: &OwnedFd) -> bool {
+    let mut sockets = [PollFd::new(socket, PollFlags::IN)];
+    retry_on_intr(|| poll(&mut sockets, Some(&Timespec::default()))).is_ok_and(|ready| ready > 0)
+}
+
+fn pass(socket: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
+    let sockets = [socket.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&sockets));
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    retry_on_intr(|| sendmsg(to, &[IoSlice::new(b"!")], &mut control, flags)).map(drop)
+}
+
+/// A place behind the head of the line. Dropping it leaves the line.
+#[derive(Debug)]
+pub(in crate::file) struct Follower {
+    connection: Connection,
+    /// The line was formed by this user or by root.
+    is_trusted: bool,
+    process: Process,
+}
+
+#[derive(Debug)]
+enum Connection {
+    Idle(OwnedFd),
+    /// In a runtime's reactor.
+    Watched(UnixStream),
+    /// Looked at now and then: there is no reactor to be had.
+    Unwatched(OwnedFd),
+    Closed,
+}
+
+impl Follower {
+    /// Whether the leader can be relied upon to pass the lead on.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.is_trusted && !matches!(self.connection, Connection::Unwatched(_))
+    }
+
+    /// The end of this wait; pending if there is no reactor that would tell, until asked again.
+    pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        if let Connection::Idle(_) = self.connection {
+            self.watch();
+        }
+        let turn = loop {
+            match &self.connection {
+                Connection::Watched(stream) => {
+                    if ready!(stream.poll_read_ready(cx)).is_err() {
+                        break Turn::Broken; // the runtime is gone
+                    }
+                    let received = stream.try_io(Interest::READABLE, || Ok(receive(stream)?));
+                    match received {
+                        Ok(turn) => break turn,
+                        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                        Err(_) => break Turn::Broken,
+                    }
+                }
+                Connection::Unwatched(socket) => match receive(socket) {
+                    Ok(turn) => break turn,
+                    Err(Errno::AGAIN) => return Poll::Pending,
+                    Err(_) => break Turn::Broken,
+                },
+                Connection::Idle(_) | Connection::Closed => break Turn::Broken,
+            }
+        };
+        self.connection = Connection::Closed;
+        Poll::Ready(turn)
+    }
+
+    fn watch(&mut self) {
+        let Connection::Idle(socket) = std::mem::replace(&mut self.connection, Connection::Closed)
+        else {
+            return;
+        };
+        let Ok(spare) = socket.try_clone() else {
+            self.connection = Connection::Unwatched(socket);
+            return;
+        };
+        let reactor = runtime::reactor();
+        let _entered = reactor.enter();
+        let stream = std::panic::catch_unwind(|| UnixStream::from_std(StdStream::from(socket)));
+        self.connection = match stream {
+            Ok(Ok(stream)) => Connection::Watched(stream),
+            _ => Connection::Unwatched(spare),
+        };
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if !self.process.is_current() {
+            // A forked child's copy: taking it out of the reactor would take the parent's out.
+            std::mem::forget(std::mem::replace(&mut self.connection, Connection::Closed));
+        }
+        let received = match &self.connection {
+            Connection::Idle(socket) | Connection::Unwatched(socket) => receive(socket),
+            Connection::Watched(stream) => receive(stream),
+            Connection::Closed => return,
+        };
+        // The lead, if it has just come, goes on to the next in line.
+        drop(received);
+    }
+}
+
+/// What the leader has passed on; `EAGAIN` if nothing yet.
+fn receive(from: impl AsFd) -> Result<Turn, Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let message = retry_on_intr(|| {
+        recvmsg(
+            &from,
+            &mut [IoSliceMut::new(&mut byte)],
+            &mut control,
+            flags,
+        )
+    })?;
+    debug_assert!(!message.flags.contains(ReturnFlags::CTRUNC));
+    let socket = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut sockets) => sockets.next(),
+        _ => None,
+    });
+    Ok(socket.map_or(Turn::Broken, |socket| Turn::Leads(Leader::new(socket))))
+}

@@ -1,0 +1,138 @@
+//! Timers and descriptors on whichever runtime is at hand.
+//!
+//! Inside a tokio runtime that is the current one, so that a paused clock pauses us too, and so
+//! that an event wakes the thread that waits for it and no other. Elsewhere (another executor, a
+//! bare `block_on`) one background thread of this process drives both.
+
+use std::future::{self, Future};
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::time::{Instant, Sleep};
+
+use crate::file::Process;
+
+pub(crate) async fn sleep(duration: Duration) {
+    settle().await;
+    alarm(Instant::now() + duration).await;
+}
+
+/// Sleeps until `deadline` and not much longer.
+///
+/// tokio's timer counts in milliseconds, and so does epoll_wait(2) below it; both round up. So it
+/// wakes two of them before, and the rest is spent yielding.
+pub(crate) async fn sleep_until_exactly(deadline: Instant) {
+    const TICK: Duration = Duration::from_millis(1);
+    settle().await;
+    if let Some(before) = deadline.checked_sub(2 * TICK) {
+        alarm(before).await;
+    }
+    // By the real clock, for a paused one would stand still.
+    let woken = std::time::Instant::now();
+    while Instant::now() < deadline {
+        if woken.elapsed() > 3 * TICK {
+            return alarm(deadline).await;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The output of `future`, or `None` if it takes longer; no timer if it is ready at once.
+pub(crate) async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    if let Poll::Ready(output) = future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return Some(output);
+    }
+    let mut alarm = pin!(sleep(duration));
+    future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// To be awaited before a runtime is used: a thread that blocks polls for the first time without
+/// one, and gets its own if it has to wait.
+pub(crate) async fn settle() {
+    tokio::task::yield_now().await;
+}
+
+/// A sleep on the timer of the current runtime, else of the background one. Once made, it can be
+/// polled anywhere.
+pub(crate) fn alarm(at: Instant) -> Sleep {
+    if Handle::try_current().is_ok() {
+        return tokio::time::sleep_until(at);
+    }
+    let background = background();
+    let _entered = background.enter();
+    tokio::time::sleep_until(at)
+}
+
+/// A runtime that watches descriptors: the current one, or the background one if there is none,
+/// or if it was built without (`enable_time` alone).
+#[cfg(target_os = "linux")]
+pub(crate) fn reactor() -> Handle {
+    match Handle::try_current() {
+        Ok(handle) if watches_descriptors(&handle) => handle,
+        _ => background(),
+    }
+}
+
+/// Whether the current runtime was built with `enable_io`.
+///
+/// tokio tells by a panic alone, so it is asked once for each runtime that a thread meets.
+#[cfg(target_os = "linux")]
+fn watches_descriptors(current: &Handle) -> bool {
+    use std::cell::Cell;
+    use std::panic::catch_unwind;
+    use tokio::net::UnixDatagram;
+    use tokio::runtime::Id;
+
+    thread_local! {
+        static LAST: Cell<Option<(Id, bool)>> = const { Cell::new(None) };
+    }
+    if let Some((id, watches)) = LAST.get()
+        && id == current.id()
+    {
+        return watches;
+    }
+    // An error is not an answer: there may be no descriptor left for the question.
+    let watches = catch_unwind(|| drop(UnixDatagram::unbound())).is_ok();
+    LAST.set(Some((current.id(), watches)));
+    watches
+}
+
+fn background() -> Handle {
+    /// With the process it was started in: a forked child has its parent's handle, but not the
+    /// thread.
+    static BACKGROUND: Mutex<Option<(Process, Handle)>> = Mutex::new(None);
+    let mut background = BACKGROUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((process, handle)) = &*background
+        && process.is_current()
+    {
+        return handle.clone();
+    }
+    let runtime = current_thread();
+    let handle = runtime.handle().clone();
+    thread::Builder::new()
+        .name("touchfile-timer".into())
+        .spawn(move || runtime.block_on(future::pending::<()>()))
+        .expect("the system refused one thread");
+    *background = Some((Process::current(), handle.clone()));
+    handle
+}
+
+/// A small runtime that watches descriptors if the system lets it, and has a timer in any case.
+pub(crate) fn current_thread() -> Runtime {
+    let with = Builder::new_current_thread().enable_all().build();
+    with.unwrap_or_else(|_| {
+        Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime with nothing but a timer asks the system for nothing")
+    })
+}
