@@ -7,7 +7,7 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use crate::backoff::Backoff;
-use crate::{Attempt, Capabilities, LockMode, OpenOptions, file};
+use crate::{Attempt, Capabilities, ConvertLock, LockMode, OpenOptions, file};
 
 /// A way of locking: flock(2), open-file-description locks, a simulator, or your own.
 ///
@@ -181,5 +181,13 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     /// [`try_lock`](Self::try_lock). Asked once, when the handle has been opened.
     fn may_block(&self) -> bool {
         false
+    }
+
+    /// This handle as one that can change the mode of its lock, if it is one.
+    ///
+    /// So that what can be done is not lost behind a [`BoxBackend`](crate::BoxBackend): a handle
+    /// with [`ConvertLock`] answers `Some(self)`, which the provided method cannot know.
+    fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {
+        None
     }
 }

@@ -38,7 +38,8 @@ pub struct Capabilities {
     /// An exclusive lock can be taken on a file that cannot be opened for writing: one without
     /// write permission, a directory, the running executable.
     pub exclusive_read_only: bool,
-    /// A held lock can change its mode without ever being given up in between.
+    /// A held lock can change its mode without ever being given up in between: handles have
+    /// [`ConvertLock`](crate::ConvertLock), and [say so](crate::LockHandle::convertible).
     pub atomic_conversion: bool,
     /// Waiters are served in an order that starves nobody, across processes.
     pub fair: bool,

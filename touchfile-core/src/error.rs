@@ -344,12 +344,16 @@ pub enum Operation {
     CheckIdentity,
     /// Making a temporary lock file.
     CreateTemporary,
+    /// Making an exclusive lock a shared one.
+    Downgrade,
     /// Taking the lock.
     Lock(LockMode),
     /// Opening or creating the file.
     Open,
     /// Removing the file when it is released.
     Remove,
+    /// Making a shared lock an exclusive one.
+    Upgrade,
     /// Checking that the lock is still held.
     Verify,
 }
@@ -359,10 +363,12 @@ impl fmt::Display for Operation {
         match self {
             Self::CheckIdentity => f.write_str("check the identity of"),
             Self::CreateTemporary => f.write_str("create a temporary file in"),
+            Self::Downgrade => f.write_str("downgrade the lock on"),
             Self::Lock(LockMode::Exclusive) => f.write_str("take an exclusive lock on"),
             Self::Lock(LockMode::Shared) => f.write_str("take a shared lock on"),
             Self::Open => f.write_str("open"),
             Self::Remove => f.write_str("remove on release"),
+            Self::Upgrade => f.write_str("upgrade the lock on"),
             Self::Verify => f.write_str("verify the lock on"),
         }
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::{Attempt, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions};
+use crate::{Attempt, Capabilities, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -97,5 +97,9 @@ impl<H: LockHandle + ?Sized> LockHandle for Box<H> {
 
     fn may_block(&self) -> bool {
         (**self).may_block()
+    }
+
+    fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {
+        (**self).convertible()
     }
 }

@@ -62,6 +62,8 @@ fn every_future_can_be_sent_to_another_thread() {
     check(touch.with_lock(Exclusive, async |_| ()));
     check(touch.with_lock_timeout(Exclusive, some_time, async |_| ()));
     check(touch.try_with_lock(Exclusive, async |_| ()));
-    let guard = touch.blocking().lock_exclusive().unwrap();
+    let mut guard = touch.blocking().lock_exclusive().unwrap();
+    check(guard.downgrade());
+    check(guard.try_upgrade());
     check(guard.unlock());
 }

@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 
 use tempfile::{TempDir, tempdir};
 use touchfile_core::LockMode::{Exclusive, Shared};
-use touchfile_core::file::{FileHandle, RawFileLock};
-use touchfile_core::{Attempt, LockHandle, LockMode, OpenOptions};
+use touchfile_core::file::{FileHandle, RawFileConvert, RawFileLock};
+use touchfile_core::{Attempt, ConvertLock, LockHandle, LockMode, OpenOptions};
 
 #[test]
 fn interrupted_calls_are_repeated() {
@@ -174,6 +174,39 @@ fn a_handle_knows_whether_its_path_still_names_its_file() {
     assert!(!now(handle.is_current(&test.path())).unwrap());
 }
 
+#[test]
+fn a_handle_converts_what_it_holds_and_unlocks_it_in_either_mode() {
+    let test = Test::new();
+    let mut handle = test.open();
+    assert_eq!(now(handle.try_lock(Shared)).unwrap(), Attempt::Acquired);
+    test.will("convert", [interrupted(), busy()]);
+    assert_eq!(now(handle.try_upgrade()).unwrap(), Attempt::WouldBlock);
+    now(handle.downgrade()).unwrap(); // it is shared still
+    assert_eq!(now(handle.try_upgrade()).unwrap(), Attempt::Acquired);
+    assert_eq!(now(handle.try_upgrade()).unwrap(), Attempt::Acquired); // as it is already
+    test.will("convert", [Err(io::Error::from_raw_os_error(37))]); // ENOLCK
+    now(handle.downgrade()).unwrap_err();
+    now(handle.convertible().unwrap().downgrade()).unwrap();
+    drop(handle);
+    assert_eq!(
+        test.calls(),
+        [
+            "try_lock", "convert", "convert", "convert", "convert", "convert", "unlock"
+        ]
+    );
+}
+
+#[test]
+fn a_handle_that_holds_nothing_has_nothing_to_convert() {
+    let test = Test::new();
+    let mut handle = test.open();
+    let error = now(handle.downgrade()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    let error = now(handle.try_upgrade()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    assert_eq!(test.calls(), [""; 0]);
+}
+
 /// A lock file, and a lock that answers as it is told to.
 struct Test {
     dir: TempDir,
@@ -249,6 +282,20 @@ impl RawFileLock for Scripted {
 
     fn unlock(&self, _: &File) -> io::Result<()> {
         self.answer("unlock")
+    }
+
+    fn convertible(handle: &mut FileHandle<Self>) -> Option<&mut dyn ConvertLock> {
+        Some(handle)
+    }
+}
+
+impl RawFileConvert for Scripted {
+    fn try_convert(&self, _: &File, _: LockMode) -> io::Result<Attempt> {
+        match self.answer("convert") {
+            Ok(()) => Ok(Attempt::Acquired),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Attempt::WouldBlock),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{
-    Attempt, BoxBackend, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions,
+    Attempt, BoxBackend, Capabilities, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions,
 };
 
 type Calls = Arc<Mutex<Vec<String>>>;
@@ -84,6 +84,24 @@ impl LockHandle for Recorder {
         self.note("may_block".into());
         true
     }
+
+    fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {
+        self.note("convertible".into());
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl ConvertLock for Recorder {
+    async fn downgrade(&mut self) -> io::Result<()> {
+        self.note("downgrade".into());
+        Ok(())
+    }
+
+    async fn try_upgrade(&mut self) -> io::Result<Attempt> {
+        self.note("try_upgrade".into());
+        Ok(Attempt::WouldBlock)
+    }
 }
 
 async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
@@ -101,6 +119,9 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     assert!(!handle.is_current(Path::new("/b")).await.unwrap());
     assert!(handle.is_lost().await.unwrap());
     assert!(handle.may_block());
+    let handle = handle.convertible().unwrap();
+    handle.downgrade().await.unwrap();
+    assert_eq!(handle.try_upgrade().await.unwrap(), Attempt::WouldBlock);
     let expected = [
         "open_may_block /a false",
         "open /a false",
@@ -110,6 +131,9 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
         "is_current /b",
         "is_lost",
         "may_block",
+        "convertible",
+        "downgrade",
+        "try_upgrade",
     ];
     assert_eq!(std::mem::take(&mut *calls.lock().unwrap()), expected);
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use touchfile_core::LockMode::Exclusive;
 use touchfile_core::{
-    Attempt, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions, TouchFile,
+    Attempt, Capabilities, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions, TouchFile,
 };
 
 /// Longer than anything here takes, unless it hangs.
@@ -80,6 +80,53 @@ async fn dropping_a_guard_does_not_wait_for_a_stalled_release() {
     assert_eq!(server.holders(), 1);
     server.go_on();
     until(|| server.holders() == 0).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_conversion_that_is_given_up_while_it_is_stalled_does_not_cost_the_lock() {
+    let server = Arc::new(Server::default());
+    let touch = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
+    let mut guard = touch.lock(Exclusive).await.unwrap();
+    for _ in 0..2 {
+        server.stall("convert");
+        let conversion = tokio::time::timeout(Duration::from_millis(20), guard.downgrade());
+        assert!(conversion.await.is_err());
+        assert_eq!(server.holders(), 1);
+    }
+    server.go_on();
+    // The next call waits for the one that was given up, and finds the lock where it was.
+    guard.downgrade().await.unwrap();
+    assert!(guard.try_upgrade().await.unwrap());
+    assert_eq!(server.holders(), 1);
+    guard.unlock().await.unwrap();
+    assert_eq!(server.holders(), 0);
+    assert_eq!(server.open_handles(), 1, "it was not reused");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_guard_dropped_during_a_stalled_conversion_releases_when_that_is_over() {
+    for go_on_first in [false, true] {
+        let server = Arc::new(Server::default());
+        let touch = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
+        let mut guard = touch.lock(Exclusive).await.unwrap();
+        server.stall("convert");
+        let conversion = tokio::time::timeout(Duration::from_millis(20), guard.downgrade());
+        assert!(conversion.await.is_err());
+        if go_on_first {
+            server.stall("drop"); // which would hang in the drop of the guard
+            server.changed.notify_all();
+            drop(guard);
+            until(|| server.stalled() == 1).await;
+        } else {
+            drop(guard);
+        }
+        assert_eq!(server.holders(), 1);
+        assert!(touch.try_lock(Exclusive).await.unwrap().is_none());
+        server.go_on();
+        until(|| server.holders() == 0).await;
+        let again = tokio::time::timeout(FOR_EVER, touch.lock(Exclusive));
+        drop(again.await.unwrap().unwrap());
+    }
 }
 
 #[test]
@@ -265,6 +312,7 @@ impl LockBackend for Stalling {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::NONE;
         capabilities.identity = true;
+        capabilities.atomic_conversion = true;
         capabilities
     }
 
@@ -315,6 +363,23 @@ impl LockHandle for Handle {
 
     fn may_block(&self) -> bool {
         !self.server.state.lock().unwrap().answers_here
+    }
+
+    fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl ConvertLock for Handle {
+    async fn downgrade(&mut self) -> io::Result<()> {
+        drop(self.server.call("convert"));
+        Ok(())
+    }
+
+    async fn try_upgrade(&mut self) -> io::Result<Attempt> {
+        drop(self.server.call("convert"));
+        Ok(Attempt::Acquired)
     }
 }
 

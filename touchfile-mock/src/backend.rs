@@ -53,7 +53,7 @@ impl MockBackend {
     /// against what other backends lack.
     ///
     /// What is not claimed is refused: shared locks, `remove_on_release`, the question whether a
-    /// path is current, and exclusive locks on [read-only](World::set_read_only) files. Without
+    /// path is current, conversion, and exclusive locks on [read-only](World::set_read_only) files. Without
     /// `crash_release`, locks outlive a killed process. Claims that the simulation does not keep
     /// are repeated, not made true.
     ///
@@ -159,6 +159,7 @@ fn simulated() -> Capabilities {
     capabilities.identity = true;
     capabilities.remove_on_release = true;
     capabilities.exclusive_read_only = true;
+    capabilities.atomic_conversion = true;
     capabilities
 }
 

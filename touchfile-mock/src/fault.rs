@@ -9,6 +9,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Call {
+    /// [`ConvertLock::downgrade`](touchfile_core::ConvertLock::downgrade).
+    Downgrade,
     /// [`LockHandle::is_current`](touchfile_core::LockHandle::is_current).
     IsCurrent,
     /// [`LockHandle::is_lost`](touchfile_core::LockHandle::is_lost), which `Guard::verify` asks.
@@ -20,6 +22,8 @@ pub enum Call {
     Open,
     /// [`LockHandle::try_lock`](touchfile_core::LockHandle::try_lock).
     TryLock,
+    /// [`ConvertLock::try_upgrade`](touchfile_core::ConvertLock::try_upgrade).
+    TryUpgrade,
     /// [`LockHandle::unlock`](touchfile_core::LockHandle::unlock). Dropping a handle is not a
     /// call and cannot fail.
     Unlock,
@@ -28,11 +32,13 @@ pub enum Call {
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Downgrade => "downgrade",
             Self::IsCurrent => "is_current",
             Self::IsLost => "is_lost",
             Self::Lock => "lock",
             Self::Open => "open",
             Self::TryLock => "try_lock",
+            Self::TryUpgrade => "try_upgrade",
             Self::Unlock => "unlock",
         })
     }

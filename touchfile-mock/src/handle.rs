@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
-use touchfile_core::{Attempt, LockHandle, LockMode};
+use touchfile_core::{Attempt, ConvertLock, LockHandle, LockMode};
 
 use crate::backend::enter;
 use crate::state::{HandleId, ProcessRef};
@@ -91,6 +91,24 @@ impl LockHandle for MockHandle {
     async fn is_lost(&self) -> io::Result<bool> {
         self.enter(Call::IsLost).await?;
         self.world.0.with(|state| state.is_lost(self.id))
+    }
+
+    fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {
+        Some(self)
+    }
+}
+
+/// A lock that was [lost](World::lose_lock) cannot be converted: that fails with EIO.
+#[async_trait]
+impl ConvertLock for MockHandle {
+    async fn downgrade(&mut self) -> io::Result<()> {
+        self.enter(Call::Downgrade).await?;
+        self.world.0.with(|state| state.downgrade(self.id))
+    }
+
+    async fn try_upgrade(&mut self) -> io::Result<Attempt> {
+        self.enter(Call::TryUpgrade).await?;
+        self.world.0.with(|state| state.try_upgrade(self.id))
     }
 }
 

@@ -34,6 +34,8 @@ pub enum EventKind {
     Acquired(LockMode),
     /// A handle was dropped.
     Closed,
+    /// A held lock changed its mode, to this one.
+    Converted(LockMode),
     /// A file was created.
     Created,
     /// A [`Fault`](crate::Fault) made a call wait this long.
@@ -82,6 +84,7 @@ impl fmt::Display for Event {
         match &self.what {
             EventKind::Acquired(mode) => write!(f, "took the {mode} lock on {path}"),
             EventKind::Closed => write!(f, "closed {path}"),
+            EventKind::Converted(mode) => write!(f, "made its lock on {path} {mode}"),
             EventKind::Created => write!(f, "created {path}"),
             EventKind::Delayed(call, by) => write!(f, "is held up {by:?} in {call} on {path}"),
             EventKind::Failed(call, failure) => write!(f, "failed to {call} {path}: {failure}"),

@@ -15,7 +15,7 @@ use super::nfs;
 use super::process::Process;
 use super::wait::{self, Courtesy, Line, Place, Releases};
 use super::{FileSystem, file_system_name, open, retry_interrupted};
-use crate::{Attempt, LockHandle, LockMode, OpenOptions};
+use crate::{Attempt, ConvertLock, LockHandle, LockMode, OpenOptions};
 
 /// The two system calls in which one way of locking files differs from another.
 ///
@@ -41,6 +41,42 @@ pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
     fn space(&self) -> Option<Cow<'static, str>> {
         None
     }
+
+    /// Told once `file` is open, before anything else is asked: for what depends on the file.
+    ///
+    /// Told again in a forked child that opens the file anew to lock it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps `file` from being a lock file; opening fails with it.
+    fn opened(&mut self, file: &File) -> io::Result<()> {
+        let _ = file;
+        Ok(())
+    }
+
+    /// `handle` as one that can convert: `Some(handle)` where this has [`RawFileConvert`], which
+    /// the provided method cannot know.
+    fn convertible(handle: &mut FileHandle<Self>) -> Option<&mut dyn ConvertLock>
+    where
+        Self: Sized,
+    {
+        let _ = handle;
+        None
+    }
+}
+
+/// A [`RawFileLock`] that can change the mode of a lock without letting go of it; it gives its
+/// [`FileHandle`] the trait [`ConvertLock`].
+pub trait RawFileConvert: RawFileLock {
+    /// Makes one attempt to change the mode of the lock held on `file` to `mode`.
+    ///
+    /// The lock is held in the other mode until it is held in `mode`: always, if this is not
+    /// `Ok(Acquired)`. Making it shared is not refused because of others.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says but "held by somebody else", which is `Ok(WouldBlock)`.
+    fn try_convert(&self, file: &File, mode: LockMode) -> io::Result<Attempt>;
 }
 
 /// A [`LockHandle`] on a real file, over any [`RawFileLock`].
@@ -126,8 +162,9 @@ impl<R: RawFileLock> FileHandle<R> {
     /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn open(raw: R, path: &Path, options: &OpenOptions) -> io::Result<Self> {
+    pub fn open(mut raw: R, path: &Path, options: &OpenOptions) -> io::Result<Self> {
         let (file, id, file_system) = open_for(path, options)?;
+        raw.opened(&file)?;
         Ok(Self {
             raw,
             file,
@@ -146,6 +183,11 @@ impl<R: RawFileLock> FileHandle<R> {
         &self.file
     }
 
+    /// What locks it.
+    pub fn raw(&self) -> &R {
+        &self.raw
+    }
+
     #[inline]
     pub(super) fn try_lock_now(&mut self, mode: LockMode) -> io::Result<Attempt> {
         if let Some(held) = self.held {
@@ -155,7 +197,9 @@ impl<R: RawFileLock> FileHandle<R> {
             ));
         }
         if !self.process.is_current() {
-            (self.file, self.id, self.file_system) = open_for(&self.path, &self.options)?;
+            let (file, id, file_system) = open_for(&self.path, &self.options)?;
+            self.raw.opened(&file)?;
+            (self.file, self.id, self.file_system) = (file, id, file_system);
             self.process = Process::current();
             self.courtesy = Courtesy::default();
         }
@@ -267,7 +311,8 @@ impl<R: RawFileLock> FileHandle<R> {
     }
 
     fn name_file_system(&self, error: io::Error) -> io::Error {
-        if error.kind() != io::ErrorKind::Unsupported {
+        // A backend's own words are about something else.
+        if error.kind() != io::ErrorKind::Unsupported || error.get_ref().is_some() {
             return error;
         }
         let name = file_system_name(&self.file);
@@ -324,6 +369,47 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
     #[inline]
     fn may_block(&self) -> bool {
         self.file_system.may_stall()
+    }
+
+    fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {
+        R::convertible(self)
+    }
+}
+
+#[async_trait]
+impl<R: RawFileConvert> ConvertLock for FileHandle<R> {
+    async fn downgrade(&mut self) -> io::Result<()> {
+        match self.convert_now(LockMode::Shared)? {
+            Attempt::Acquired => Ok(()),
+            Attempt::WouldBlock => Err(io::Error::other(
+                "the system says that others are in the way of holding less",
+            )),
+        }
+    }
+
+    async fn try_upgrade(&mut self) -> io::Result<Attempt> {
+        self.convert_now(LockMode::Exclusive)
+    }
+}
+
+impl<R: RawFileConvert> FileHandle<R> {
+    fn convert_now(&mut self, mode: LockMode) -> io::Result<Attempt> {
+        let nothing = |what| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        let Some(held) = self.held else {
+            return nothing("this handle holds no lock that could change its mode");
+        };
+        if !self.process.is_current() {
+            return nothing("the lock of this handle is that of the process that forked this one");
+        }
+        if held == mode {
+            return Ok(Attempt::Acquired);
+        }
+        let attempt = retry_interrupted(|| self.raw.try_convert(&self.file, mode))
+            .map_err(|error| self.name_file_system(error))?;
+        if attempt == Attempt::Acquired {
+            self.held = Some(mode);
+        }
+        Ok(attempt)
     }
 }
 

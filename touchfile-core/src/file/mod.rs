@@ -36,7 +36,7 @@ mod wait;
 #[cfg(unix)]
 pub use file_system::{FileSystem, FileSystemKind, file_system_name};
 #[cfg(unix)]
-pub use handle::{FileHandle, RawFileLock};
+pub use handle::{FileHandle, RawFileConvert, RawFileLock};
 #[cfg(unix)]
 pub use identity::FileId;
 #[cfg(unix)]

@@ -67,7 +67,7 @@ where
 }
 
 /// How many permits a holder takes.
-const fn permits(mode: LockMode) -> u32 {
+pub(super) const fn permits(mode: LockMode) -> u32 {
     match mode {
         LockMode::Exclusive => EVERYBODY,
         LockMode::Shared => 1,

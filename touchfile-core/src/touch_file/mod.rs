@@ -3,6 +3,7 @@
 mod acquire;
 mod blocking;
 mod builder;
+mod convert;
 mod guard;
 mod polite;
 mod verify;

@@ -17,7 +17,7 @@ use super::acquire::EVERYBODY;
 use super::blocking::block_on;
 use crate::backoff::Backoff;
 use crate::file::Process;
-use crate::{Attempt, LockBackend, LockHandle, LockMode, OpenOptions};
+use crate::{Attempt, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions};
 
 /// How often a waiter on a handle that may block looks whether its path still names the file:
 /// each look costs the server more than an attempt does.
@@ -210,6 +210,24 @@ impl<H: LockHandle> PoliteHandle<H> {
         match &self.0 {
             Place::Here(_) => true,
             Place::Elsewhere(keeper) => keeper.process.is_current(),
+        }
+    }
+}
+
+/// Given up or not, a conversion leaves the handle where it is, with its lock; the next call waits
+/// for one that is still going on.
+impl<H: ConvertLock> PoliteHandle<H> {
+    pub(super) async fn downgrade(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            Place::Here(handle) => handle.downgrade().await,
+            Place::Elsewhere(keeper) => keeper.call(|handle| block_on(handle.downgrade())).await,
+        }
+    }
+
+    pub(super) async fn try_upgrade(&mut self) -> io::Result<Attempt> {
+        match &mut self.0 {
+            Place::Here(handle) => handle.try_upgrade().await,
+            Place::Elsewhere(keeper) => keeper.call(|handle| block_on(handle.try_upgrade())).await,
         }
     }
 }

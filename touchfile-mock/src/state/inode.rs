@@ -63,6 +63,13 @@ impl Inode {
             .any(|holder| holder.claim.mode.conflicts_with(mode))
     }
 
+    /// What `handle` holds, if nobody took it away, and whether it holds it alone.
+    pub(super) fn hold_of(&mut self, handle: HandleId) -> Option<(&mut LockMode, bool)> {
+        let alone = self.holders.len() == 1;
+        let holder = self.holders.iter_mut().find(|h| h.handle == handle)?;
+        Some((&mut holder.claim.mode, alone))
+    }
+
     /// Whether `handle` may take the lock as a waiter: no holder conflicts, and nobody who came
     /// earlier and is running wants it in a mode that conflicts. A handle that is not in the
     /// queue comes after all that are.

@@ -4,6 +4,7 @@
 //! waiting is a step that is repeated when polled. Wakers are called and dropped after the mutex
 //! has been let go, because they may run code that comes back to this world.
 
+mod convert;
 mod files;
 mod inode;
 mod locks;
