@@ -88,7 +88,7 @@ impl Run {
 
     /// Shows that a scenario of so many steps begins.
     pub(crate) fn begin(&mut self, name: &str, steps: usize) {
-        let style = ProgressStyle::with_template("{msg:>18} {wide_bar} {elapsed} of {duration}")
+        let style = ProgressStyle::with_template("{msg:>27} {wide_bar} {elapsed} of {duration}")
             .expect("the template is a constant");
         self.progress = ProgressBar::new(steps as u64)
             .with_style(style)

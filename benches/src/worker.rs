@@ -3,6 +3,7 @@
 use std::env;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
+use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
@@ -84,8 +85,7 @@ impl Worker {
     /// The next answer, which is to be numbers.
     pub(crate) fn numbers(&mut self) -> io::Result<Vec<u64>> {
         let answer = self.answer()?;
-        let numbers: Result<_, _> = answer.split_whitespace().map(str::parse).collect();
-        numbers.map_err(|_| self.broken(&format!("answered {answer:?}")))
+        numbers(&answer).map_err(|_| self.broken(&format!("answered {answer:?}")))
     }
 
     pub(crate) fn number(&mut self) -> io::Result<u64> {
@@ -179,12 +179,13 @@ impl Commands {
 
     /// The next command, which is to be numbers.
     pub(crate) fn hear_numbers(&mut self) -> Option<Vec<u64>> {
-        let line = self.hear()?;
-        line.split_whitespace()
-            .map(str::parse)
-            .collect::<Result<_, _>>()
-            .ok()
+        numbers(&self.hear()?).ok()
     }
+}
+
+/// What a line of numbers says.
+pub(crate) fn numbers(line: &str) -> Result<Vec<u64>, ParseIntError> {
+    line.split_whitespace().map(str::parse).collect()
 }
 
 /// Answers the parent.

@@ -39,7 +39,9 @@ use touchfile_core::{Attempt, Capabilities, LockBackend, LockMode, OpenOptions};
 ///
 /// # Fairness
 ///
-/// None is promised between processes: a waiter may be overtaken.
+/// On Linux, processes of one network namespace that wait for a lock with touchfile get it in the
+/// order they came; one that does not wait yet may overtake them for about a millisecond. Elsewhere,
+/// and with programs that do not use touchfile, a waiter may be overtaken.
 ///
 /// # Errors
 ///
@@ -77,6 +79,7 @@ impl LockBackend for FlockBackend {
         capabilities.real_files = true;
         capabilities.exclusive_read_only = true;
         capabilities.excludes_flock = true;
+        capabilities.fair = cfg!(target_os = "linux");
         capabilities
     }
 

@@ -130,10 +130,13 @@ pub(super) fn play(mut side: Side) -> io::Result<()> {
     let mut participant = side.open()?;
     let mut other = Other::new(side.contender.family, &side.path)?;
     let mut random = Random::new(0xCA_4CE1);
-    // Whatever a process makes at its first wait, and keeps, is there now.
-    other.hold(now() + 3_000_000, None)?;
     let runtime = &side.runtime;
+    // Whatever a process makes at its first waits, and keeps, is there afterwards.
+    other.hold(now() + 3_000_000, None)?;
     participant.with(runtime, Mode::Exclusive, Release::Drop, || ())?;
+    other.has_released()?;
+    other.hold(now() + 6_000_000, None)?;
+    wait_in_vain(&mut participant, runtime, Duration::from_millis(3))?;
     other.has_released()?;
     let before = Belongings::now()?;
     say("ready")?;
@@ -171,12 +174,7 @@ pub(super) fn play(mut side: Side) -> io::Result<()> {
             let time = Duration::from_micros(3_000 + random.below(2_000));
             other.hold(now() + 12_000_000, None)?;
             let started = now();
-            let timely = match &mut participant {
-                Participant::Task(lock) => {
-                    !runtime.block_on(lock.lock_timeout(Mode::Exclusive, time))?
-                }
-                Participant::Thread(lock) => lock.lock_timeout(Mode::Exclusive, time)?.is_none(),
-            };
+            let timely = wait_in_vain(&mut participant, runtime, time)?;
             let ended = now();
             if timely {
                 late.push((ended - started).saturating_sub(nanos(time)));
@@ -190,6 +188,21 @@ pub(super) fn play(mut side: Side) -> io::Result<()> {
         say(words(&late))?;
     }
     Ok(())
+}
+
+/// Waits for a lock that is held for longer. Whether it did so in vain.
+fn wait_in_vain(
+    participant: &mut Participant,
+    runtime: &Runtime,
+    time: Duration,
+) -> io::Result<bool> {
+    match participant {
+        Participant::Task(lock) => {
+            let granted = runtime.block_on(lock.lock_timeout(Mode::Exclusive, time))?;
+            Ok(!granted)
+        }
+        Participant::Thread(lock) => Ok(lock.lock_timeout(Mode::Exclusive, time)?.is_none()),
+    }
 }
 
 /// Drops a wait at about the moment the lock is free. How long the drop took, or `None` if the

@@ -1,7 +1,8 @@
 //! Many different paths, held at once, and waited for at once.
 
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
@@ -13,7 +14,7 @@ use crate::proc::raise_descriptor_limit;
 use crate::report::{Table, column, with_ratio};
 use crate::run::{Run, misheard};
 use crate::stats::Sample;
-use crate::worker::{Side, Worker, say};
+use crate::worker::{Side, Worker, numbers, say};
 
 pub(super) const NAME: &str = "many-paths";
 pub(super) const ROLE: &str = "many-paths";
@@ -26,11 +27,17 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
     let wanted = run.effort.pick(10_000, 2_000, 20);
     let count = wanted.min(limit.saturating_sub(SPARE));
     let contenders = run.waiters();
+    // One after the other, all use the same files: creating them takes longer than all the rest.
+    let directory = run.new_path();
+    fs::create_dir(&directory)?;
+    for path in paths(&directory, count) {
+        fs::File::create(path)?;
+    }
     run.begin(NAME, contenders.len());
     let mut lines = Vec::new();
     let mut unable = Vec::new();
     for contender in contenders {
-        match measure(run, contender, count)? {
+        match measure(contender, &directory, count)? {
             Ok(values) => lines.push((contender.name, values)),
             Err(reason) => unable.push((contender.name, reason)),
         }
@@ -70,13 +77,11 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
 }
 
 fn measure(
-    run: &mut Run,
     contender: &'static Contender,
+    directory: &Path,
     count: u64,
 ) -> io::Result<Result<Vec<f64>, String>> {
-    let directory = run.new_path();
-    std::fs::create_dir(&directory)?;
-    let mut holder = Worker::spawn(ROLE, contender, &directory)?;
+    let mut holder = Worker::spawn(ROLE, contender, directory)?;
     let answer = holder.ask(&format!("hold {count}"))?;
     let Ok(held) = answer.parse::<Nanos>() else {
         return Ok(Err(answer));
@@ -86,15 +91,22 @@ fn measure(
         values.extend([f64::NAN; 4]);
         return Ok(Ok(values));
     }
-    let mut waiter = Worker::spawn(ROLE, contender, &directory)?;
+    let mut waiter = Worker::spawn(ROLE, contender, directory)?;
     let answer = waiter.ask(&format!("wait {count}"))?;
     let Ok(waiting) = answer.parse::<Nanos>() else {
-        return Ok(Err(format!("holds them, but does not wait: {answer}")));
+        return Ok(Err(format!(
+            "it holds them, but cannot wait for them: {answer}"
+        )));
     };
     values.push(waiting as f64 / 1e6);
     let start = now() + 50_000_000;
     holder.tell(&format!("release {start}"))?;
-    let acquired = waiter.numbers()?;
+    let acquired = waiter.answer()?;
+    let Ok(acquired) = numbers(&acquired) else {
+        return Ok(Err(format!(
+            "it holds them, but cannot wait for them: {acquired}"
+        )));
+    };
     let released = holder.numbers()?;
     if acquired.len() != released.len() {
         return Ok(Err("not all were handed over".to_owned()));
@@ -126,15 +138,16 @@ pub(super) fn play(mut side: Side) -> io::Result<()> {
     Ok(())
 }
 
-fn paths(side: &Side, count: u64) -> impl Iterator<Item = PathBuf> {
-    let directory = side.path.clone();
+fn paths(directory: &Path, count: u64) -> impl Iterator<Item = PathBuf> {
     (0..count).map(move |number| directory.join(format!("{number}.lock")))
 }
 
 fn hold(side: &mut Side, count: u64) -> io::Result<()> {
     let started = now();
     let open = |path: PathBuf| (side.contender.open)(&path);
-    let mut all: Vec<_> = paths(side, count).map(open).collect::<io::Result<_>>()?;
+    let mut all: Vec<_> = paths(&side.path, count)
+        .map(open)
+        .collect::<io::Result<_>>()?;
     let mut held: Vec<Box<dyn FnOnce() + '_>> = Vec::new();
     for participant in &mut all {
         held.push(lock(&side.runtime, participant)?);
@@ -177,7 +190,9 @@ fn lock<'a>(
 fn wait(side: &Side, count: u64) -> io::Result<()> {
     let started = now();
     let open = |path: PathBuf| (side.contender.open)(&path);
-    let all: Vec<_> = paths(side, count).map(open).collect::<io::Result<_>>()?;
+    let all: Vec<_> = paths(&side.path, count)
+        .map(open)
+        .collect::<io::Result<_>>()?;
     side.runtime.block_on(async {
         let (tell, mut hear) = mpsc::unbounded_channel();
         let tell = Arc::new(tell);

@@ -13,7 +13,7 @@ use super::identity::FileId;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::nfs;
 use super::process::Process;
-use super::wait::{self, Courtesy, Line, Place, Releases};
+use super::wait::{self, Courtesy, Follower, Line, Place, Releases};
 use super::{FileSystem, file_system_name, open, retry_interrupted};
 use crate::{Attempt, ConvertLock, LockHandle, LockMode, OpenOptions};
 
@@ -292,6 +292,25 @@ impl<R: RawFileLock> FileHandle<R> {
         Line::of(format_args!("{space}/{}", self.id))
     }
 
+    /// Takes the place behind those who wait already, if there are any.
+    fn look_for_others(&mut self) -> bool {
+        let place = self.line().and_then(|line| line.join());
+        let found = self.courtesy.keep_place(place);
+        if found {
+            // Our own latest release may have been a silent one.
+            wait::announce(&self.path, self.options.follow_symlinks);
+        }
+        found
+    }
+
+    /// The place behind others that was taken, or is taken now.
+    pub(super) fn place_behind_others(&mut self) -> Option<Follower> {
+        if !self.courtesy.has_place() {
+            self.others_wait();
+        }
+        self.courtesy.take_place()
+    }
+
     /// The next place in the line of those who wait for this lock.
     pub(super) fn enter_line(&self) -> Place {
         self.line().map_or(Place::Leads(None), |line| line.enter())
@@ -336,16 +355,7 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
 
     #[inline]
     fn others_wait(&mut self) -> bool {
-        if !self.courtesy.is_time_to_look() {
-            return false;
-        }
-        let place = self.line().and_then(|line| line.join());
-        let found = self.courtesy.keep_place(place);
-        if found {
-            // Our own latest release may have been a silent one.
-            wait::announce(&self.path, self.options.follow_symlinks);
-        }
-        found
+        self.courtesy.is_time_to_look() && self.look_for_others()
     }
 
     #[inline]

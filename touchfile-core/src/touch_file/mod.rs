@@ -54,10 +54,12 @@ const MAX_IDLE: usize = 4;
 ///
 /// # Runtimes
 ///
-/// Taking a free lock and releasing one need no runtime. Waiting uses the timer of the tokio
-/// runtime it is polled in, which must be running and have it enabled
-/// ([`tokio::runtime::Builder::enable_time`]); under any other executor it uses a background
-/// thread's. Without an executor, use [`blocking`](Self::blocking).
+/// Taking a free lock and releasing one need no runtime. Waiting uses the timer and the reactor of
+/// the tokio runtime it is polled in, which must be running; build it with
+/// [`enable_all`](tokio::runtime::Builder::enable_all), as `#[tokio::main]` does. Without
+/// `enable_time` a wait panics; without `enable_io` it uses a background thread's reactor, and tokio
+/// lets nobody ask for that but by a panic, which is caught and may be printed once. Under any other
+/// executor a background thread has both. Without an executor, use [`blocking`](Self::blocking).
 ///
 /// # Forks
 ///

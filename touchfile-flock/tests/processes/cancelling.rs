@@ -1,8 +1,10 @@
 //! Laws 3 and 4: a wait that is given up leaves nothing behind.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use tempfile::tempdir;
@@ -56,17 +58,11 @@ pub(crate) fn cancel_many(path: &Path) {
         let Some(order) = orders.next() else { break };
         assert_eq!(order.expect("text"), "wait and cancel");
         runtime.block_on(give_up_while_held(&touch));
-        drop(
-            touch
-                .blocking()
-                .try_lock(LockMode::Exclusive)
-                .expect("an attempt"),
-        );
-        report(&before);
+        report(&touch, &before);
         let Some(order) = orders.next() else { break };
         assert_eq!(order.expect("text"), "race");
         runtime.block_on(give_up_in_a_race(&touch));
-        report(&before);
+        report(&touch, &before);
     }
 }
 
@@ -76,10 +72,18 @@ async fn wait_once(path: &Path) {
     let touch = || TouchFile::new(FlockBackend::new(), &path).expect("a touch file");
     let (one, other) = (touch(), touch());
     let held = one.lock_exclusive().await.expect("a lock");
-    let patience = Duration::from_millis(5);
-    let wait = other.lock_timeout(LockMode::Exclusive, patience).await;
-    assert!(wait.expect_err("it is held").is_timeout());
+    while !has_inotify() {
+        let patience = Duration::from_millis(5);
+        let wait = other.lock_timeout(LockMode::Exclusive, patience).await;
+        assert!(wait.expect_err("it is held").is_timeout());
+    }
     drop(held);
+}
+
+fn has_inotify() -> bool {
+    let open = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted");
+    open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .any(|open| open.ends_with("anon_inode:inotify"))
 }
 
 /// Somebody else holds the lock: half of the waits meet a deadline, half are aborted.
@@ -110,19 +114,44 @@ async fn give_up_while_held(touch: &Arc<TouchFile<FlockBackend>>) {
 
 /// The lock comes and goes while waits are given up, so that some are given up as they get it.
 async fn give_up_in_a_race(touch: &Arc<TouchFile<FlockBackend>>) {
-    for round in 0..300 {
-        let patience = Duration::from_micros(round * 10);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let holder = {
+        let (path, is_over) = (touch.path().to_owned(), is_over.clone());
+        std::thread::spawn(move || hold_now_and_then(&path, &is_over))
+    };
+    // Three times, with two waits in each round: more than ten thousand.
+    for round in 0..1_700 {
+        let patience = Duration::from_micros(round * 7 % 900);
         let first = touch.lock_timeout(LockMode::Exclusive, patience);
         let second = tokio::time::timeout(patience / 2, touch.lock(LockMode::Shared));
         drop(tokio::join!(async { first.await.map(drop) }, async {
             second.await.map(drop)
         }));
     }
+    is_over.store(true, Ordering::Relaxed);
+    holder.join().expect("no panic");
 }
 
-fn report(before: &std::collections::BTreeMap<&'static str, usize>) {
+/// Excludes the waits, as another process would.
+fn hold_now_and_then(path: &Path, is_over: &AtomicBool) {
+    let touch = TouchFile::new(FlockBackend::new(), path).expect("a touch file");
+    let mut round = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        round += 1;
+        let guard = touch.blocking().lock_exclusive().expect("a lock");
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_micros(round * 11 % 600) {
+            std::hint::spin_loop();
+        }
+        drop(guard);
+    }
+}
+
+fn report(touch: &TouchFile<FlockBackend>, before: &BTreeMap<&'static str, usize>) {
+    // Free or not, the handle of the attempt is kept for the next, and holds no lock.
+    let attempt = touch.blocking().try_lock(LockMode::Exclusive);
+    drop(attempt.expect("an attempt"));
     let mut after = belongings();
-    // One handle is kept for the next acquisition, and holds no lock.
     *after.get_mut("descriptors").expect("it is counted") -= 1;
     if after == *before {
         say("nothing left");

@@ -10,9 +10,10 @@ mod exclusion;
 mod forking;
 mod load;
 mod replacing;
+mod waiting;
 mod worker;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -27,7 +28,20 @@ fn main() -> ExitCode {
     trials.extend(forking::trials());
     trials.extend(load::trials());
     trials.extend(replacing::trials());
+    trials.extend(waiting::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A test that needs a program, and is reported as ignored where that is missing.
+fn trial_with(program: &str, sentence: &'static str, test: fn()) -> Trial {
+    let missing = Command::new(program).arg("-V").output().is_err();
+    trial(sentence, test)
+        .with_ignored_flag(missing)
+        .with_kind(if missing {
+            format!("skipped, no {program}")
+        } else {
+            String::new()
+        })
 }
 
 /// One test: a sentence, and a function that panics if it is not true.

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
 use touchfile_core::{LockMode, OwnedLockGuard, TouchFile};
 use touchfile_flock::FlockBackend;
 
-use crate::{bad_input, cancelling, forking, load};
+use crate::{bad_input, cancelling, forking, load, waiting};
 
 pub(crate) type Touch = TouchFile<FlockBackend>;
 pub(crate) type Held = OwnedLockGuard<FlockBackend>;
@@ -43,6 +44,8 @@ pub(crate) fn run(role: &str) -> ExitCode {
         "bad input" => bad_input::meet_all(path),
         "cancel" => cancelling::cancel_many(path),
         "fork" => forking::fork_while_holding(path),
+        "runtimes" => waiting::wait_in_many_runtimes(path),
+        "wait without a reactor" => waiting::wait_without_a_reactor(path),
         other => unreachable!("nobody has the role {other:?}"),
     }
     ExitCode::SUCCESS
@@ -130,7 +133,17 @@ impl Worker {
     }
 
     pub(crate) fn with_role(role: &str, path: &Path) -> Self {
-        let mut child = Command::new(env::current_exe().expect("this binary has a path"))
+        Self::start(&mut Command::new(this_binary()), role, path)
+    }
+
+    /// One that plays `role` below a program such as strace(1), which is given its command line.
+    pub(crate) fn under(program: &[&str], role: &str, path: &Path) -> Self {
+        let mut command = Command::new(program[0]);
+        Self::start(command.args(&program[1..]).arg(this_binary()), role, path)
+    }
+
+    fn start(command: &mut Command, role: &str, path: &Path) -> Self {
+        let mut child = command
             .env(ROLE, role)
             .env(LOCK, path)
             .stdin(Stdio::piped())
@@ -177,6 +190,31 @@ impl Worker {
         self.child.id()
     }
 
+    /// Whether it stands in line for a lock: it has a socket that listens or is connected.
+    pub(crate) fn is_in_line(&self) -> bool {
+        let sockets: Vec<String> = fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .expect("it runs")
+            .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+            .filter_map(|open| {
+                let inode = open.to_str()?.strip_prefix("socket:[")?;
+                Some(inode.strip_suffix(']')?.to_owned())
+            })
+            .collect();
+        let all = fs::read_to_string("/proc/net/unix").expect("/proc is mounted");
+        all.lines().any(|line| {
+            // Num RefCount Protocol Flags Type St Inode Path
+            let fields: Vec<_> = line.split_whitespace().collect();
+            matches!(fields[..], [_, _, _, flags, _, state, inode, ..]
+                if (flags == "00010000" || state == "03")
+                    && sockets.iter().any(|socket| socket == inode))
+        })
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("it is a child of ours");
+    }
+
     /// SIGKILL, and the wait for its end.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it is a child of ours");
@@ -197,6 +235,10 @@ impl Drop for Worker {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+fn this_binary() -> PathBuf {
+    env::current_exe().expect("this binary has a path")
 }
 
 /// Descriptors, threads and locks of this process, by what they are and how many.

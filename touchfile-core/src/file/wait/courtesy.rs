@@ -63,7 +63,11 @@ impl Courtesy {
         self.waited
     }
 
-    pub(super) fn take_place(&mut self) -> Option<Follower> {
+    pub(in crate::file) fn has_place(&self) -> bool {
+        self.place.is_some()
+    }
+
+    pub(in crate::file) fn take_place(&mut self) -> Option<Follower> {
         self.place.take()
     }
 

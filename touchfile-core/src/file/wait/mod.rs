@@ -1,9 +1,9 @@
 //! The one place where a backend on real files waits for a holder to let go.
 //!
 //! A wait has three parts. For a moment it tries again and again: most locks are held for less
-//! time than it takes to arrange anything. Then it stands in line ([`turnstile`]) behind the other
+//! time than it takes to arrange anything. Then it stands in line ([`Line`]) behind the other
 //! waiters of this host. At the head of the line it tries each time something happens to the lock
-//! file that may have been a release ([`releases`]), and every few milliseconds, for holders that
+//! file that may have been a release ([`Releases`]), and every few milliseconds, for holders that
 //! release without an event.
 //!
 //! **The lock is only ever acquired by an attempt that does not wait**, so a dropped future has
@@ -13,13 +13,11 @@
 
 mod courtesy;
 #[cfg(target_os = "linux")]
-mod releases;
-#[cfg(target_os = "linux")]
-mod table;
-#[cfg(target_os = "linux")]
-mod turnstile;
+#[path = "linux/mod.rs"]
+mod system;
 #[cfg(not(target_os = "linux"))]
-mod unaided;
+#[path = "unaided.rs"]
+mod system;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -31,17 +29,8 @@ use tokio::task::yield_now;
 use tokio::time::Sleep;
 
 pub(super) use courtesy::Courtesy;
-#[cfg(target_os = "linux")]
-use turnstile::{Follower, Leader, Turn};
-#[cfg(not(target_os = "linux"))]
-use unaided::{Follower, Leader, Turn};
-#[cfg(not(target_os = "linux"))]
-pub(super) use unaided::{Line, Place, Releases, announce};
-#[cfg(target_os = "linux")]
-pub(super) use {
-    releases::{Releases, announce},
-    turnstile::{Line, Place},
-};
+pub(super) use system::{Follower, Line, Place, Releases, announce};
+use system::{Leader, Turn};
 
 use super::handle::{FileHandle, RawFileLock};
 use crate::runtime;
@@ -72,7 +61,7 @@ pub(super) async fn until_acquired<R: RawFileLock>(
     handle: &mut FileHandle<R>,
     mode: LockMode,
 ) -> io::Result<()> {
-    let mut place = match handle.courtesy().take_place() {
+    let mut place = match handle.place_behind_others() {
         Some(follower) => Place::Follows(follower),
         None => {
             if in_a_moment(handle, mode).await? {

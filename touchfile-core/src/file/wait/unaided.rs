@@ -14,7 +14,7 @@ pub(in crate::file) enum Place {
 }
 
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(in crate::file) enum Turn {
     Leads(Leader),
     Broken,
 }
@@ -49,17 +49,17 @@ impl Line {
 }
 
 impl Leader {
-    pub(super) fn pass_on(&mut self) {
+    pub(in crate::file) fn pass_on(&mut self) {
         match *self {}
     }
 }
 
 impl Follower {
-    pub(super) fn is_trusted(&self) -> bool {
+    pub(in crate::file) fn is_trusted(&self) -> bool {
         match *self {}
     }
 
-    pub(super) fn poll_turn(&mut self, _: &mut Context<'_>) -> Poll<Turn> {
+    pub(in crate::file) fn poll_turn(&mut self, _: &mut Context<'_>) -> Poll<Turn> {
         match *self {}
     }
 }
@@ -69,11 +69,11 @@ impl Releases {
         None
     }
 
-    pub(super) fn retire(&mut self) {
+    pub(in crate::file) fn retire(&mut self) {
         match *self {}
     }
 
-    pub(super) async fn next(&mut self) -> io::Result<()> {
+    pub(in crate::file) async fn next(&mut self) -> io::Result<()> {
         match *self {}
     }
 }

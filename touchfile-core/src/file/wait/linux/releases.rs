@@ -84,7 +84,7 @@ impl Releases {
     /// # Cancel safety
     ///
     /// Nothing is missed.
-    pub(super) async fn next(&mut self) -> io::Result<()> {
+    pub(in crate::file) async fn next(&mut self) -> io::Result<()> {
         poll_fn(|cx| {
             let Some(mut station) = self.station.as_deref() else {
                 return Poll::Pending;
@@ -96,7 +96,7 @@ impl Releases {
 
     /// Stops listening, and leaves the system calls for this to when it is dropped: whoever has
     /// waited long enough has the lock now.
-    pub(super) fn retire(&mut self) {
+    pub(in crate::file) fn retire(&mut self) {
         let heir = self.inotify.table.with(|table| table.remove(self.key));
         if let Some(waker) = heir {
             waker.wake();

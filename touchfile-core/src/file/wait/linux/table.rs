@@ -209,3 +209,154 @@ pub(super) fn poll<S: Clone + Eq + Hash>(
     }
     Poll::Pending
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use loom::sync::{Mutex as LoomMutex, Notify};
+    use loom::thread;
+
+    use super::*;
+
+    const STATION: u8 = 0;
+
+    impl Locked<u8> for LoomMutex<Table<u8>> {
+        fn with<R>(&self, f: impl FnOnce(&mut Table<u8>) -> R) -> R {
+            f(&mut self.lock().unwrap())
+        }
+    }
+
+    /// What a reactor and the kernel do: keep events, and wake whoever looked last.
+    struct Kernel(LoomMutex<(Vec<Event>, Option<Waker>)>);
+
+    impl Kernel {
+        fn happen(&self, event: Event) {
+            let waker = {
+                let mut state = self.0.lock().unwrap();
+                state.0.push(event);
+                state.1.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    impl Source for &Kernel {
+        fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<Event>>> {
+            let mut state = self.0.lock().unwrap();
+            if state.0.is_empty() {
+                state.1 = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(std::mem::take(&mut state.0)))
+        }
+    }
+
+    struct Thread(Notify);
+
+    impl Wake for Thread {
+        fn wake(self: Arc<Self>) {
+            self.0.notify();
+        }
+    }
+
+    struct World {
+        table: LoomMutex<Table<u8>>,
+        kernel: Kernel,
+    }
+
+    impl World {
+        fn new() -> Arc<Self> {
+            Arc::new(Self {
+                table: LoomMutex::new(Table::new()),
+                kernel: Kernel(LoomMutex::new((Vec::new(), None))),
+            })
+        }
+
+        fn add(&self, file: Watched) -> Key {
+            self.table.with(|table| table.add(file, STATION))
+        }
+
+        fn poll_with(&self, key: Key, waker: &Waker) -> Poll<io::Result<()>> {
+            let mut cx = Context::from_waker(waker);
+            poll(&self.table, key, &mut &self.kernel, &mut cx)
+        }
+
+        /// Waits for ever if a wake-up is lost, which loom reports as a deadlock.
+        fn wait(&self, key: Key) {
+            let thread = Arc::new(Thread(Notify::new()));
+            let waker = Waker::from(thread.clone());
+            while self.poll_with(key, &waker).is_pending() {
+                thread.0.wait();
+            }
+            self.leave(key);
+        }
+
+        fn leave(&self, key: Key) {
+            let heir = self.table.with(|table| table.remove(key));
+            if let Some(waker) = heir {
+                waker.wake();
+            }
+        }
+    }
+
+    fn model(test: impl Fn() + Send + Sync + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(test);
+    }
+
+    #[test]
+    fn every_wait_of_a_station_hears_of_its_file_whoever_drives() {
+        model(|| {
+            let world = World::new();
+            let (one, other) = (world.add(1), world.add(2));
+            let waits = [one, other].map(|key| {
+                let world = world.clone();
+                thread::spawn(move || world.wait(key))
+            });
+            world.kernel.happen(Event::At(1));
+            world.kernel.happen(Event::At(2));
+            for wait in waits {
+                wait.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn a_driver_that_gives_up_leaves_no_wait_undriven() {
+        model(|| {
+            let world = World::new();
+            let (gives_up, stays) = (world.add(1), world.add(2));
+            let waits = {
+                let world = world.clone();
+                thread::spawn(move || world.wait(stays))
+            };
+            let leaves = {
+                let world = world.clone();
+                thread::spawn(move || {
+                    // Whether something has happened is not of interest to who gives up.
+                    drop(world.poll_with(gives_up, Waker::noop()));
+                    world.leave(gives_up);
+                })
+            };
+            world.kernel.happen(Event::At(2));
+            waits.join().unwrap();
+            leaves.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn lost_events_and_vanished_files_wake_whom_they_may_concern() {
+        let mut table = Table::new();
+        let (one, other) = (table.add(1, STATION), table.add(2, STATION));
+        drop(table.tell(Event::Gone(1)));
+        assert!(table.is_due(one) && !table.is_due(other));
+        assert!(!table.has(1), "what is gone is not unwatched again");
+        drop(table.tell(Event::Lost));
+        assert!(table.is_due(one) && table.is_due(other));
+    }
+}

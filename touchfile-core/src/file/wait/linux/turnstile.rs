@@ -55,7 +55,7 @@ pub(in crate::file) enum Place {
 
 /// The end of a follower's wait.
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(in crate::file) enum Turn {
     /// It leads.
     Leads(Leader),
     /// There is no line any more.
@@ -140,7 +140,7 @@ impl Leader {
     }
 
     /// Passes the lead to the next in line, if there is one.
-    pub(super) fn pass_on(&mut self) {
+    pub(in crate::file) fn pass_on(&mut self) {
         // In a forked child this is a copy, and its parent leads.
         if !self.process.is_current() {
             return;
@@ -207,12 +207,12 @@ enum Connection {
 
 impl Follower {
     /// Whether the leader can be relied upon to pass the lead on.
-    pub(super) fn is_trusted(&self) -> bool {
+    pub(in crate::file) fn is_trusted(&self) -> bool {
         self.is_trusted && !matches!(self.connection, Connection::Unwatched(_))
     }
 
     /// The end of this wait; pending if there is no reactor that would tell, until asked again.
-    pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+    pub(in crate::file) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         if let Connection::Idle(_) = self.connection {
             self.watch();
         }

@@ -1,0 +1,8 @@
+//! What Linux tells of, and how those who wait find each other.
+
+mod releases;
+mod table;
+mod turnstile;
+
+pub(in crate::file) use releases::{Releases, announce};
+pub(in crate::file) use turnstile::{Follower, Leader, Line, Place, Turn};

@@ -1,0 +1,321 @@
+//! Law 8: who waits gets the lock, in turn, whoever held it and whatever the system refuses.
+
+use std::fs::{self, File};
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use libtest_mimic::Trial;
+use rustix::process::Signal;
+use tempfile::tempdir;
+use tokio::runtime::{Builder, Runtime};
+use touchfile_core::{LockMode, TouchFile};
+use touchfile_flock::FlockBackend;
+
+use crate::worker::{Touch, Worker, belongings, say, wait_until};
+use crate::{trial, trial_with};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "a_foreign_holder_that_unlocks_and_keeps_its_file_open_is_noticed",
+            foreign,
+        ),
+        trial("processes_are_served_in_the_order_they_came", in_order),
+        trial(
+            "a_process_that_locks_again_at_once_goes_behind_those_who_wait",
+            goes_behind,
+        ),
+        trial(
+            "a_stopped_process_at_the_head_of_the_line_keeps_nobody_from_the_lock",
+            stopped,
+        ),
+        trial(
+            "when_the_head_of_the_line_is_killed_the_others_go_on",
+            killed,
+        ),
+        trial("a_directory_is_waited_for", directory),
+        trial(
+            "hundreds_of_short_lived_runtimes_wait_and_leave_nothing",
+            runtimes,
+        ),
+        trial(
+            "a_runtime_without_a_reactor_and_a_foreign_executor_wait",
+            without_a_reactor,
+        ),
+        trial_with(
+            "strace",
+            "whatever_the_system_refuses_who_waits_gets_the_lock",
+            refusals,
+        ),
+    ]
+}
+
+fn foreign() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let file = File::create(&path).unwrap();
+    let mut waiter = Worker::new(&path);
+    for _ in 0..20 {
+        fs4::FileExt::lock(&file).unwrap();
+        waiter.tell("lock exclusive");
+        wait_until("the waiter is in line", || waiter.is_in_line());
+        fs4::FileExt::unlock(&file).unwrap(); // which makes no event: the file stays open
+        assert_eq!(waiter.answer(), "held");
+        assert_eq!(waiter.ask("unlock"), "released");
+    }
+}
+
+/// Workers that wait for the lock that the first holds, in their order.
+fn line_of(length: usize, path: &Path) -> (Worker, Vec<Worker>) {
+    let mut holder = Worker::new(path);
+    assert_eq!(holder.ask("lock exclusive"), "held");
+    let mut line: Vec<Worker> = (0..length).map(|_| Worker::new(path)).collect();
+    for worker in &mut line {
+        worker.tell("lock exclusive");
+        wait_until("it is in line", || worker.is_in_line());
+    }
+    (holder, line)
+}
+
+fn in_order() {
+    let dir = tempdir().unwrap();
+    let (mut last, line) = line_of(6, &dir.path().join("a.lock"));
+    for mut next in line {
+        assert_eq!(last.ask("unlock"), "released");
+        assert_eq!(next.answer(), "held");
+        last = next;
+    }
+}
+
+fn goes_behind() {
+    let dir = tempdir().unwrap();
+    let (mut holder, line) = line_of(3, &dir.path().join("a.lock"));
+    assert_eq!(holder.ask("unlock"), "released");
+    holder.tell("lock exclusive");
+    for mut next in line {
+        assert_eq!(next.answer(), "held");
+        assert_eq!(next.ask("unlock"), "released");
+    }
+    assert_eq!(holder.answer(), "held");
+}
+
+fn stopped() {
+    let dir = tempdir().unwrap();
+    let (mut holder, mut line) = line_of(3, &dir.path().join("a.lock"));
+    line[0].signal(Signal::STOP);
+    assert_eq!(holder.ask("unlock"), "released");
+    let mut rest = line.split_off(1);
+    while !rest.is_empty() {
+        let first = crate::worker::first_answer(&mut rest);
+        assert_eq!(rest.remove(first).ask("unlock"), "released");
+    }
+    line[0].signal(Signal::CONT);
+    assert_eq!(line[0].answer(), "held");
+}
+
+fn killed() {
+    let dir = tempdir().unwrap();
+    let (mut holder, mut line) = line_of(4, &dir.path().join("a.lock"));
+    line[0].kill();
+    assert_eq!(holder.ask("unlock"), "released");
+    let mut rest = line.split_off(1);
+    for _ in 0..3 {
+        let first = crate::worker::first_answer(&mut rest);
+        // Not unlocked: whoever has the lock dies with it, and with the head of the line.
+        rest.remove(first).kill();
+    }
+}
+
+fn directory() {
+    let dir = tempdir().unwrap();
+    let (mut a, mut b) = (Worker::new(dir.path()), Worker::new(dir.path()));
+    assert_eq!(a.ask("lock exclusive"), "held");
+    b.tell("lock exclusive");
+    wait_until("the waiter is in line", || b.is_in_line());
+    assert_eq!(a.ask("unlock"), "released");
+    assert_eq!(b.answer(), "held");
+}
+
+fn runtimes() {
+    let dir = tempdir().unwrap();
+    let mut worker = Worker::with_role("runtimes", &dir.path().join("a.lock"));
+    assert_eq!(worker.answer(), "nothing left");
+    worker.finish();
+}
+
+fn touch_at(path: &Path) -> Touch {
+    TouchFile::new(FlockBackend::new(), path).expect("a touch file")
+}
+
+/// Waits in one runtime after another, and in two at once of which one is shut down.
+pub(crate) fn wait_in_many_runtimes(path: &Path) {
+    let (one, other) = (touch_at(path), touch_at(path));
+    let (stays, path) = (runtime(), path.with_extension("other"));
+    let (third, fourth) = (touch_at(&path), touch_at(&path));
+    let mut before = None;
+    for _ in 0..300 {
+        let short_lived = runtime();
+        short_lived.block_on(wait_and_get(&one, &other));
+        // Somebody waits in this runtime when it is shut down, and somebody in another goes on.
+        let held = third.blocking().lock_exclusive().expect("a lock");
+        let waits = Arc::new(touch_at(&path));
+        short_lived.spawn(async move { waits.lock_exclusive().await.map(drop) });
+        short_lived.block_on(tokio::task::yield_now());
+        stays.block_on(async {
+            let mut wait = pin!(fourth.lock_exclusive());
+            assert!(poll_for_a_while(wait.as_mut()).await.is_none(), "held");
+            short_lived.shutdown_background();
+            drop(held);
+            wait.await
+                .expect("a lock")
+                .unlock()
+                .await
+                .expect("a release");
+        });
+        before.get_or_insert_with(belongings);
+    }
+    if before.as_ref() == Some(&belongings()) {
+        say("nothing left");
+    } else {
+        say(&format!("before: {before:?}, after: {:?}", belongings()));
+    }
+}
+
+fn runtime() -> Runtime {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime")
+}
+
+async fn wait_and_get(one: &Touch, other: &Touch) {
+    let held = one.lock_exclusive().await.expect("a lock");
+    let mut wait = pin!(other.lock(LockMode::Shared));
+    assert!(poll_for_a_while(wait.as_mut()).await.is_none(), "held");
+    held.unlock().await.expect("a release");
+    drop(wait.await.expect("a lock"));
+}
+
+/// Polls until the wait has got beyond trying; the output if there is one.
+async fn poll_for_a_while<F: Future>(mut wait: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    let started = std::time::Instant::now();
+    while started.elapsed().as_micros() < 1_000 {
+        let polled = std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await;
+        if let Poll::Ready(output) = polled {
+            return Some(output);
+        }
+        tokio::task::yield_now().await;
+    }
+    None
+}
+
+fn without_a_reactor() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let mut holder = Worker::new(&path);
+    let mut waiter = Worker::with_role("wait without a reactor", &path);
+    for _ in 0..2 {
+        assert_eq!(waiter.answer(), "ready");
+        assert_eq!(holder.ask("lock exclusive"), "held");
+        waiter.tell("wait");
+        wait_until("the waiter is in line", || waiter.is_in_line());
+        assert_eq!(holder.ask("unlock"), "released");
+        assert_eq!(waiter.answer(), "held");
+    }
+    waiter.finish();
+}
+
+/// Waits in a runtime that was built with a timer alone, and in no runtime at all.
+pub(crate) fn wait_without_a_reactor(path: &Path) {
+    let touch = touch_at(path);
+    let mut orders = io::stdin().lines();
+    let mut wait = |wait: &dyn Fn()| {
+        say("ready");
+        orders.next().expect("an order").expect("text");
+        wait();
+        say("held");
+    };
+    let with_timer = Builder::new_current_thread().enable_time().build();
+    let with_timer = with_timer.expect("a runtime");
+    wait(&|| drop(with_timer.block_on(touch.lock_exclusive()).expect("a lock")));
+    wait(&|| drop(block_on(touch.lock_exclusive()).expect("a lock")));
+}
+
+/// The smallest of executors.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread::park();
+    }
+}
+
+fn refusals() {
+    let dir = tempdir().unwrap();
+    for (number, refusal) in [
+        "inotify_init1:error=EMFILE",
+        "inotify_add_watch:error=ENOSPC",
+        "epoll_create1:error=ENOSYS",
+        "epoll_ctl:error=EPERM",
+        "socket:error=EACCES",
+        "bind:error=EACCES",
+        "listen:error=EPERM",
+        "connect:error=EAGAIN",
+        "accept4:error=EMFILE",
+        "sendmsg:error=EPERM",
+        "recvmsg:error=EPERM",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = dir.path().join(number.to_string());
+        let inject = format!("inject={refusal}");
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject];
+        let mut workers: Vec<_> = (0..3)
+            .map(|_| Worker::under(&strace, "obey", &path))
+            .collect();
+        let mut free = Worker::new(&path);
+        assert_eq!(free.ask("lock exclusive"), "held");
+        for worker in &mut workers {
+            worker.tell("lock exclusive");
+        }
+        for worker in &workers {
+            wait_until("it is about to wait", || has_read_its_order(worker, &path));
+        }
+        assert_eq!(free.ask("unlock"), "released", "{refusal}");
+        for _ in 0..3 {
+            let first = crate::worker::first_answer(&mut workers);
+            let mut first = workers.remove(first);
+            assert_eq!(first.ask("unlock"), "released", "{refusal}");
+            first.finish();
+        }
+        assert_eq!(free.ask("lock exclusive"), "held", "{refusal}");
+    }
+}
+
+/// Whether it, or what runs below it, has the lock file open.
+fn has_read_its_order(worker: &Worker, path: &Path) -> bool {
+    let pid = worker.pid();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let mut pids = children.unwrap_or_default();
+    pids.push_str(&format!(" {pid}"));
+    pids.split_whitespace().any(|pid| {
+        let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+            return false;
+        };
+        open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+            .any(|open| open == path)
+    })
+}
