@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use touchfile::FlockBackend;
+use touchfile::{AutoBackend, FcntlBackend, FlockBackend};
 use touchfile_testkit::{CaseReport, Observer, Report, Suite, Verdict};
 
 use crate::exit::Failure;
@@ -21,7 +21,7 @@ each law is reported with what was tried. What is broken is told as a story.";
 
 const EXAMPLES: &str = "\
 Examples:
-  touchfile conformance --dir /mnt/share
+  touchfile conformance --dir /mnt/share --backend fcntl
   touchfile conformance --dir . --cases 2000 --json report.json
   touchfile conformance --dir . --seed 651957295   # once more, with the same dice
 
@@ -60,12 +60,18 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Backend {
+    /// Flock or fcntl, whichever suits the file system of DIR
+    Auto,
+    /// Open-file-description locks of fcntl(2)
+    Fcntl,
     /// flock(2)
     Flock,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut suite = match args.backend {
+        Backend::Auto => Suite::new("auto", |_| AutoBackend::new()),
+        Backend::Fcntl => Suite::new("fcntl", |_| FcntlBackend::new()),
         Backend::Flock => Suite::new("flock", |_| FlockBackend::new()),
     };
     // The workers of the suite are this program with the same arguments: they end here.

@@ -34,6 +34,22 @@ fn flock_keeps_every_law_in_a_directory_and_leaves_nothing_there() {
 }
 
 #[test]
+fn every_backend_keeps_its_laws_and_claims_what_is_its_own() {
+    for (backend, claims_fcntl) in [("fcntl", true), ("auto", false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = conformance();
+        run.args(["--backend", backend, "--cases", "8", "--seed", "7"]);
+        let done = run.arg("--dir").arg(dir.path()).assert().code(0).stderr("");
+        let told = String::from_utf8(done.get_output().stdout.clone()).unwrap();
+        let first = format!("{backend} (backend {backend}), seed 7,");
+        assert!(told.starts_with(&first), "{told}");
+        let skipped = "the backend does not claim `excludes_fcntl`";
+        assert_eq!(!told.contains(skipped), claims_fcntl, "{told}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
+
+#[test]
 fn a_directory_that_is_missing_is_66_and_one_line() {
     let done = conformance().args(["--dir", "/no/such"]).assert().code(66);
     let told = String::from_utf8(done.get_output().stderr.clone()).unwrap();

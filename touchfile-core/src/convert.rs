@@ -15,6 +15,9 @@ use crate::{Attempt, LockHandle};
 /// [`Guard::downgrade`](crate::Guard::downgrade) and
 /// [`Guard::try_upgrade`](crate::Guard::try_upgrade).
 ///
+/// In a forked child both methods leave the parent's lock as it is, and refuse with
+/// [`io::ErrorKind::InvalidInput`] (law 6).
+///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> std::io::Result<()> {

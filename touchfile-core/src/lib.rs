@@ -7,6 +7,7 @@
 //! | crate | backend |
 //! |---|---|
 //! | `touchfile-flock` | flock(2), on local file systems |
+//! | `touchfile-fcntl` | open-file-description locks of fcntl(2), for NFS and byte ranges |
 //! | `touchfile-mock` | a simulator in memory, for tests |
 //! | yours | whatever keeps [the laws](LockBackend#the-laws) |
 //!

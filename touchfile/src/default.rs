@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use touchfile_core::{Builder, Result};
-use touchfile_flock::FlockBackend;
 
-/// The backend of those who do not name one: flock(2).
-pub type DefaultBackend = FlockBackend;
+use crate::AutoBackend;
+
+/// The backend of those who do not name one: the right one for each file's file system.
+pub type DefaultBackend = AutoBackend;
 
 /// [`touchfile_core::TouchFile`], with a default for its backend: the type `TouchFile` locks with
 /// the [`DefaultBackend`], `TouchFile<B>` with any other.

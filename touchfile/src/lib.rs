@@ -38,8 +38,10 @@
 //! # What is where
 //!
 //! - [`TouchFile`] is what programs use; [`Open`] makes one with the [`DefaultBackend`].
-//! - [`LockBackend`] is a way of locking. [`FlockBackend`] is the one for local file systems;
-//!   `TouchFile<B>` takes any other, [`BoxBackend`] one that is chosen at run time.
+//! - [`LockBackend`] is a way of locking. [`AutoBackend`], the default, locks each file in the way
+//!   that is right for its file system; [`FlockBackend`] and [`FcntlBackend`] are the two ways it
+//!   chooses from. `TouchFile<B>` takes any other, [`BoxBackend`] one that is chosen at run time.
+//! - [`Guaranteed`] says what a lock is worth where its file is: on NFS, say.
 //! - [`Error`] tells contention, timeouts and failures apart.
 //!
 //! # Testing code that locks
@@ -50,13 +52,16 @@
 #![cfg(unix)]
 #![forbid(unsafe_code)]
 
+pub mod auto;
 mod default;
 
+pub use auto::{AutoBackend, Guarantee, Guaranteed};
 pub use default::{DefaultBackend, LockGuard, Open, OwnedLockGuard, TouchFile};
 pub use touchfile_core::{
-    Attempt, Blocking, BoxBackend, Builder, Capabilities, Error, ErrorKind, Guard, LockBackend,
-    LockHandle, LockMode, OpenOptions, Operation, Result, WaitEvent, backoff, file,
+    Attempt, Blocking, BoxBackend, Builder, Capabilities, ConvertLock, Error, ErrorKind, Guard,
+    LockBackend, LockHandle, LockMode, OpenOptions, Operation, Result, WaitEvent, backoff, file,
 };
+pub use touchfile_fcntl::FcntlBackend;
 pub use touchfile_flock::FlockBackend;
 
 /// The code in the README is compiled and run, too.

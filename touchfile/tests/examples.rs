@@ -51,6 +51,20 @@ fn the_custom_backend_excludes_waits_and_refuses() {
     assert!(said.contains("what is not claimed: "), "{said}");
 }
 
+#[cfg(target_os = "linux")] // which has locks of open file descriptions
+#[test]
+fn rows_of_a_table_are_locked_one_by_one_and_none_is_lost() {
+    let done = output(&mut example("byte_ranges"));
+    assert!(done.status.success(), "{done:?}");
+    let said = text(&done.stdout);
+    assert_eq!(said.matches("moved 300 times").count(), 3, "{said}");
+    assert!(
+        said.contains("each of 50 times all 800 were there"),
+        "{said}"
+    );
+    assert!(said.contains("800 were written down"), "{said}");
+}
+
 #[test]
 fn threads_take_turns_without_a_runtime() {
     let done = output(&mut example("blocking"));

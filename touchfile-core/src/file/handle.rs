@@ -49,8 +49,8 @@ pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// Whatever keeps `file` from being a lock file; opening fails with it.
-    fn opened(&mut self, file: &File) -> io::Result<()> {
-        let _ = file;
+    fn opened(&mut self, file: &File, options: &OpenOptions) -> io::Result<()> {
+        let _ = (file, options);
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl<R: RawFileLock> FileHandle<R> {
     /// ```
     pub fn open(mut raw: R, path: &Path, options: &OpenOptions) -> io::Result<Self> {
         let (file, id, file_system) = open_for(path, options)?;
-        raw.opened(&file)?;
+        raw.opened(&file, options)?;
         Ok(Self {
             raw,
             file,
@@ -198,7 +198,7 @@ impl<R: RawFileLock> FileHandle<R> {
         }
         if !self.process.is_current() {
             let (file, id, file_system) = open_for(&self.path, &self.options)?;
-            self.raw.opened(&file)?;
+            self.raw.opened(&file, &self.options)?;
             (self.file, self.id, self.file_system) = (file, id, file_system);
             self.process = Process::current();
             self.courtesy = Courtesy::default();
@@ -355,7 +355,8 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
 
     #[inline]
     fn others_wait(&mut self) -> bool {
-        self.courtesy.is_time_to_look() && self.look_for_others()
+        // One that holds a lock is to be refused, not to wait for another.
+        self.held.is_none() && self.courtesy.is_time_to_look() && self.look_for_others()
     }
 
     #[inline]
@@ -418,6 +419,12 @@ impl<R: RawFileConvert> FileHandle<R> {
             .map_err(|error| self.name_file_system(error))?;
         if attempt == Attempt::Acquired {
             self.held = Some(mode);
+            if mode == LockMode::Shared {
+                // For those who wait for a shared lock it is a release.
+                let (path, follow_symlinks) = (&self.path, self.options.follow_symlinks);
+                self.courtesy
+                    .let_pass(|| wait::announce(path, follow_symlinks));
+            }
         }
         Ok(attempt)
     }

@@ -144,6 +144,23 @@ where
         self.touch.path()
     }
 
+    /// The handle that holds the lock, for what the backend says of it.
+    ///
+    /// `None` only while a conversion that was given up still has it.
+    ///
+    /// ```
+    /// # use touchfile_core::TouchFile;
+    /// # use touchfile_flock::FlockBackend;
+    /// let touch = TouchFile::temporary(FlockBackend::new())?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// let file = guard.handle().unwrap().file(); // of an exclusive holder: write it
+    /// # let _ = file;
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
+    pub fn handle(&self) -> Option<&B::Handle> {
+        self.handle.as_ref()?.peek()
+    }
+
     fn released(&self) {
         let path = self.touch.path.display();
         debug!(target: "touchfile", %path, mode = %self.mode, "released");

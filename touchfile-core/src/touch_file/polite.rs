@@ -62,19 +62,22 @@ impl<H: LockHandle> PoliteHandle<H> {
             drop(backend);
             match opened {
                 // If nobody waits for it any more, the handle is dropped here.
-                Ok(handle) if !handle.may_block() => drop(tell.send(Ok(Some(handle)))),
+                Ok(handle) if !handle.may_block() => {
+                    drop(tell.send(Ok(Place::Here(Box::new(handle)))));
+                }
                 Ok(handle) => {
-                    if tell.send(Ok(None)).is_ok() {
+                    let handle = Arc::new(handle);
+                    if tell
+                        .send(Ok(Place::Elsewhere(keeper.with(&handle))))
+                        .is_ok()
+                    {
                         keep(orders, handle);
                     }
                 }
                 Err(error) => drop(tell.send(Err(error))),
             }
         })?;
-        match told.await.map_err(|_| panicked())?? {
-            Some(handle) => Ok(Self(Place::Here(Box::new(handle)))),
-            None => Ok(Self(Place::Elsewhere(keeper))),
-        }
+        told.await.map_err(|_| panicked())?.map(Self)
     }
 
     fn new(handle: H) -> io::Result<Self> {
@@ -82,6 +85,8 @@ impl<H: LockHandle> PoliteHandle<H> {
             return Ok(Self(Place::Here(Box::new(handle))));
         }
         let (keeper, orders) = Keeper::new();
+        let handle = Arc::new(handle);
+        let keeper = keeper.with(&handle);
         spawn(move || keep(orders, handle))?;
         Ok(Self(Place::Elsewhere(keeper)))
     }
@@ -92,7 +97,7 @@ impl<H: LockHandle> PoliteHandle<H> {
             Place::Here(handle) => handle.try_lock(mode).await,
             Place::Elsewhere(keeper) => {
                 keeper
-                    .call(move |handle| block_on(handle.try_lock(mode)))
+                    .call_mut(move |handle| block_on(handle.try_lock(mode)))
                     .await
             }
         }
@@ -142,9 +147,10 @@ impl<H: LockHandle> PoliteHandle<H> {
             Place::Elsewhere(keeper) if !keeper.process.is_current() => Ok(()),
             Place::Elsewhere(keeper) => {
                 let (tell, told) = oneshot::channel();
-                keeper.order(Order::Unlock(permit.take(), tell))?;
-                let (done, place) = told.await.map_err(|_| panicked())?;
-                *permit = place;
+                let look = keeper.look.take();
+                keeper.order(Order::Unlock(look, permit.take(), tell))?;
+                let (look, place, done) = told.await.map_err(|_| panicked())?;
+                (keeper.look, *permit) = (Some(look), place);
                 done
             }
         }
@@ -194,8 +200,16 @@ impl<H: LockHandle> PoliteHandle<H> {
 
     /// Drops the handle. If that goes on elsewhere, it takes the place in the queue with it.
     pub(super) fn close(self, permit: &mut Option<OwnedSemaphorePermit>) {
-        if let Place::Elsewhere(keeper) = self.0 {
+        if let Place::Elsewhere(mut keeper) = self.0 {
             keeper.close(permit);
+        }
+    }
+
+    /// The handle, to look at; `None` while a call that was given up has it.
+    pub(super) fn peek(&self) -> Option<&H> {
+        match &self.0 {
+            Place::Here(handle) => Some(handle),
+            Place::Elsewhere(keeper) => keeper.look.as_deref(),
         }
     }
 
@@ -220,48 +234,71 @@ impl<H: ConvertLock> PoliteHandle<H> {
     pub(super) async fn downgrade(&mut self) -> io::Result<()> {
         match &mut self.0 {
             Place::Here(handle) => handle.downgrade().await,
-            Place::Elsewhere(keeper) => keeper.call(|handle| block_on(handle.downgrade())).await,
+            Place::Elsewhere(keeper) => {
+                keeper.call_mut(|handle| block_on(handle.downgrade())).await
+            }
         }
     }
 
     pub(super) async fn try_upgrade(&mut self) -> io::Result<Attempt> {
         match &mut self.0 {
             Place::Here(handle) => handle.try_upgrade().await,
-            Place::Elsewhere(keeper) => keeper.call(|handle| block_on(handle.try_upgrade())).await,
+            Place::Elsewhere(keeper) => {
+                keeper
+                    .call_mut(|handle| block_on(handle.try_upgrade()))
+                    .await
+            }
         }
     }
 }
 
 /// A thread that has a handle: it makes its calls, one after the other, and in the end drops it.
 #[derive(Debug)]
-struct Keeper<H> {
-    /// Dropping this is the end, after whatever was ordered.
+struct Keeper<H: LockHandle> {
+    /// Whoever sends nothing more has dropped the handle.
     orders: mpsc::Sender<Order<H>>,
+    /// To look at the handle while no call needs it for itself. It goes back to the thread before
+    /// such a call and at the end, so that it is never the last.
+    look: Option<Arc<H>>,
     process: Process,
 }
 
+type Call<H> = Box<dyn FnOnce(&mut Arc<H>) + Send>;
+
 enum Order<H> {
-    Call(Box<dyn FnOnce(&mut H) + Send>),
+    Call(Call<H>),
     /// The end; only then is the place in the queue free.
-    Close(Option<OwnedSemaphorePermit>),
+    Close(Option<Arc<H>>, Option<OwnedSemaphorePermit>),
     /// Carried out whether or not somebody still waits for it, unlike other calls.
-    Unlock(Option<OwnedSemaphorePermit>, oneshot::Sender<Unlocked>),
+    Unlock(
+        Option<Arc<H>>,
+        Option<OwnedSemaphorePermit>,
+        oneshot::Sender<Unlocked<H>>,
+    ),
 }
 
-type Unlocked = (io::Result<()>, Option<OwnedSemaphorePermit>);
+type Unlocked<H> = (Arc<H>, Option<OwnedSemaphorePermit>, io::Result<()>);
 
 impl<H: LockHandle> Keeper<H> {
     fn new() -> (Self, mpsc::Receiver<Order<H>>) {
         let (orders, received) = mpsc::channel();
-        let process = Process::current();
-        (Self { orders, process }, received)
+        let keeper = Self {
+            orders,
+            look: None,
+            process: Process::current(),
+        };
+        (keeper, received)
     }
 
-    /// Makes a call there. If the future is dropped, the call may still be made: then its result
-    /// is lost, and whoever ordered it should be about to drop the handle.
+    fn with(mut self, handle: &Arc<H>) -> Self {
+        self.look = Some(handle.clone());
+        self
+    }
+
+    /// Makes a call there that only looks at the handle.
     async fn call<R: Send + 'static>(
         &self,
-        call: impl FnOnce(&mut H) -> io::Result<R> + Send + 'static,
+        call: impl FnOnce(&H) -> io::Result<R> + Send + 'static,
     ) -> io::Result<R> {
         let (tell, told) = oneshot::channel();
         self.order(Order::Call(Box::new(move |handle| {
@@ -273,11 +310,34 @@ impl<H: LockHandle> Keeper<H> {
         told.await.map_err(|_| panicked())?
     }
 
-    fn close(&self, permit: &mut Option<OwnedSemaphorePermit>) {
+    /// Makes a call there that may change what the handle holds. If the future is dropped, the call
+    /// may still be made, and its result is lost; the handle stays where it is, as it is then.
+    async fn call_mut<R: Send + 'static>(
+        &mut self,
+        call: impl FnOnce(&mut H) -> io::Result<R> + Send + 'static,
+    ) -> io::Result<R> {
+        let (tell, told) = oneshot::channel();
+        let look = self.look.take();
+        self.order(Order::Call(Box::new(move |handle| {
+            drop(look);
+            if !tell.is_closed() {
+                let done = call(alone(handle));
+                drop(tell.send((handle.clone(), done)));
+            }
+        })))?;
+        let (look, done) = told.await.map_err(|_| panicked())?;
+        self.look = Some(look);
+        done
+    }
+
+    fn close(&mut self, permit: &mut Option<OwnedSemaphorePermit>) {
         // In a forked child there is nobody to close it, nor to give back the place.
         if self.process.is_current() {
             // If the thread is gone, so is the handle.
-            drop(self.order(Order::Close(permit.take())));
+            drop(
+                self.orders
+                    .send(Order::Close(self.look.take(), permit.take())),
+            );
         }
     }
 
@@ -291,21 +351,29 @@ impl<H: LockHandle> Keeper<H> {
     }
 }
 
-/// What the thread does, until its [`PoliteHandle`] is gone.
+impl<H: LockHandle> Drop for Keeper<H> {
+    fn drop(&mut self) {
+        self.close(&mut None); // in vain, if it was closed before
+    }
+}
+
+/// What the thread does, until it is told to close the handle.
 ///
 /// The order of the parameters is that in which a panic drops them: the handle first.
-fn keep<H: LockHandle>(orders: mpsc::Receiver<Order<H>>, mut handle: H) {
+fn keep<H: LockHandle>(orders: mpsc::Receiver<Order<H>>, mut handle: Arc<H>) {
     let mut places = Vec::new();
     while let Ok(order) = orders.recv() {
         match order {
             Order::Call(call) => call(&mut handle),
-            Order::Close(place) => {
+            Order::Close(look, place) => {
+                drop(look);
                 places.extend(place);
                 break;
             }
-            Order::Unlock(place, tell) => {
-                let done = block_on(handle.unlock());
-                if let Err((_, place)) = tell.send((done, place)) {
+            Order::Unlock(look, place, tell) => {
+                drop(look);
+                let done = block_on(alone(&mut handle).unlock());
+                if let Err((_, place, _)) = tell.send((handle.clone(), place, done)) {
                     places.extend(place);
                 }
             }
@@ -313,6 +381,11 @@ fn keep<H: LockHandle>(orders: mpsc::Receiver<Order<H>>, mut handle: H) {
     }
     drop(handle); // which releases
     drop(places);
+}
+
+/// The handle for itself.
+fn alone<H>(handle: &mut Arc<H>) -> &mut H {
+    Arc::get_mut(handle).expect("whoever may look at it has let go before such a call")
 }
 
 fn panicked() -> io::Error {

@@ -14,6 +14,7 @@
 mod base;
 mod cancelling;
 mod claims;
+mod converting;
 mod errors;
 mod exclusion;
 mod false_busy;
@@ -34,6 +35,9 @@ use crate::Law;
 pub use cancelling::{blocks_its_thread, leaks_a_descriptor, leaks_a_thread, takes_it_later};
 pub use claims::{
     claims_fcntl, claims_shared, hides_shared, ignores_remove_on_release, refuses_and_takes,
+};
+pub use converting::{
+    child_converts, claims_conversion, converts_with_flock, downgrade_lets_go, upgrade_waits,
 };
 pub use errors::{contention_is_an_error, gives_up, interrupted_is_an_error};
 pub use exclusion::{
@@ -70,6 +74,7 @@ pub struct Broken {
 pub fn all() -> Vec<Broken> {
     [
         exclusion::ALL,
+        converting::ALL,
         false_busy::ALL,
         cancelling::ALL,
         release::ALL,

@@ -100,7 +100,9 @@ impl<'a> Cast<'a> {
                     (_, Order::Unlock(_) | Order::Drop(_)) => {
                         (Law::Release, "the call blocks its thread")
                     }
-                    (_, Order::TryLock(..)) => (Law::Liveness, "the attempt waits"),
+                    (_, Order::TryLock(..) | Order::TryUpgrade(_)) => {
+                        (Law::Liveness, "the attempt waits")
+                    }
                     _ => (self.law, "it never ends"),
                 };
                 Err(self.broken(law, what))
@@ -244,6 +246,16 @@ impl<'a> Cast<'a> {
     pub(crate) fn note(&mut self, line: impl Into<String>) {
         self.story.push(line.into());
     }
+
+    /// How much of the story was told so far.
+    pub(super) fn told(&self) -> usize {
+        self.story.len()
+    }
+
+    /// Leaves out of the story what was told since.
+    pub(super) fn forget(&mut self, told: usize) {
+        self.story.truncate(told);
+    }
 }
 
 /// Repeats until something holds, and says whether it came to.
@@ -273,6 +285,11 @@ fn in_words(order: &Order) -> String {
         Order::Cancel(slot) => format!("gives up its wait, handle {slot}"),
         Order::Unlock(slot) => format!("unlocks handle {slot}"),
         Order::Drop(slot) => format!("drops handle {slot}"),
+        Order::Downgrade(slot) => format!("makes its lock shared, handle {slot}"),
+        Order::TryUpgrade(slot) => format!("tries to make its lock exclusive, handle {slot}"),
+        Order::ForkAndConvert(slot, mode) => {
+            format!("forks a child that makes its copy of the lock {mode}, handle {slot}")
+        }
         Order::IsCurrent(slot, _) => format!("asks whether handle {slot} is current"),
         Order::Fork => "forks a child that lives on".into(),
         Order::ForkAndDrop(slot) => format!("forks a child that drops its copy of handle {slot}"),

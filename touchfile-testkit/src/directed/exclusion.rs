@@ -62,11 +62,6 @@ pub(super) fn cases() -> Vec<Case> {
             unlock_another,
         ),
         case("a_lock_held_for_long_stays_held", &[], held_for_long),
-        case(
-            "a_failed_conversion_keeps_the_shared_lock",
-            &[Need::AtomicConversion],
-            conversion,
-        ),
     ]
 }
 
@@ -226,10 +221,4 @@ fn many_attempts(cast: &mut Cast<'_>) -> Result<u64, Undone> {
         "somebody holds the lock all the while",
     )?;
     Ok(attempts)
-}
-
-fn conversion(_: &mut Cast<'_>) -> Result<u64, Undone> {
-    Err(Undone::Skipped(
-        "there is no trait for conversion yet".into(),
-    ))
 }

@@ -3,6 +3,7 @@
 mod cancelling;
 mod capabilities;
 mod cast;
+mod converting;
 mod demands;
 mod errors;
 mod exclusion;
@@ -26,6 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(forking::cases());
     cases.extend(release::cases());
     cases.extend(exclusion::cases());
+    cases.extend(converting::cases());
     cases.extend(false_busy::cases());
     cases.extend(signals::cases());
     cases.extend(foreign::cases());

@@ -13,7 +13,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use touchfile_core::{Attempt, BoxBackend, LockBackend, LockHandle, LockMode, OpenOptions};
+use touchfile_core::{
+    Attempt, BoxBackend, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions,
+};
 
 use super::order::{Answer, Order, Slot};
 use super::{children, scenes};
@@ -70,6 +72,12 @@ impl Obeyer {
         match order {
             Order::Belongings => Answer::Text(children::belongings()),
             Order::Cancel(slot) => self.cancel(slot),
+            Order::Downgrade(slot) => {
+                self.with(slot, async |handle| match handle.downgrade().await {
+                    Ok(()) => Answer::Done,
+                    Err(error) => Answer::failed(&error),
+                })
+            }
             Order::Drop(slot) => {
                 drop(self.slots.remove(&slot));
                 Answer::Done
@@ -79,6 +87,7 @@ impl Obeyer {
                 Answer::Done
             }
             Order::Fork => self.children.fork(),
+            Order::ForkAndConvert(slot, mode) => self.fork_and_convert(slot, mode),
             Order::ForkAndDrop(slot) => self.fork_and_drop(slot),
             Order::IsCurrent(slot, path) => self.is_current(slot, &path),
             Order::Open(slot, path, options) => self.open(slot, &path, &options),
@@ -100,11 +109,10 @@ impl Obeyer {
             Order::Spawn => self.children.spawn(),
             Order::Start(slot, mode) => self.start(slot, mode),
             Order::TryLock(slot, mode) => {
-                self.with(slot, async |handle| match handle.try_lock(mode).await {
-                    Ok(Attempt::Acquired) => Answer::Acquired,
-                    Ok(Attempt::WouldBlock) => Answer::WouldBlock,
-                    Err(error) => Answer::failed(&error),
-                })
+                self.with(slot, async |handle| attempted(handle.try_lock(mode).await))
+            }
+            Order::TryUpgrade(slot) => {
+                self.with(slot, async |handle| attempted(handle.try_upgrade().await))
             }
             Order::Unlock(slot) => self.with(slot, async |handle| match handle.unlock().await {
                 Ok(()) => Answer::Done,
@@ -175,6 +183,20 @@ impl Obeyer {
         self.poll(slot, Duration::ZERO)
     }
 
+    fn fork_and_convert(&mut self, slot: Slot, mode: LockMode) -> Answer {
+        let Some(Kept::Idle(handle)) = self.slots.get_mut(&slot) else {
+            return Answer::Unable("there is no idle handle".into());
+        };
+        let runtime = &self.runtime;
+        children::run_in_child(|| {
+            // What it answers is not what matters.
+            match mode {
+                LockMode::Exclusive => drop(runtime.block_on(handle.try_upgrade())),
+                LockMode::Shared => drop(runtime.block_on(handle.downgrade())),
+            }
+        })
+    }
+
     fn fork_and_drop(&mut self, slot: Slot) -> Answer {
         if !matches!(self.slots.get(&slot), Some(Kept::Idle(_))) {
             return Answer::Unable("there is no idle handle".into());
@@ -214,6 +236,14 @@ impl Wait {
             (handle, end)
         });
         Self { future, cancelled }
+    }
+}
+
+fn attempted(attempt: io::Result<Attempt>) -> Answer {
+    match attempt {
+        Ok(Attempt::Acquired) => Answer::Acquired,
+        Ok(Attempt::WouldBlock) => Answer::WouldBlock,
+        Err(error) => Answer::failed(&error),
     }
 }
 

@@ -19,11 +19,14 @@ pub(crate) enum Order {
     Belongings,
     /// Drops the future of a wait and keeps the handle.
     Cancel(Slot),
+    Downgrade(Slot),
     Drop(Slot),
     /// Ends the children that live on.
     EndChildren,
     /// Forks a child that lives on with a copy of everything.
     Fork,
+    /// Forks a child that converts its copy of the lock to this mode, or tries to, and ends.
+    ForkAndConvert(Slot, LockMode),
     /// Forks a child that drops its copy of the handle and ends.
     ForkAndDrop(Slot),
     IsCurrent(Slot, PathBuf),
@@ -39,6 +42,7 @@ pub(crate) enum Order {
     /// Begins to wait, and polls the wait once.
     Start(Slot, LockMode),
     TryLock(Slot, LockMode),
+    TryUpgrade(Slot),
     Unlock(Slot),
 }
 
@@ -80,9 +84,11 @@ impl fmt::Display for Order {
         match self {
             Self::Belongings => write!(f, "belongings"),
             Self::Cancel(slot) => write!(f, "cancel {slot}"),
+            Self::Downgrade(slot) => write!(f, "downgrade {slot}"),
             Self::Drop(slot) => write!(f, "drop {slot}"),
             Self::EndChildren => write!(f, "end-children"),
             Self::Fork => write!(f, "fork"),
+            Self::ForkAndConvert(slot, mode) => write!(f, "fork-and-convert {slot} {mode}"),
             Self::ForkAndDrop(slot) => write!(f, "fork-and-drop {slot}"),
             Self::IsCurrent(slot, path) => write!(f, "is-current {slot} {}", escape_path(path)),
             Self::Open(slot, path, options) => {
@@ -109,6 +115,7 @@ impl fmt::Display for Order {
             Self::Spawn => write!(f, "spawn"),
             Self::Start(slot, mode) => write!(f, "start {slot} {mode}"),
             Self::TryLock(slot, mode) => write!(f, "try {slot} {mode}"),
+            Self::TryUpgrade(slot) => write!(f, "upgrade {slot}"),
             Self::Unlock(slot) => write!(f, "unlock {slot}"),
         }
     }
@@ -142,7 +149,9 @@ fn parse_order<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Order> {
     let slot = words.next()?.parse().ok()?;
     Some(match verb {
         "cancel" => Order::Cancel(slot),
+        "downgrade" => Order::Downgrade(slot),
         "drop" => Order::Drop(slot),
+        "fork-and-convert" => Order::ForkAndConvert(slot, parse_mode(words.next()?)?),
         "fork-and-drop" => Order::ForkAndDrop(slot),
         "is-current" => Order::IsCurrent(slot, unescape_path(words.next()?)?),
         "open" => {
@@ -161,6 +170,7 @@ fn parse_order<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Order> {
         "start" => Order::Start(slot, parse_mode(words.next()?)?),
         "try" => Order::TryLock(slot, parse_mode(words.next()?)?),
         "unlock" => Order::Unlock(slot),
+        "upgrade" => Order::TryUpgrade(slot),
         _ => return None,
     })
 }
@@ -257,6 +267,9 @@ mod tests {
             Order::Play("x".into(), "/ü".into(), vec!["".into(), "1 2".into()]),
             Order::Poll(1, Duration::from_millis(2)),
             Order::TryLock(0, LockMode::Shared),
+            Order::Downgrade(1),
+            Order::TryUpgrade(2),
+            Order::ForkAndConvert(3, LockMode::Shared),
             Order::IsCurrent(7, "/%".into()),
         ] {
             assert_eq!(order.to_string().parse(), Ok(order));

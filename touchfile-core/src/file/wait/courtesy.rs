@@ -95,6 +95,11 @@ impl Courtesy {
         if !self.waited && since.is_some_and(|since| since.elapsed() < Self::BRIEF) {
             return;
         }
+        self.let_pass(announce);
+    }
+
+    /// Wakes those who may be waiting for the lock, which others can have or share now.
+    pub(in crate::file) fn let_pass(&mut self, announce: impl FnOnce()) {
         if let Some(lead) = &mut self.lead {
             lead.pass_on();
         }

@@ -1,5 +1,6 @@
 //! Each broken backend shows what is wrong with it, without any suite.
 
+mod conversions;
 mod steps;
 mod waits;
 

@@ -1,0 +1,75 @@
+//! Which bytes of a file are locked.
+
+use std::io;
+
+use nix::libc::off_t;
+
+/// Bytes of a file, as fcntl(2) counts them: a length of 0 is all that follow.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub(crate) struct Range {
+    pub(crate) start: off_t,
+    pub(crate) len: off_t,
+}
+
+impl Range {
+    pub(crate) const WHOLE: Self = Self { start: 0, len: 0 };
+
+    /// Refuses what the system would take for something else, or refuse with less to say.
+    pub(crate) fn new(start: u64, len: u64) -> io::Result<Self> {
+        let too_far = || {
+            let last = off_t::MAX;
+            let what = format!(
+                "{len} bytes from byte {start} on cannot be locked: the last byte is {last}"
+            );
+            io::Error::new(io::ErrorKind::InvalidInput, what)
+        };
+        let last = start
+            .checked_add(len.saturating_sub(1))
+            .ok_or_else(too_far)?;
+        if off_t::try_from(last).is_err() {
+            return Err(too_far());
+        }
+        match (start.try_into(), len.try_into()) {
+            (Ok(start), Ok(len)) => Ok(Self { start, len }),
+            // All bytes there are: the length alone is too large by one.
+            (Ok(start), Err(_)) => Ok(Self { start, len: 0 }),
+            (Err(_), _) => Err(too_far()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAST: u64 = off_t::MAX as u64;
+
+    #[test]
+    fn no_length_is_all_that_follows() {
+        assert_eq!(Range::new(0, 0).unwrap(), Range::WHOLE);
+        assert_eq!(Range::new(7, 0).unwrap(), Range { start: 7, len: 0 });
+        assert_eq!(Range::new(LAST, 0).unwrap().start, off_t::MAX);
+    }
+
+    #[test]
+    fn the_last_byte_can_be_locked_and_none_behind_it() {
+        let last = Range::new(LAST, 1).unwrap();
+        assert_eq!((last.start, last.len), (off_t::MAX, 1));
+        assert_eq!(Range::new(1, LAST).unwrap().len, off_t::MAX);
+        assert_eq!(Range::new(0, LAST + 1).unwrap(), Range::WHOLE);
+        for (start, len) in [
+            (LAST, 2),
+            (LAST + 1, 0),
+            (LAST + 1, 1),
+            (0, LAST + 2),
+            (2, LAST),
+            (1, u64::MAX),
+            (u64::MAX, u64::MAX),
+            (u64::MAX, 0),
+        ] {
+            let error = Range::new(start, len).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{start}+{len}");
+            assert!(error.to_string().contains(&start.to_string()), "{error}");
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The backend that looks at the file system first.
+
+mod choice;
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io;
+use std::ops::Deref;
+use std::path::Path;
+
+use async_trait::async_trait;
+use touchfile_core::file::{self, FileHandle, FileSystem, Mount, RawFileLock};
+use touchfile_core::{Attempt, Capabilities, Guard, LockBackend, LockMode, OpenOptions, TouchFile};
+use touchfile_fcntl::Fcntl;
+use touchfile_flock::Flock;
+
+pub use choice::{Guarantee, Method, choose, guarantee};
+
+/// Locks each file in the way that is right for the file system it is on: flock(2) where that is
+/// local, fcntl(2) where it may be another host's.
+///
+/// [`choose`] decides, by the file system that the opened file is on, and by nothing else: not by
+/// trying, because two processes of which one had failed would not exclude each other. So all that
+/// lock with this backend exclude each other; who shares a lock file with programs that do not
+/// should use the backend that is theirs.
+///
+/// What the locks are worth there is another question: [`Guaranteed::guarantee`] answers it.
+///
+/// ```
+/// use touchfile::{Guarantee, Guaranteed, Open, TouchFile};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("app.lock");
+/// let touch = TouchFile::open(path)?;
+/// if touch.guarantee()? != Guarantee::CrossHost {
+///     eprintln!("take care: this lock keeps out nobody on other hosts");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # The table
+///
+/// | file system | locked with | [`Guarantee`] | source |
+/// |---|---|---|---|
+/// | local: ext2 to ext4, xfs, btrfs, zfs, tmpfs, vfat, … | flock | `HostLocal` | flock(2); the list is in `touchfile_core::file` |
+/// | overlayfs | flock | `HostLocal`, between those who use the same overlay | the lock is on the overlay's inode, never on what is below |
+/// | FUSE on a block device (`fuseblk`: ntfs-3g) | flock | `HostLocal` | fs/fuse/inode.c |
+/// | NFS 4, whatever the options | fcntl | `CrossHost` | RFC 8881, 9; nfs(5): `local_lock` is for 2 and 3 |
+/// | NFS 3 | fcntl | `CrossHost` | nfs(5) |
+/// | … with `nolock`, `local_lock=all` or `local_lock=posix` | fcntl | `HostLocal` | nfs(5) |
+/// | SMB (`cifs`, `smb3`) | fcntl | `CrossHost` | mount.cifs(8) |
+/// | … with `nobrl` | fcntl | `HostLocal` | mount.cifs(8) |
+/// | Ceph | fcntl | `CrossHost` | fs/ceph/locks.c |
+/// | Lustre with `flock`, `localflock`, `noflock` | fcntl | `CrossHost`, `HostLocal`, `None` | mount.lustre(8) |
+/// | Lustre that shows none of them, GPFS | fcntl | `Unknown` | |
+/// | AFS of the kernel (whole files only) | fcntl | `CrossHost` | fs/afs/flock.c |
+/// | … with `flock=local` | fcntl | `HostLocal` | fs/afs/flock.c |
+/// | OpenAFS, GFS2, OCFS2, OrangeFS, BeeGFS, Coda, … | fcntl | `Unknown`; with `localflocks` `HostLocal` | gfs2(5), mount.ocfs2(8) |
+/// | 9p with the dialect 9P2000.L | fcntl | `Unknown`: the server's business | fs/9p/vfs_file.c |
+/// | 9p with another (`noextend`, `version=9p2000.u`) | fcntl | `None`: all attempts succeed | v9fs_file_lock() in fs/9p/vfs_file.c |
+/// | virtiofs | fcntl | `Unknown`: the host's business | fs/fuse/inode.c, `FUSE_POSIX_LOCKS` |
+/// | FUSE: sshfs | fcntl | `HostLocal` | libfuse: what is not implemented is done by the kernel, locally |
+/// | any other FUSE | fcntl | `Unknown` | |
+/// | unknown ones | fcntl | `Unknown` | |
+///
+/// Without /proc, and for a file opened in another mount namespace, the options of the mount cannot
+/// be known: then the guarantee of what is not local is `Unknown`. The choice is the same.
+///
+/// # Capabilities
+///
+/// Those that both ways of locking have. Beyond them, a file that cannot be opened for writing can
+/// be locked exclusively where flock(2) is chosen; elsewhere that is refused with
+/// [`io::ErrorKind::Unsupported`].
+///
+/// # Platform-specific behavior
+///
+/// Linux tells file systems apart. Elsewhere flock(2) is always chosen, and nothing is known of
+/// what it is worth.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct AutoBackend {
+    _private: (),
+}
+
+impl AutoBackend {
+    /// A backend; it has no state.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { _private: () }
+    }
+
+    /// What a lock on `path` is worth; if there is no such file yet, on one that is created there.
+    ///
+    /// This opens the file, or its directory, and may take as long as that. Of a lock that is held,
+    /// [`Guaranteed::guarantee`] of the guard asks no server.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`file::open`] and fstatfs(2).
+    pub fn guarantee(&self, path: impl AsRef<Path>) -> io::Result<Guarantee> {
+        let path = path.as_ref();
+        let mut options = OpenOptions::new();
+        options.create = false;
+        options.follow_symlinks = true;
+        let file = match file::open(path, &options) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let directory = match path.parent() {
+                    Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+                    Some(parent) => parent,
+                    None => return Err(error),
+                };
+                file::open(directory, &options)?
+            }
+            opened => opened?,
+        };
+        Ok(worth(FileSystem::of(&file)?, &file))
+    }
+}
+
+#[async_trait]
+impl LockBackend for AutoBackend {
+    type Handle = AutoHandle;
+
+    fn name(&self) -> &'static str {
+        "auto"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::NONE;
+        capabilities.shared = true;
+        capabilities.cross_process = true;
+        capabilities.crash_release = true;
+        capabilities.fork_safe = true;
+        capabilities.identity = true;
+        capabilities.remove_on_release = true;
+        capabilities.real_files = true;
+        capabilities
+    }
+
+    async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<AutoHandle> {
+        FileHandle::open(AutoLock::new(FileSystem::of), path, options)
+    }
+}
+
+/// A file open for the locks that are right where it is.
+pub type AutoHandle = FileHandle<AutoLock>;
+
+/// flock(2) or fcntl(2), whichever was chosen when the file was opened.
+#[derive(Debug)]
+pub struct AutoLock {
+    tell: fn(&File) -> io::Result<FileSystem>,
+    file_system: FileSystem,
+    method: Method,
+}
+
+impl AutoLock {
+    fn new(tell: fn(&File) -> io::Result<FileSystem>) -> Self {
+        Self {
+            tell,
+            // Until the file is open.
+            file_system: FileSystem::new(0, false),
+            method: Method::Flock,
+        }
+    }
+
+    /// The file system the file is on.
+    #[must_use]
+    pub fn file_system(&self) -> FileSystem {
+        self.file_system
+    }
+
+    /// What was chosen.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Says why it is fcntl(2) that refuses.
+    fn explain(&self, error: io::Error) -> io::Error {
+        if error.kind() != io::ErrorKind::Unsupported || error.get_ref().is_none() {
+            return error;
+        }
+        let name = self.file_system.name();
+        io::Error::new(
+            error.kind(),
+            format!("files on this file system ({name}) are locked with fcntl(2): {error}"),
+        )
+    }
+}
+
+impl RawFileLock for AutoLock {
+    #[inline]
+    fn try_lock(&self, file: &File, mode: LockMode) -> io::Result<Attempt> {
+        match self.method {
+            Method::Flock => Flock.try_lock(file, mode),
+            Method::Fcntl => Fcntl::default()
+                .try_lock(file, mode)
+                .map_err(|error| self.explain(error)),
+        }
+    }
+
+    #[inline]
+    fn unlock(&self, file: &File) -> io::Result<()> {
+        match self.method {
+            Method::Flock => Flock.unlock(file),
+            Method::Fcntl => Fcntl::default().unlock(file),
+        }
+    }
+
+    fn space(&self) -> Option<Cow<'static, str>> {
+        match self.method {
+            Method::Flock => Flock.space(),
+            Method::Fcntl => Fcntl::default().space(),
+        }
+    }
+
+    /// Chooses, also anew in a forked child, whose file may be another one.
+    fn opened(&mut self, file: &File, options: &OpenOptions) -> io::Result<()> {
+        self.file_system = (self.tell)(file)?;
+        self.method = choose(self.file_system);
+        match self.method {
+            Method::Flock => Ok(()),
+            Method::Fcntl => Fcntl::default()
+                .opened(file, options)
+                .map_err(|error| self.explain(error)),
+        }
+    }
+}
+
+/// What has a [`Guarantee`]: a [`TouchFile`] with the [`AutoBackend`], its guards, and its handles.
+pub trait Guaranteed: private::Sealed {
+    /// What a lock is worth on the file that this one is about.
+    ///
+    /// A guard and a handle know their file, and answer without asking a server. A [`TouchFile`]
+    /// asks [`AutoBackend::guarantee`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`AutoBackend::guarantee`].
+    ///
+    /// ```
+    /// use touchfile::{Guarantee, Guaranteed, Open, TouchFile};
+    ///
+    /// let touch = TouchFile::open_temporary()?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// match guard.guarantee()? {
+    ///     Guarantee::CrossHost => println!("nobody else has it, here or elsewhere"),
+    ///     Guarantee::HostLocal => println!("nobody else on this host has it"),
+    ///     Guarantee::None => println!("this lock is worth nothing"),
+    ///     _ => println!("ask your administrator"),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn guarantee(&self) -> io::Result<Guarantee>;
+}
+
+impl Guaranteed for TouchFile<AutoBackend> {
+    fn guarantee(&self) -> io::Result<Guarantee> {
+        self.backend().guarantee(self.path())
+    }
+}
+
+impl<T: Deref<Target = TouchFile<AutoBackend>>> Guaranteed for Guard<T, AutoBackend> {
+    fn guarantee(&self) -> io::Result<Guarantee> {
+        match self.handle() {
+            Some(handle) => handle.guarantee(),
+            None => Ok(Guarantee::Unknown),
+        }
+    }
+}
+
+impl Guaranteed for AutoHandle {
+    fn guarantee(&self) -> io::Result<Guarantee> {
+        Ok(worth(self.raw().file_system(), self.file()))
+    }
+}
+
+fn worth(file_system: FileSystem, file: &File) -> Guarantee {
+    // Whatever keeps mountinfo from being read, nothing is known then.
+    let mount = Mount::of(file).ok().flatten();
+    guarantee(file_system, mount.as_ref())
+}
+
+mod private {
+    pub trait Sealed {}
+
+    impl Sealed for super::TouchFile<super::AutoBackend> {}
+    impl<T> Sealed for super::Guard<T, super::AutoBackend> where
+        T: std::ops::Deref<Target = super::TouchFile<super::AutoBackend>>
+    {
+    }
+    impl Sealed for super::AutoHandle {}
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use touchfile_core::LockHandle;
+    use touchfile_core::LockMode::{Exclusive, Shared};
+    use touchfile_fcntl::FcntlBackend;
+    use touchfile_flock::FlockBackend;
+
+    use super::*;
+
+    /// As if the file were on NFS.
+    fn open_on_nfs(path: &Path, options: &OpenOptions) -> io::Result<AutoHandle> {
+        let nfs = |_: &File| Ok(FileSystem::new(0x6969, false));
+        FileHandle::open(AutoLock::new(nfs), path, options)
+    }
+
+    #[tokio::test]
+    async fn what_is_chosen_is_what_locks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.lock");
+        let plain = OpenOptions::new();
+        let mut here = AutoBackend::new().open(&path, &plain).await.unwrap();
+        let mut nfs = open_on_nfs(&path, &plain).unwrap();
+        let mut flock = FlockBackend::new().open(&path, &plain).await.unwrap();
+        let mut fcntl = FcntlBackend::new().open(&path, &plain).await.unwrap();
+        assert_eq!(
+            (here.raw().method(), nfs.raw().method()),
+            (Method::Flock, Method::Fcntl)
+        );
+
+        assert_eq!(here.try_lock(Exclusive).await.unwrap(), Attempt::Acquired);
+        assert_eq!(flock.try_lock(Shared).await.unwrap(), Attempt::WouldBlock);
+        assert_eq!(fcntl.try_lock(Exclusive).await.unwrap(), Attempt::Acquired);
+        assert_eq!(nfs.try_lock(Shared).await.unwrap(), Attempt::WouldBlock);
+        fcntl.unlock().await.unwrap();
+        assert_eq!(nfs.try_lock(Exclusive).await.unwrap(), Attempt::Acquired);
+        assert_eq!(fcntl.try_lock(Shared).await.unwrap(), Attempt::WouldBlock);
+        nfs.unlock().await.unwrap();
+        assert_eq!(fcntl.try_lock(Shared).await.unwrap(), Attempt::Acquired);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_why_it_is_fcntl_that_refuses() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut handle = open_on_nfs(dir.path(), &OpenOptions::new()).unwrap();
+        let error = handle.try_lock(Exclusive).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+        let why = error.to_string();
+        assert!(why.contains("(nfs) are locked with fcntl(2)"), "{why}");
+        assert!(why.contains("opened for writing"), "{why}");
+        assert_eq!(handle.try_lock(Shared).await.unwrap(), Attempt::Acquired);
+    }
+
+    #[tokio::test]
+    async fn a_directory_is_locked_exclusively_where_that_is_possible() {
+        let dir = tempfile::tempdir().unwrap();
+        let backend = AutoBackend::new();
+        let mut handle = backend.open(dir.path(), &OpenOptions::new()).await.unwrap();
+        assert_eq!(handle.raw().method(), Method::Flock);
+        assert_eq!(handle.try_lock(Exclusive).await.unwrap(), Attempt::Acquired);
+    }
+
+    #[test]
+    fn a_file_of_which_nothing_can_be_known_is_not_locked_in_some_way_or_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.lock");
+        let fails = |_: &File| Err(io::Error::from_raw_os_error(5)); // EIO
+        let error = FileHandle::open(AutoLock::new(fails), &path, &OpenOptions::new()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(5));
+    }
+
+    #[test]
+    fn the_guarantee_is_that_of_the_file_or_of_where_it_will_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.lock");
+        let backend = AutoBackend::new();
+        let there = FileSystem::of(&File::open(dir.path()).unwrap()).unwrap();
+        let expected = guarantee(there, None);
+        assert_eq!(backend.guarantee(&path).unwrap(), expected);
+        assert!(!path.exists());
+        let touch = TouchFile::new(backend, &path).unwrap();
+        let guard = touch.blocking().lock_exclusive().unwrap();
+        assert_eq!(guard.guarantee().unwrap(), expected);
+        assert_eq!(touch.guarantee().unwrap(), expected);
+        assert!(backend.guarantee(dir.path().join("no/where")).is_err());
+    }
+}
