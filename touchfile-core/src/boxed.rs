@@ -58,6 +58,10 @@ impl LockBackend for BoxBackend {
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
         self.0.holders(path).await
     }
+
+    fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
+        self.0.open_may_block(path, options)
+    }
 }
 
 impl fmt::Debug for BoxBackend {
@@ -77,6 +81,7 @@ trait ErasedBackend: fmt::Debug + Send + Sync {
         options: &OpenOptions,
     ) -> io::Result<Box<dyn LockHandle>>;
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>>;
+    fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool;
 }
 
 #[async_trait]
@@ -99,5 +104,9 @@ impl<B: LockBackend> ErasedBackend for B {
 
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
         LockBackend::holders(self, path).await
+    }
+
+    fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
+        LockBackend::open_may_block(self, path, options)
     }
 }

@@ -4,9 +4,11 @@
 //! that an event wakes the thread that waits for it and no other. Elsewhere (another executor, a
 //! bare `block_on`) one background thread of this process drives both.
 
-use std::future;
+use std::future::{self, Future};
 use std::io;
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -22,13 +24,16 @@ pub(crate) async fn sleep(duration: Duration) {
     alarm(Instant::now() + duration).await;
 }
 
-/// Sleeps until `deadline` and not much longer.
+/// Sleeps until `deadline`, and not much longer if it is `exactly` then.
 ///
 /// tokio's timer counts in milliseconds, and so does epoll_wait(2) below it; both round up. So it
 /// wakes two of them before, and the rest is spent yielding.
-pub(crate) async fn sleep_until_exactly(deadline: Instant) {
+pub(crate) async fn sleep_until(deadline: Instant, exactly: bool) {
     const TICK: Duration = Duration::from_millis(1);
     settle().await;
+    if !exactly {
+        return alarm(deadline).await;
+    }
     if let Some(before) = deadline.checked_sub(2 * TICK) {
         alarm(before).await;
     }
@@ -40,6 +45,20 @@ pub(crate) async fn sleep_until_exactly(deadline: Instant) {
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// The output of `future`, or `None` if it takes longer; no timer if it is ready at once.
+pub(crate) async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    if let Poll::Ready(output) = future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return Some(output);
+    }
+    let mut alarm = pin!(sleep(duration));
+    future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// To be awaited before a runtime is used: a thread that blocks polls for the first time without

@@ -48,6 +48,15 @@ impl LockBackend for Recorder {
         self.note(format!("holders {}", path.display()));
         Ok(vec![Holder::new(Shared)])
     }
+
+    fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
+        self.note(format!(
+            "open_may_block {} {}",
+            path.display(),
+            options.create
+        ));
+        true
+    }
 }
 
 #[async_trait]
@@ -70,6 +79,11 @@ impl LockHandle for Recorder {
     async fn is_current(&self, path: &Path) -> io::Result<bool> {
         self.note(format!("is_current {}", path.display()));
         Ok(false)
+    }
+
+    async fn is_lost(&self) -> io::Result<bool> {
+        self.note("is_lost".into());
+        Ok(true)
     }
 
     fn may_block(&self) -> bool {
@@ -103,6 +117,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     assert_eq!(holders, [Holder::new(Shared)]);
     let mut options = OpenOptions::new();
     options.create = false;
+    assert!(backend.open_may_block(Path::new("/a"), &options));
     let mut handle = backend.open(Path::new("/a"), &options).await.unwrap();
     assert_eq!(handle.try_lock(Shared).await.unwrap(), Attempt::WouldBlock);
     // The default would wait for ever.
@@ -110,17 +125,20 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     lock.await.unwrap().unwrap();
     handle.unlock().await.unwrap();
     assert!(!handle.is_current(Path::new("/b")).await.unwrap());
+    assert!(handle.is_lost().await.unwrap());
     assert!(handle.may_block());
     let handle = handle.convertible().unwrap();
     handle.downgrade().await.unwrap();
     assert_eq!(handle.try_upgrade().await.unwrap(), Attempt::WouldBlock);
     let expected = [
         "holders /c",
+        "open_may_block /a false",
         "open /a false",
         "try_lock shared",
         "lock exclusive",
         "unlock",
         "is_current /b",
+        "is_lost",
         "may_block",
         "convertible",
         "downgrade",

@@ -16,7 +16,7 @@ use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::TouchFile;
-use crate::{Holder, LockBackend, LockMode, runtime};
+use crate::{Holder, LockBackend, LockMode};
 
 /// How long anybody is kept waiting for an answer. Among hundreds of processes it takes a
 /// hundredth of that.
@@ -25,8 +25,12 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// Whoever gives up sooner has others to ask, and may do so many times a second.
 const WORTH_A_LOOK: Duration = Duration::from_millis(50);
 
-/// A deadline is not overrun for the sake of a message by more than this part of the wait.
+/// The last look begins when this part of the wait is left, at the most [`PATIENCE`] before its
+/// end: so that the deadline is not overrun for the sake of a message.
 const PART: u32 = 4;
+
+/// When it is first looked, so that the last look can tell for how long somebody has been there.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
 
 /// What was last seen of the holders, and when somebody began to look.
 ///
@@ -57,6 +61,7 @@ pub(super) struct Lookout<'a, B: LockBackend> {
     touch: &'a TouchFile<B>,
     mode: LockMode,
     seen: StdMutex<Vec<(Instant, Holder)>>,
+    latest: StdMutex<Vec<Holder>>,
 }
 
 impl<'a, B: LockBackend> Lookout<'a, B> {
@@ -65,7 +70,21 @@ impl<'a, B: LockBackend> Lookout<'a, B> {
             touch,
             mode,
             seen: StdMutex::default(),
+            latest: StdMutex::default(),
         }
+    }
+
+    /// When to look during a wait of `timeout`, from its beginning, the last time first.
+    pub(super) fn times(timeout: Option<Duration>) -> Vec<Duration> {
+        let Some(timeout) = timeout.filter(|timeout| *timeout >= WORTH_A_LOOK) else {
+            return Vec::new();
+        };
+        let last = timeout - PATIENCE.min(timeout / PART);
+        let mut times = vec![last];
+        if FIRST_LOOK < last {
+            times.push(FIRST_LOOK);
+        }
+        times
     }
 
     /// Looks, for as long as it takes.
@@ -92,20 +111,24 @@ impl<'a, B: LockBackend> Lookout<'a, B> {
         holders
     }
 
-    /// Looks after a wait of `timeout` that was in vain; empty if that would keep the caller for
-    /// too long.
-    pub(super) async fn look_back(&self, timeout: Duration) -> Vec<Holder> {
-        if timeout < WORTH_A_LOOK {
-            return Vec::new();
+    /// Looks for the message at the end of the wait.
+    pub(super) async fn look_ahead(&self) {
+        let latest = |holders| {
+            let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+            *latest = holders;
+        };
+        // What was seen before the last look may be true no more.
+        latest(Vec::new());
+        // If it fails the message tells less.
+        if let Ok(holders) = self.look().await {
+            latest(holders);
         }
-        let patience = PATIENCE.min(timeout / PART);
-        let mut look = pin!(self.look());
-        let mut patience = pin!(runtime::sleep(patience));
-        let seen = std::future::poll_fn(|cx| match look.as_mut().poll(cx) {
-            Poll::Ready(seen) => Poll::Ready(seen.ok()),
-            Poll::Pending => patience.as_mut().poll(cx).map(|()| None),
-        });
-        seen.await.unwrap_or_default()
+    }
+
+    /// What the latest look has seen; nothing if it has not come to its end.
+    pub(super) fn latest(&self) -> Vec<Holder> {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut latest)
     }
 }
 

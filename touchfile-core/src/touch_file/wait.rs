@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,10 +15,6 @@ use tokio::time::Instant;
 use super::TouchFile;
 use super::lookout::{LookNow, Lookout};
 use crate::{Error, Holder, LockBackend, LockMode, Result, runtime};
-
-/// How long a wait with a deadline has lasted when it looks for the first time who is in the way,
-/// to be able to say at the end for how long that was so.
-const FIRST_LOOK: Duration = Duration::from_millis(250);
 
 /// A wait that is taking long, as told to [`Builder::on_wait`](super::Builder::on_wait).
 #[derive(Clone, Copy)]
@@ -109,27 +106,31 @@ impl fmt::Debug for OnWait {
     }
 }
 
+/// How long a zero timeout waits for the answers to its one attempt where those take their time.
+const ONE_ATTEMPT: Duration = Duration::from_secs(1);
+
 /// Runs `acquisition` to its end or to the deadline, reporting on the way.
 ///
-/// There is no timer before the first poll has found that there is something to wait for.
+/// `asking` is set while it makes its first attempt on another thread. There is no timer before
+/// the first poll has found that there is something to wait for.
 pub(super) async fn supervise<B: LockBackend, R>(
     touch: &TouchFile<B>,
     mode: LockMode,
     timeout: Option<Duration>,
+    asking: &AtomicBool,
     acquisition: impl Future<Output = Result<R>>,
 ) -> Result<R> {
     if timeout.is_none() && touch.on_wait.is_none() {
         return acquisition.await;
     }
     let lookout = Lookout::new(touch, mode);
-    match watch(touch, mode, timeout, &lookout, acquisition).await {
+    match watch(touch, mode, timeout, asking, &lookout, acquisition).await {
         Ok(done) => done,
-        // What was acquired or queued for is given up by now: nobody waits for this look.
         Err(GaveUp { waited }) => Err(Error::Timeout {
             path: touch.path.clone(),
             mode,
             waited,
-            holders: lookout.look_back(timeout.unwrap_or_default()).await,
+            holders: lookout.latest(),
         }),
     }
 }
@@ -143,21 +144,22 @@ async fn watch<B: LockBackend, R>(
     touch: &TouchFile<B>,
     mode: LockMode,
     timeout: Option<Duration>,
+    asking: &AtomicBool,
     lookout: &Lookout<'_, B>,
     acquisition: impl Future<Output = Result<R>>,
 ) -> Result<Result<R>, GaveUp> {
     let started = Instant::now();
     // A deadline beyond the end of time is none.
-    let deadline = timeout.and_then(|timeout| started.checked_add(timeout));
+    let mut deadline = timeout.and_then(|timeout| started.checked_add(timeout));
     let mut report = touch
         .on_wait
         .as_ref()
         // A period beyond the end of time never passes.
         .and_then(|on_wait| Some((on_wait, started.checked_add(on_wait.period)?)));
-    let mut first_look = deadline
-        .and_then(|_| started.checked_add(FIRST_LOOK))
-        .filter(|first| deadline > Some(*first));
+    let mut looks = Lookout::<B>::times(timeout);
     let mut looking: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
+    let asking = || asking.load(Ordering::Relaxed);
+    let mut last_attempt = false;
     let mut acquisition = pin!(acquisition);
     if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(acquisition.as_mut().poll(cx))).await {
         return Ok(done);
@@ -166,14 +168,19 @@ async fn watch<B: LockBackend, R>(
     runtime::settle().await;
     loop {
         let next_report = report.as_ref().map(|(_, next)| *next);
-        let alarms = [deadline, next_report, first_look];
+        let next_look = looks.last().and_then(|after| started.checked_add(*after));
+        let alarms = [deadline, next_report, next_look];
         let Some(alarm) = alarms.into_iter().flatten().min() else {
             return Ok(acquisition.await);
         };
-        let mut alarm = pin!(runtime::sleep_until_exactly(alarm));
+        let is_deadline = deadline == Some(alarm);
+        let mut alarm = pin!(runtime::sleep_until(alarm, is_deadline));
         let done = poll_fn(|cx| {
             if let Poll::Ready(done) = acquisition.as_mut().poll(cx) {
                 return Poll::Ready(Some(done));
+            }
+            if last_attempt && !asking() {
+                return Poll::Ready(None);
             }
             if let Some(look) = &mut looking
                 && look.as_mut().poll(cx).is_ready()
@@ -187,12 +194,16 @@ async fn watch<B: LockBackend, R>(
         }
         let now = Instant::now();
         let waited = now - started;
-        if deadline.is_some_and(|deadline| deadline <= now) {
+        if last_attempt && !asking() || deadline.is_some_and(|deadline| deadline <= now) {
+            if !last_attempt && timeout == Some(Duration::ZERO) && asking() {
+                last_attempt = true;
+                deadline = started.checked_add(ONE_ATTEMPT);
+                continue;
+            }
             return Err(GaveUp { waited });
         }
-        if first_look.take_if(|first| *first <= now).is_some() {
-            // What it sees is remembered; if it fails, the end of the wait will tell less.
-            looking = Some(Box::pin(async { drop(lookout.look().await) }));
+        if looks.pop_if(|after| *after <= waited).is_some() {
+            looking = Some(Box::pin(lookout.look_ahead()));
         }
         if let Some((on_wait, next)) = &mut report
             && *next <= now
