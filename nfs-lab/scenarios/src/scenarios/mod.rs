@@ -1,5 +1,6 @@
 //! What can happen to locks on NFS.
 
+mod auto;
 mod cancelling;
 mod cut_off;
 mod exclusion;
@@ -13,6 +14,7 @@ use crate::worker::Backend;
 /// All of them. Those in which a server or a link fails come last.
 pub(crate) fn all() -> Vec<Scenario> {
     let mut scenarios = exclusion::scenarios();
+    scenarios.extend(auto::scenarios());
     scenarios.extend(replaced::scenarios());
     scenarios.extend(cancelling::scenarios());
     scenarios.extend(cut_off::scenarios());

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use touchfile::{BoxBackend, ErrorKind, LockMode, OwnedLockGuard, TouchFile};
+use touchfile::{AutoBackend, BoxBackend, ErrorKind, LockMode, OwnedLockGuard, TouchFile};
 use touchfile_core::LockBackend;
 use touchfile_fcntl::FcntlBackend;
 use touchfile_flock::FlockBackend;
@@ -56,6 +56,7 @@ async fn serve(arguments: &[String]) -> Result<(), String> {
         return Err("which backend, which path?".into());
     };
     let backend = match backend.as_str() {
+        "auto" => boxed(AutoBackend::new()),
         "fcntl" => boxed(FcntlBackend::new()),
         "flock" => boxed(FlockBackend::new()),
         other => return Err(format!("there is no backend {other}")),

@@ -1,6 +1,7 @@
 //! A worker, as a scenario sees it.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -15,6 +16,7 @@ use crate::runner::{Outcome, Undone, must};
 /// The way a worker locks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Backend {
+    Auto,
     Fcntl,
     Flock,
 }
@@ -39,6 +41,7 @@ impl Backend {
 
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::Fcntl => "fcntl",
             Self::Flock => "flock",
         }
@@ -50,6 +53,16 @@ impl Worker {
         Self::start_with(lab, at, backend, name, Settings::default())
     }
 
+    /// With the lock file in another directory than that which all share.
+    pub(crate) fn start_in(
+        dir: &Path,
+        at: At,
+        backend: Backend,
+        name: &str,
+    ) -> Result<Self, Undone> {
+        Self::spawn(dir, at, backend, name, Settings::default())
+    }
+
     pub(crate) fn start_with(
         lab: &Lab,
         at: At,
@@ -57,13 +70,19 @@ impl Worker {
         name: &str,
         settings: Settings,
     ) -> Result<Self, Undone> {
+        Self::spawn(lab.dir(at), at, backend, name, settings)
+    }
+
+    fn spawn(
+        dir: &Path,
+        at: At,
+        backend: Backend,
+        name: &str,
+        settings: Settings,
+    ) -> Result<Self, Undone> {
         let mut words = at.launcher();
         words.push(this_program()?.into());
-        words.extend([
-            ROLE.into(),
-            backend.name().into(),
-            lab.dir(at).join(name).into(),
-        ]);
+        words.extend([ROLE.into(), backend.name().into(), dir.join(name).into()]);
         if settings.remove_on_release {
             words.push("remove".into());
         }
