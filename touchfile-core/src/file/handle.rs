@@ -331,7 +331,8 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
 
     #[inline]
     fn others_wait(&mut self) -> bool {
-        self.courtesy.is_time_to_look() && self.look_for_others()
+        // One that holds a lock is to be refused, not to wait for another.
+        self.held.is_none() && self.courtesy.is_time_to_look() && self.look_for_others()
     }
 
     #[inline]
