@@ -96,8 +96,7 @@ fn leaves_nothing(cast: &mut Cast<'_>) -> Result<u64, Undone> {
     );
     cast.stage.new_worker(other)?;
     cast.hold(0, 0)?;
-    // What a backend keeps for all its handles is there after the first waits.
-    give_up(cast, other, 20)?;
+    warm_up(cast, other)?;
     let before = cast.ask(other, &Order::Belongings)?;
     give_up(cast, other, waits)?;
     nothing_left(cast, other, &before)?;
@@ -118,8 +117,7 @@ fn in_a_race(cast: &mut Cast<'_>) -> Result<u64, Undone> {
     }
     cast.stage.new_worker(1)?;
     cast.hold(0, 0)?;
-    // What a backend keeps for all its handles is there after the first waits.
-    give_up(cast, 1, 20)?;
+    warm_up(cast, 1)?;
     cast.unlock(0, 0)?;
     let before = cast.ask(1, &Order::Belongings)?;
     let race = cast.scene("give-up-waits-in-a-race", &[&waits]);
@@ -133,6 +131,13 @@ fn in_a_race(cast: &mut Cast<'_>) -> Result<u64, Undone> {
         thread::sleep(Duration::from_millis(1));
     }
     Ok(waits)
+}
+
+/// What a backend keeps for all its handles is there after the first waits, of which one is long
+/// enough for all that a wait comes to.
+fn warm_up(cast: &mut Cast<'_>, process: usize) -> Result<(), Undone> {
+    cast.play(process, "wait-with-a-timeout", &[&200])?;
+    give_up(cast, process, 20)
 }
 
 /// Waits for a lock that somebody holds, and gives up, so many times.
