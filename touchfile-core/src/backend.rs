@@ -7,7 +7,7 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use crate::backoff::Backoff;
-use crate::{Attempt, Capabilities, ConvertLock, LockMode, OpenOptions};
+use crate::{Attempt, Capabilities, ConvertLock, LockMode, OpenOptions, file};
 
 /// A way of locking: flock(2), open-file-description locks, a simulator, or your own.
 ///
@@ -63,6 +63,15 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
     ///
     /// Dropping the future leaves no handle open; the file may have been created.
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self::Handle>;
+
+    /// Whether [`open`](Self::open) may block its thread for long, as it may where `path` is on a
+    /// network file system. `TouchFile` then opens on a thread of its own.
+    ///
+    /// Asked before each opening: it must be cheap, and must not block itself. The provided method
+    /// answers for paths of [real files](Capabilities::real_files), by their mounts.
+    fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
+        self.capabilities().real_files && file::opening_may_stall(path, options.follow_symlinks)
+    }
 }
 
 /// One acquisition's worth of a [`LockBackend`]: an open lock file that can hold one lock.
@@ -80,8 +89,9 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`std::io::ErrorKind::Unsupported`] if the file cannot be locked in this mode,
-    /// [`std::io::ErrorKind::InvalidInput`] if this handle already holds a lock, else what the
-    /// operating system says. Contention is `Ok(Attempt::WouldBlock)`.
+    /// [`std::io::ErrorKind::InvalidInput`] if this handle already holds a lock,
+    /// [`std::io::ErrorKind::StaleNetworkFileHandle`] if its path names another file by now, else
+    /// what the operating system says. Contention is `Ok(Attempt::WouldBlock)`.
     ///
     /// # Cancel safety
     ///
@@ -146,11 +156,29 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     /// Dropping the future changes nothing.
     async fn is_current(&self, path: &Path) -> io::Result<bool>;
 
+    /// Whether the lock that this handle took is known to have been lost since.
+    ///
+    /// A lock can be lost while it is held where something else than this kernel keeps it: a server
+    /// that has not heard of its client for too long, or was started anew. `false` means that
+    /// nothing is known of a loss, not that there was none. The provided method knows of nothing
+    /// that could take a lock away. Nothing is asked for here that would take the lock again.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the question from being answered.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    async fn is_lost(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// Whether a call on this handle, or dropping it, may block its thread for long.
     ///
-    /// True on network file systems, say. `TouchFile` then moves each call off the runtime's
-    /// worker threads and waits by repeating [`try_lock`](Self::try_lock). Asked once per
-    /// acquisition, so it must be cheap.
+    /// True on network file systems, say. `TouchFile` then gives the handle a thread of its own, on
+    /// which each call is made and on which it is dropped, and waits by repeating
+    /// [`try_lock`](Self::try_lock). Asked once, when the handle has been opened.
     fn may_block(&self) -> bool {
         false
     }

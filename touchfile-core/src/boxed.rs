@@ -54,6 +54,10 @@ impl LockBackend for BoxBackend {
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self::Handle> {
         self.0.open_erased(path, options).await
     }
+
+    fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
+        self.0.open_may_block(path, options)
+    }
 }
 
 impl fmt::Debug for BoxBackend {
@@ -72,6 +76,7 @@ trait ErasedBackend: fmt::Debug + Send + Sync {
         path: &Path,
         options: &OpenOptions,
     ) -> io::Result<Box<dyn LockHandle>>;
+    fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool;
 }
 
 #[async_trait]
@@ -90,5 +95,9 @@ impl<B: LockBackend> ErasedBackend for B {
         options: &OpenOptions,
     ) -> io::Result<Box<dyn LockHandle>> {
         Ok(Box::new(self.open(path, options).await?))
+    }
+
+    fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
+        LockBackend::open_may_block(self, path, options)
     }
 }

@@ -67,6 +67,19 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// The lock was held and is no longer, or no longer on the file that the path names. Whatever
+    /// it protects may be somebody else's by now.
+    #[error("the {mode} lock on {} is lost: {loss}", path.display())]
+    #[non_exhaustive]
+    Lost {
+        /// The lock file.
+        path: PathBuf,
+        /// The mode that was held.
+        mode: LockMode,
+        /// How it was lost.
+        loss: Loss,
+    },
+
     /// The permissions of the file, its directory or its file system do not allow it.
     #[error("no permission to {operation} {}", path.display())]
     #[non_exhaustive]
@@ -169,6 +182,7 @@ impl Error {
             Self::Contended { .. } => ErrorKind::Contended,
             Self::InvalidPath { .. } => ErrorKind::InvalidPath,
             Self::Io { .. } => ErrorKind::Io,
+            Self::Lost { .. } => ErrorKind::Lost,
             Self::Permission { .. } => ErrorKind::Permission,
             Self::Release { .. } => ErrorKind::Release,
             Self::Replaced { .. } => ErrorKind::Replaced,
@@ -185,6 +199,7 @@ impl Error {
             Self::Contended { path, .. }
             | Self::InvalidPath { path, .. }
             | Self::Io { path, .. }
+            | Self::Lost { path, .. }
             | Self::Permission { path, .. }
             | Self::Release { path, .. }
             | Self::Replaced { path, .. }
@@ -267,6 +282,7 @@ impl From<Error> for io::Error {
             | Error::Permission { source, .. }
             | Error::Release { source, .. }
             | Error::Transient { source, .. } => source.kind(),
+            Error::Lost { .. } => io::ErrorKind::StaleNetworkFileHandle,
             Error::Replaced { .. } => io::ErrorKind::ResourceBusy,
             Error::Timeout { .. } => io::ErrorKind::TimedOut,
             Error::Unsupported { .. } => io::ErrorKind::Unsupported,
@@ -285,6 +301,8 @@ pub enum ErrorKind {
     InvalidPath,
     /// The operating system failed.
     Io,
+    /// The lock was held and is no longer.
+    Lost,
     /// Not permitted.
     Permission,
     /// The release failed.
@@ -297,6 +315,25 @@ pub enum ErrorKind {
     Transient,
     /// Cannot be done here.
     Unsupported,
+}
+
+/// How a held lock was lost; displays as a clause.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// The path names another file by now, or none, and that other file is what others lock.
+    Replaced,
+    /// Whoever keeps the lock, such as the server of a network file system, has given it up.
+    Revoked,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Replaced => "the path names another file by now, or none",
+            Self::Revoked => "the file system has given it up, and somebody else may have taken it",
+        })
+    }
 }
 
 /// What was being done when an [`Error`] arose; displays as a verb, as in "cannot *open* /a.lock".
@@ -317,6 +354,8 @@ pub enum Operation {
     Remove,
     /// Making a shared lock an exclusive one.
     Upgrade,
+    /// Checking that the lock is still held.
+    Verify,
 }
 
 impl fmt::Display for Operation {
@@ -330,6 +369,7 @@ impl fmt::Display for Operation {
             Self::Open => f.write_str("open"),
             Self::Remove => f.write_str("remove on release"),
             Self::Upgrade => f.write_str("upgrade the lock on"),
+            Self::Verify => f.write_str("verify the lock on"),
         }
     }
 }

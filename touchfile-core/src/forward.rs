@@ -39,6 +39,10 @@ macro_rules! forward_backend {
             {
                 (**self).open(path, options)
             }
+
+            fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
+                (**self).open_may_block(path, options)
+            }
         }
     )*};
 }
@@ -81,6 +85,14 @@ impl<H: LockHandle + ?Sized> LockHandle for Box<H> {
         Self: 'f,
     {
         (**self).is_current(path)
+    }
+
+    fn is_lost<'s, 'f>(&'s self) -> BoxFuture<'f, io::Result<bool>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        (**self).is_lost()
     }
 
     fn may_block(&self) -> bool {

@@ -152,7 +152,7 @@ pub use backend::{LockBackend, LockHandle};
 pub use boxed::BoxBackend;
 pub use capabilities::Capabilities;
 pub use convert::ConvertLock;
-pub use error::{Error, ErrorKind, Operation, Result};
+pub use error::{Error, ErrorKind, Loss, Operation, Result};
 pub use mode::{Attempt, LockMode};
 pub use options::OpenOptions;
 pub use touch_file::{Blocking, Builder, Guard, LockGuard, OwnedLockGuard, TouchFile, WaitEvent};

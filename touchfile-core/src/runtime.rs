@@ -4,8 +4,10 @@
 //! that an event wakes the thread that waits for it and no other. Elsewhere (another executor, a
 //! bare `block_on`) one background thread of this process drives both.
 
-use std::future;
+use std::future::{self, Future};
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -39,6 +41,20 @@ pub(crate) async fn sleep_until_exactly(deadline: Instant) {
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// The output of `future`, or `None` if it takes longer; no timer if it is ready at once.
+pub(crate) async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    if let Poll::Ready(output) = future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return Some(output);
+    }
+    let mut alarm = pin!(sleep(duration));
+    future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// To be awaited before a runtime is used: a thread that blocks polls for the first time without

@@ -9,7 +9,7 @@ use touchfile_core::LockMode::Exclusive;
 use touchfile_core::backoff::Backoff;
 use touchfile_core::{
     Attempt, Blocking, BoxBackend, Builder, Capabilities, Error, ErrorKind, LockGuard, LockMode,
-    OpenOptions, Operation, OwnedLockGuard, TouchFile, WaitEvent,
+    Loss, OpenOptions, Operation, OwnedLockGuard, TouchFile, WaitEvent,
 };
 use touchfile_mock::{MockBackend, World};
 
@@ -27,6 +27,7 @@ fn bounds() {
     check::<ErrorKind>();
     check::<LockGuard<'_, MockBackend>>();
     check::<LockMode>();
+    check::<Loss>();
     check::<OpenOptions>();
     check::<Operation>();
     check::<OwnedLockGuard<MockBackend>>();

@@ -42,6 +42,15 @@ impl LockBackend for Recorder {
         self.note(format!("open {} {}", path.display(), options.create));
         Ok(self.clone())
     }
+
+    fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
+        self.note(format!(
+            "open_may_block {} {}",
+            path.display(),
+            options.create
+        ));
+        true
+    }
 }
 
 #[async_trait]
@@ -64,6 +73,11 @@ impl LockHandle for Recorder {
     async fn is_current(&self, path: &Path) -> io::Result<bool> {
         self.note(format!("is_current {}", path.display()));
         Ok(false)
+    }
+
+    async fn is_lost(&self) -> io::Result<bool> {
+        self.note("is_lost".into());
+        Ok(true)
     }
 
     fn may_block(&self) -> bool {
@@ -95,6 +109,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     assert!(backend.capabilities().fair);
     let mut options = OpenOptions::new();
     options.create = false;
+    assert!(backend.open_may_block(Path::new("/a"), &options));
     let mut handle = backend.open(Path::new("/a"), &options).await.unwrap();
     assert_eq!(handle.try_lock(Shared).await.unwrap(), Attempt::WouldBlock);
     // The default would wait for ever.
@@ -102,16 +117,19 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     lock.await.unwrap().unwrap();
     handle.unlock().await.unwrap();
     assert!(!handle.is_current(Path::new("/b")).await.unwrap());
+    assert!(handle.is_lost().await.unwrap());
     assert!(handle.may_block());
     let handle = handle.convertible().unwrap();
     handle.downgrade().await.unwrap();
     assert_eq!(handle.try_upgrade().await.unwrap(), Attempt::WouldBlock);
     let expected = [
+        "open_may_block /a false",
         "open /a false",
         "try_lock shared",
         "lock exclusive",
         "unlock",
         "is_current /b",
+        "is_lost",
         "may_block",
         "convertible",
         "downgrade",

@@ -18,7 +18,7 @@ const FOR_EVER: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "current_thread")]
 async fn the_runtime_keeps_turning_while_a_call_is_stalled() {
-    for call in ["try_lock", "is_current", "unlock"] {
+    for call in ["open", "try_lock", "is_current", "unlock"] {
         let server = Arc::new(Server::default());
         let touch = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
         server.stall(call);
@@ -38,17 +38,13 @@ async fn the_runtime_keeps_turning_while_a_call_is_stalled() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_deadline_fires_while_a_call_is_stalled_and_what_it_gets_late_is_released() {
-    for call in ["try_lock", "is_current"] {
+    for call in ["open", "try_lock", "is_current"] {
         let server = Arc::new(Server::default());
         let touch = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
         server.stall(call);
-        let started = Instant::now();
-        let lock = touch.lock_timeout(Exclusive, Duration::from_millis(20));
-        assert!(lock.await.unwrap_err().is_timeout(), "{call}");
-        assert!(started.elapsed() >= Duration::from_millis(20));
-        until(|| server.stalled() == 1).await;
+        times_out(&touch, &server).await;
         server.go_on();
-        until(|| server.open_handles() == 0).await;
+        until(|| server.open_handles() == 0 && server.stalled() == 0).await;
         assert_eq!(server.holders(), 0, "{call}");
         // The touch file itself is none the worse.
         drop(touch.lock(Exclusive).await.unwrap());
@@ -147,11 +143,78 @@ fn threads_without_a_runtime_give_up_at_their_deadline_too() {
 async fn a_backend_that_panics_on_its_thread_is_an_error_and_the_next_acquisition_goes_on() {
     let server = Arc::new(Server::default());
     let touch = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
-    server.stall("panic");
-    let error = touch.lock(Exclusive).await.unwrap_err();
-    assert!(format!("{error:?}").contains("panicked"), "{error:?}");
+    for panic in ["panic", "panic in open"] {
+        server.stall(panic);
+        let error = touch.lock(Exclusive).await.unwrap_err();
+        assert!(format!("{error:?}").contains("panicked"), "{error:?}");
+        server.go_on();
+        drop(touch.lock(Exclusive).await.unwrap());
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_handle_that_may_block_though_opening_it_does_not_is_moved_as_well() {
+    let server = Arc::new(Server::default());
+    let touch = TouchFile::new(OpensHere(Stalling(server.clone())), "/dir/a.lock").unwrap();
+    server.stall("try_lock");
+    times_out(&touch, &server).await;
     server.go_on();
-    drop(touch.lock(Exclusive).await.unwrap());
+    until(|| server.open_handles() == 0).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_handle_that_does_not_block_though_opening_it_may_comes_back() {
+    let server = Arc::new(Server::default());
+    server.state.lock().unwrap().answers_here = true;
+    let touch = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
+    let guard = touch.lock(Exclusive).await.unwrap();
+    let here = thread::current().id();
+    assert_eq!(server.state.lock().unwrap().last_caller, Some(here));
+    guard.unlock().await.unwrap();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn all_calls_of_one_handle_are_made_on_one_thread() {
+    let server = Arc::new(Server::default());
+    let touch = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
+    let mut callers = std::collections::HashSet::new();
+    for _ in 0..10 {
+        let guard = touch.lock(Exclusive).await.unwrap();
+        callers.insert(server.state.lock().unwrap().last_caller);
+        guard.unlock().await.unwrap();
+        callers.insert(server.state.lock().unwrap().last_caller);
+    }
+    assert_eq!(callers.len(), 1);
+    assert!(!callers.contains(&Some(thread::current().id())));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_release_that_fails_gives_the_place_back_when_the_handle_is_closed() {
+    let server = Arc::new(Server::default());
+    let touch = TouchFile::new(Stalling(server.clone()), "/dir/a.lock").unwrap();
+    let guard = touch.lock(Exclusive).await.unwrap();
+    server.state.lock().unwrap().unlock_fails = true;
+    server.stall("drop");
+    guard.unlock().await.unwrap_err();
+    until(|| server.stalled() == 1).await;
+    assert!(touch.try_lock(Exclusive).await.unwrap().is_none());
+    server.go_on();
+    let next = tokio::time::timeout(FOR_EVER, touch.lock(Exclusive));
+    drop(next.await.unwrap().unwrap());
+}
+
+/// The deadline fires while a call hangs, and not because it came back.
+async fn times_out<B: LockBackend>(touch: &TouchFile<B>, server: &Server) {
+    let mut timeout = Duration::from_millis(20);
+    // On a busy machine the call may not have been begun by then, and it is not begun later.
+    while server.stalled() == 0 {
+        assert!(timeout < FOR_EVER, "nothing hangs");
+        let started = Instant::now();
+        let error = touch.lock_timeout(Exclusive, timeout).await.unwrap_err();
+        assert!(error.is_timeout(), "{error:?}");
+        assert!(started.elapsed() >= timeout);
+        timeout *= 2;
+    }
 }
 
 async fn until(mut condition: impl FnMut() -> bool) {
@@ -176,6 +239,10 @@ struct State {
     stalled: usize,
     open_handles: usize,
     held: bool,
+    unlock_fails: bool,
+    /// Handles say that they do not block.
+    answers_here: bool,
+    last_caller: Option<thread::ThreadId>,
 }
 
 impl Server {
@@ -209,12 +276,34 @@ impl Server {
             .wait_while(state, |state| state.stalling == Some(name))
             .unwrap();
         state.stalled -= 1;
+        state.last_caller = Some(thread::current().id());
         state
     }
 }
 
 #[derive(Debug)]
 struct Stalling(Arc<Server>);
+
+/// The same, but that opening is known not to block.
+#[derive(Debug)]
+struct OpensHere(Stalling);
+
+#[async_trait]
+impl LockBackend for OpensHere {
+    type Handle = Handle;
+
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Handle> {
+        self.0.open(path, options).await
+    }
+}
 
 #[derive(Debug)]
 struct Handle {
@@ -238,10 +327,18 @@ impl LockBackend for Stalling {
     }
 
     async fn open(&self, _: &Path, _: &OpenOptions) -> io::Result<Handle> {
-        self.0.state.lock().unwrap().open_handles += 1;
+        assert!(
+            self.0.state.lock().unwrap().stalling != Some("panic in open"),
+            "as the test asked"
+        );
+        self.0.call("open").open_handles += 1;
         let server = self.0.clone();
         let holds = false;
         Ok(Handle { server, holds })
+    }
+
+    fn open_may_block(&self, _: &Path, _: &OpenOptions) -> bool {
+        true
     }
 }
 
@@ -261,8 +358,11 @@ impl LockHandle for Handle {
     }
 
     async fn unlock(&mut self) -> io::Result<()> {
-        self.server.call("unlock").held = false;
-        self.holds = false;
+        let mut state = self.server.call("unlock");
+        if state.unlock_fails {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        (state.held, self.holds) = (false, false);
         Ok(())
     }
 
@@ -272,7 +372,7 @@ impl LockHandle for Handle {
     }
 
     fn may_block(&self) -> bool {
-        true
+        !self.server.state.lock().unwrap().answers_here
     }
 
     fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {

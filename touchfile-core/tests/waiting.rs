@@ -230,6 +230,18 @@ async fn a_period_that_never_passes_is_never_reported() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_told_that_the_file_is_stale_starts_over() {
+    // As a server of NFS answers when another host has removed the file.
+    let world = World::new();
+    let touch = TouchFile::new(world.process("a"), PATH).unwrap();
+    world.fail_next(Call::TryLock, io::ErrorKind::StaleNetworkFileHandle);
+    drop(touch.lock(Exclusive).await.unwrap());
+    world.fail_next(Call::TryLock, io::ErrorKind::StaleNetworkFileHandle);
+    assert!(touch.try_lock(Exclusive).await.unwrap().is_some());
+    assert_eq!(world.armed_faults(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_waiter_starts_over_when_its_handle_says_that_the_file_is_stale() {
     let world = World::new();
     let _held = touch(&world, "b").lock_exclusive_owned().await.unwrap();

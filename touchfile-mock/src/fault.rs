@@ -13,6 +13,8 @@ pub enum Call {
     Downgrade,
     /// [`LockHandle::is_current`](touchfile_core::LockHandle::is_current).
     IsCurrent,
+    /// [`LockHandle::is_lost`](touchfile_core::LockHandle::is_lost), which `Guard::verify` asks.
+    IsLost,
     /// [`LockHandle::lock`](touchfile_core::LockHandle::lock), at its start. A `TouchFile` makes
     /// this call only after a `try_lock` that found the lock taken.
     Lock,
@@ -32,6 +34,7 @@ impl fmt::Display for Call {
         f.pad(match self {
             Self::Downgrade => "downgrade",
             Self::IsCurrent => "is_current",
+            Self::IsLost => "is_lost",
             Self::Lock => "lock",
             Self::Open => "open",
             Self::TryLock => "try_lock",

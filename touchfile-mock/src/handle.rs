@@ -87,6 +87,12 @@ impl LockHandle for MockHandle {
         self.world.0.with(|state| state.is_current(self.id, path))
     }
 
+    /// Whether the lock was [lost](World::lose_lock).
+    async fn is_lost(&self) -> io::Result<bool> {
+        self.enter(Call::IsLost).await?;
+        self.world.0.with(|state| state.is_lost(self.id))
+    }
+
     fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {
         Some(self)
     }

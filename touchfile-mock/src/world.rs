@@ -298,8 +298,9 @@ impl World {
     /// Takes the lock on `path` from everybody who holds it, and says how many that were.
     ///
     /// Each holder goes on believing that it holds the lock, as a client of NFS does whose lease
-    /// ran out, and somebody else may take it. When such a holder unlocks or drops its handle it
-    /// gets no error and releases nothing: the lock of whoever has it now stays.
+    /// ran out, and somebody else may take it, until it asks: `Guard::verify` and `Guard::lost`
+    /// tell. When such a holder unlocks or drops its handle it gets no error and releases nothing:
+    /// the lock of whoever has it now stays.
     ///
     /// ```
     /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};

@@ -10,9 +10,11 @@ use async_trait::async_trait;
 use tracing::warn;
 
 use super::identity::FileId;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::nfs;
 use super::process::Process;
 use super::wait::{self, Courtesy, Follower, Line, Place, Releases};
-use super::{file_system_name, open, retry_interrupted};
+use super::{FileSystem, file_system_name, open, retry_interrupted};
 use crate::{Attempt, ConvertLock, LockHandle, LockMode, OpenOptions};
 
 /// The two system calls in which one way of locking files differs from another.
@@ -133,6 +135,7 @@ pub struct FileHandle<R: RawFileLock> {
     raw: R,
     file: File,
     id: FileId,
+    file_system: FileSystem,
     process: Process,
     held: Option<LockMode>,
     path: PathBuf,
@@ -160,12 +163,13 @@ impl<R: RawFileLock> FileHandle<R> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn open(mut raw: R, path: &Path, options: &OpenOptions) -> io::Result<Self> {
-        let (file, id) = open_for(path, options)?;
+        let (file, id, file_system) = open_for(path, options)?;
         raw.opened(&file, options)?;
         Ok(Self {
             raw,
             file,
             id,
+            file_system,
             process: Process::current(),
             held: None,
             path: path.to_owned(),
@@ -193,9 +197,10 @@ impl<R: RawFileLock> FileHandle<R> {
             ));
         }
         if !self.process.is_current() {
-            let (file, id) = open_for(&self.path, &self.options)?;
+            let (file, id, file_system) = open_for(&self.path, &self.options)?;
             self.raw.opened(&file, &self.options)?;
-            (self.file, self.id, self.process) = (file, id, Process::current());
+            (self.file, self.id, self.file_system) = (file, id, file_system);
+            self.process = Process::current();
             self.courtesy = Courtesy::default();
         }
         let attempt = retry_interrupted(|| self.raw.try_lock(&self.file, mode))
@@ -248,7 +253,26 @@ impl<R: RawFileLock> FileHandle<R> {
 
     #[inline]
     fn is_at(&self, path: &Path) -> io::Result<bool> {
+        if self.file_system.may_stall() {
+            return self.is_at_for_the_server(path);
+        }
         Ok(FileId::of_path(path, self.options.follow_symlinks)? == Some(self.id))
+    }
+
+    /// [`is_at`](Self::is_at) on a network file system, where another host may have replaced the
+    /// file, and the client would go on to believe what it remembers for half a minute.
+    fn is_at_for_the_server(&self, path: &Path) -> io::Result<bool> {
+        let follow = self.options.follow_symlinks;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let asked = nfs::forget_name(path, follow, nfs::is_nfs(self.file_system));
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let asked = Ok(());
+        match asked.and_then(|()| FileId::of_path(path, follow)) {
+            Ok(id) => Ok(id == Some(self.id)),
+            // The file that the path named is gone at the server.
+            Err(error) if error.kind() == io::ErrorKind::StaleNetworkFileHandle => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// An error if the path names another file by now, whose lock is what is wanted.
@@ -345,6 +369,19 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
         self.is_at(path)
     }
 
+    async fn is_lost(&self) -> io::Result<bool> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if self.held.is_some() && self.process.is_current() && nfs::is_nfs(self.file_system) {
+            return nfs::is_lost(&self.file);
+        }
+        Ok(false)
+    }
+
+    #[inline]
+    fn may_block(&self) -> bool {
+        self.file_system.may_stall()
+    }
+
     fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {
         R::convertible(self)
     }
@@ -402,7 +439,25 @@ impl<R: RawFileLock> Drop for FileHandle<R> {
     }
 }
 
-fn open_for(path: &Path, options: &OpenOptions) -> io::Result<(File, FileId)> {
+/// How often in a row the server of a network file system may say of a file that was just opened
+/// that it is gone, before it is not only the file that is gone.
+const MAX_STALE: u32 = 100;
+
+fn open_for(path: &Path, options: &OpenOptions) -> io::Result<(File, FileId, FileSystem)> {
+    for _ in 1..MAX_STALE {
+        match open_once(path, options) {
+            // Another host has removed it: there is a new one, or one is to be made.
+            Err(error) if error.kind() == io::ErrorKind::StaleNetworkFileHandle => {
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                nfs::forget_name(path, options.follow_symlinks, true)?;
+            }
+            done => return done,
+        }
+    }
+    open_once(path, options)
+}
+
+fn open_once(path: &Path, options: &OpenOptions) -> io::Result<(File, FileId, FileSystem)> {
     if options.remove_on_release && options.follow_symlinks {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
@@ -417,5 +472,6 @@ fn open_for(path: &Path, options: &OpenOptions) -> io::Result<(File, FileId)> {
         ));
     }
     let id = FileId::of_file(&file)?;
-    Ok((file, id))
+    let file_system = FileSystem::of(&file)?;
+    Ok((file, id, file_system))
 }

@@ -22,10 +22,14 @@ mod handle;
 mod identity;
 #[cfg(unix)]
 mod mount;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod nfs;
 #[cfg(unix)]
 mod open;
 mod path;
 mod process;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod stall;
 #[cfg(unix)]
 mod wait;
 
@@ -41,9 +45,21 @@ pub use mount::Mount;
 pub use open::open;
 pub(crate) use path::{check_place, create_temporary};
 pub(crate) use process::Process;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use stall::opening_may_stall;
 
 #[cfg(unix)]
 use std::io;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use std::path::Path;
+
+/// Whether opening `path` may take as long as another host or a program likes: known on Linux only.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[must_use]
+pub fn opening_may_stall(path: &Path, follow_symlinks: bool) -> bool {
+    let _ = (path, follow_symlinks);
+    false
+}
 
 /// Repeats a system call for as long as a signal interrupts it.
 #[cfg(unix)]

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -46,7 +47,9 @@ where
 {
     touch.refuse_unclaimed(mode)?;
     let span = touch.span(mode);
-    let acquisition = supervise(&touch, mode, timeout, touch.acquire(mode, timeout));
+    let asking = AtomicBool::new(false);
+    let acquisition = touch.acquire(mode, timeout, &asking);
+    let acquisition = supervise(&touch, mode, timeout, &asking, acquisition);
     let held = acquisition.instrument(span).await?;
     Ok(Guard::new(touch, held, mode))
 }
@@ -85,7 +88,14 @@ impl<B: LockBackend> TouchFile<B> {
         debug_span!(target: "touchfile", "acquire", %path, backend, %mode)
     }
 
-    async fn acquire(&self, mode: LockMode, timeout: Option<Duration>) -> Result<Held<B>> {
+    /// `asking` is set while the first attempt is made on another thread, which takes its time
+    /// whether or not the lock is free.
+    async fn acquire(
+        &self,
+        mode: LockMode,
+        timeout: Option<Duration>,
+        asking: &AtomicBool,
+    ) -> Result<Held<B>> {
         let has_time = timeout.is_none_or(|timeout| timeout >= TIME_FOR_OTHERS);
         let mut contended = None;
         let permit = match self.queue.clone().try_acquire_many_owned(permits(mode)) {
@@ -97,21 +107,27 @@ impl<B: LockBackend> TouchFile<B> {
             }
         };
         for _ in 0..MAX_REPLACED {
-            let mut handle = self.idle_or_new().await?;
+            let mut handle = self.idle_or_new(asking).await?;
             let attempt = if has_time && handle.others_wait() {
                 Attempt::WouldBlock
             } else {
-                let attempt = handle.try_lock(mode).await;
-                attempt.map_err(|error| self.error(Operation::Lock(mode), error))?
+                match handle.try_lock(mode).await {
+                    Err(error) if is_stale(&error) => {
+                        self.start_over(handle).await;
+                        continue;
+                    }
+                    attempt => attempt.map_err(|error| self.error(Operation::Lock(mode), error))?,
+                }
             };
-            let mut current = self.is_current(&mut handle).await?;
+            let mut current = self.is_current(&handle).await?;
             // A holder of a file that the path no longer names is in nobody's way.
             if current && attempt == Attempt::WouldBlock {
                 note_contention(&mut contended, "another holder");
+                asking.store(false, Ordering::Relaxed);
                 let path = self.verify.then_some(self.path());
                 current = match handle.lock(mode, path).await {
-                    Ok(()) => self.is_current(&mut handle).await?,
-                    Err(error) if error.kind() == io::ErrorKind::StaleNetworkFileHandle => false,
+                    Ok(()) => self.is_current(&handle).await?,
+                    Err(error) if is_stale(&error) => false,
                     Err(error) => return Err(self.error(Operation::Lock(mode), error)),
                 };
             }
@@ -132,14 +148,20 @@ impl<B: LockBackend> TouchFile<B> {
             return Ok(None);
         };
         for _ in 0..MAX_REPLACED {
-            let mut handle = self.idle_or_new().await?;
-            let attempt = handle.try_lock(mode).await;
-            match attempt.map_err(|error| self.error(Operation::Lock(mode), error))? {
-                Attempt::WouldBlock if self.is_current(&mut handle).await? => {
+            let mut handle = self.idle_or_new(&AtomicBool::new(false)).await?;
+            let attempt = match handle.try_lock(mode).await {
+                Err(error) if is_stale(&error) => {
+                    self.start_over(handle).await;
+                    continue;
+                }
+                attempt => attempt.map_err(|error| self.error(Operation::Lock(mode), error))?,
+            };
+            match attempt {
+                Attempt::WouldBlock if self.is_current(&handle).await? => {
                     self.put_idle(handle);
                     return Ok(None);
                 }
-                Attempt::Acquired if self.is_current(&mut handle).await? => {
+                Attempt::Acquired if self.is_current(&handle).await? => {
                     debug!(target: "touchfile", waited = ?Duration::ZERO, "acquired");
                     return Ok(Some(Held { handle, permit }));
                 }
@@ -150,17 +172,22 @@ impl<B: LockBackend> TouchFile<B> {
         Err(self.replaced())
     }
 
-    async fn idle_or_new(&self) -> Result<PoliteHandle<B::Handle>> {
-        if let Some(handle) = self.take_idle() {
-            return Ok(handle);
-        }
-        let opened = self.backend.open(&self.path, &self.options).await;
-        opened
-            .map(PoliteHandle::new)
-            .map_err(|error| self.error(Operation::Open, error))
+    async fn idle_or_new(&self, asking: &AtomicBool) -> Result<PoliteHandle<B::Handle>> {
+        let handle = match self.take_idle() {
+            Some(handle) => handle,
+            None => {
+                let elsewhere = self.backend.open_may_block(&self.path, &self.options);
+                asking.store(elsewhere, Ordering::Relaxed);
+                PoliteHandle::open(&self.backend, &self.path, &self.options, elsewhere)
+                    .await
+                    .map_err(|error| self.error(Operation::Open, error))?
+            }
+        };
+        asking.store(handle.is_elsewhere(), Ordering::Relaxed);
+        Ok(handle)
     }
 
-    async fn is_current(&self, handle: &mut PoliteHandle<B::Handle>) -> Result<bool> {
+    async fn is_current(&self, handle: &PoliteHandle<B::Handle>) -> Result<bool> {
         if !self.verify {
             return Ok(true);
         }
@@ -184,9 +211,15 @@ impl<B: LockBackend> TouchFile<B> {
         }
     }
 
-    fn error(&self, operation: Operation, source: io::Error) -> Error {
+    pub(super) fn error(&self, operation: Operation, source: io::Error) -> Error {
         Error::from_backend(self.backend.name(), &self.path, operation, source)
     }
+}
+
+/// Whether a handle says that its path names another file by now. A server of NFS says so too, of a
+/// file that another host has removed.
+fn is_stale(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StaleNetworkFileHandle
 }
 
 fn note_contention(contended: &mut Option<Instant>, by: &'static str) {

@@ -66,6 +66,9 @@ impl<B: LockBackend> Builder<B> {
 
     /// A temporary file in `directory`, instead of the system's place for such files.
     ///
+    /// [`build`](Self::build) creates it on the calling thread, which blocks for as long as a network
+    /// file system takes for that.
+    ///
     /// ```
     /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
     /// # use touchfile_flock::FlockBackend;
@@ -266,7 +269,10 @@ impl<B: LockBackend> Builder<B> {
             Place::TemporaryIn(None) => std::env::temp_dir(),
             Place::TemporaryIn(Some(directory)) => directory,
         };
-        let place = absolute(&place, capabilities.real_files)?;
+        let place = absolute(&place, |place| {
+            // What may not answer is asked when it is first locked, where a deadline can be set.
+            capabilities.real_files && (temporary || !backend.open_may_block(place, &options))
+        })?;
         if (options.remove_on_release || temporary) && !capabilities.remove_on_release {
             return Err(unsupported(&place, Operation::Remove));
         }
@@ -287,7 +293,7 @@ impl<B: LockBackend> Builder<B> {
             on_wait,
             temporary: AtomicBool::new(temporary),
             process: file::Process::current(),
-            backend,
+            backend: Arc::new(backend),
             queue: Arc::new(Semaphore::new(EVERYBODY as usize)),
             idle: Mutex::new(Vec::new()),
         })
@@ -295,7 +301,7 @@ impl<B: LockBackend> Builder<B> {
 }
 
 /// Refuses what can be seen to be wrong with a path before anything is opened.
-fn absolute(given: &Path, real: bool) -> Result<PathBuf> {
+fn absolute(given: &Path, look: impl FnOnce(&Path) -> bool) -> Result<PathBuf> {
     let invalid = |path: &Path, reason, source| Error::InvalidPath {
         path: path.to_owned(),
         reason,
@@ -315,7 +321,7 @@ fn absolute(given: &Path, real: bool) -> Result<PathBuf> {
             Some(error),
         )
     })?;
-    if real {
+    if look(&path) {
         file::check_place(&path).map_err(|(reason, source)| match source {
             Some(source) if source.kind() == io::ErrorKind::PermissionDenied => Error::Permission {
                 path: path.clone(),

@@ -207,25 +207,3 @@ where
         Error::from_backend(self.touch.backend.name(), self.path(), operation, source)
     }
 }
-
-impl<H: ConvertLock> PoliteHandle<H> {
-    async fn downgrade(&mut self) -> io::Result<()> {
-        match self.inline() {
-            Some(handle) => handle.downgrade().await,
-            None => {
-                self.elsewhere_and_back(|handle| block_on(handle.downgrade()))
-                    .await
-            }
-        }
-    }
-
-    async fn try_upgrade(&mut self) -> io::Result<Attempt> {
-        match self.inline() {
-            Some(handle) => handle.try_upgrade().await,
-            None => {
-                self.elsewhere_and_back(|handle| block_on(handle.try_upgrade()))
-                    .await
-            }
-        }
-    }
-}

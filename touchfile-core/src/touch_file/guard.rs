@@ -98,7 +98,9 @@ where
                 Ok(())
             }
             Err(source) => {
-                self.handle = None;
+                if let Some(handle) = self.handle.take() {
+                    handle.close(&mut self.permit);
+                }
                 Err(Error::Release {
                     path: self.path().to_owned(),
                     mode: self.mode,

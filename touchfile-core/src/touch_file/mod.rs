@@ -6,6 +6,7 @@ mod builder;
 mod convert;
 mod guard;
 mod polite;
+mod verify;
 mod wait;
 
 use std::fmt;
@@ -64,7 +65,9 @@ const MAX_IDLE: usize = 4;
 ///
 /// A forked child that drops its copies of guards and `TouchFile`s leaves its parent's locks and
 /// temporary files alone. To lock, it should make a `TouchFile` of its own: the copy's queue still
-/// has those in it who held or waited for the lock in other threads of the parent.
+/// has those in it who held or waited for the lock in other threads of the parent. On a network
+/// file system the child's copies of descriptors stay open until it ends or executes a program, as
+/// the threads that could close them are its parent's.
 ///
 /// # Examples
 ///
@@ -85,7 +88,8 @@ const MAX_IDLE: usize = 4;
 /// # }
 /// ```
 pub struct TouchFile<B: LockBackend> {
-    backend: B,
+    /// Shared with threads that open files elsewhere.
+    backend: Arc<B>,
     path: PathBuf,
     options: OpenOptions,
     verify: bool,
@@ -107,7 +111,8 @@ impl<B: LockBackend> TouchFile<B> {
     /// # Errors
     ///
     /// [`Error::InvalidPath`] if `path` is empty, contains a NUL byte, or has no parent directory
-    /// that exists. For a file without a name of its own, see [`temporary`](Self::temporary).
+    /// that exists (on a network file system, which may not answer, that shows when it is first
+    /// locked). For a file without a name of its own, see [`temporary`](Self::temporary).
     ///
     /// ```
     /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
@@ -238,7 +243,8 @@ impl<B: LockBackend> TouchFile<B> {
     /// Waits for the lock in `mode`, at the longest for `timeout`.
     ///
     /// The timeout bounds all of it: the queue inside the process, opening, waiting, and starting
-    /// over where the file was replaced. A zero timeout takes a lock that is free.
+    /// over where the file was replaced. A zero timeout takes a lock that is free: on a network
+    /// file system it waits for the answer of the server to one attempt, for a second at most.
     ///
     /// # Errors
     ///
@@ -275,7 +281,9 @@ impl<B: LockBackend> TouchFile<B> {
     /// Takes the lock if it is free, and does not wait.
     ///
     /// `None` means that a conflicting holder has it, or that other tasks of this process are
-    /// queued for it on this `TouchFile`.
+    /// queued for it on this `TouchFile`. On a network file system the answer is the server's, and
+    /// takes as long as the server does; to give up on it, use [`lock_timeout`](Self::lock_timeout)
+    /// with a timeout of zero.
     ///
     /// # Errors
     ///
@@ -613,10 +621,9 @@ impl<B: LockBackend> TouchFile<B> {
     }
 
     fn take_idle(&self) -> Option<PoliteHandle<B::Handle>> {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // In a forked child, those that cannot be used cannot be closed either: drop forgets them.
+        idle.pop().filter(PoliteHandle::is_usable)
     }
 
     /// Keeps an unlocked handle for the next acquisition.
@@ -653,7 +660,7 @@ impl<B: LockBackend> Drop for TouchFile<B> {
             return;
         }
         self.clear_idle();
-        if let Err(error) = polite::remove_if_free(&self.backend, &self.path) {
+        if let Err(error) = polite::remove_if_free(&self.backend, &self.path, &self.queue) {
             let path = self.path.display();
             debug!(target: "touchfile", %path, %error, "the temporary lock file stays");
         }

@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -62,13 +63,17 @@ impl fmt::Debug for OnWait {
     }
 }
 
+/// How long a zero timeout waits for the answers to its one attempt where those take their time.
+const ONE_ATTEMPT: Duration = Duration::from_secs(1);
+
 /// Runs `acquisition` to its end or to the deadline, reporting on the way.
 ///
-/// There is no timer before the first poll has found that there is something to wait for.
+/// `asking` is set while it makes its first attempt on another thread. There is no timer before the first poll has found that there is something to wait for.
 pub(super) async fn supervise<B: LockBackend, R>(
     touch: &TouchFile<B>,
     mode: LockMode,
     timeout: Option<Duration>,
+    asking: &AtomicBool,
     acquisition: impl Future<Output = Result<R>>,
 ) -> Result<R> {
     if timeout.is_none() && touch.on_wait.is_none() {
@@ -76,12 +81,14 @@ pub(super) async fn supervise<B: LockBackend, R>(
     }
     let started = Instant::now();
     // A deadline beyond the end of time is none.
-    let deadline = timeout.and_then(|timeout| started.checked_add(timeout));
+    let mut deadline = timeout.and_then(|timeout| started.checked_add(timeout));
     let mut report = touch
         .on_wait
         .as_ref()
         // A period beyond the end of time never passes.
         .and_then(|on_wait| Some((on_wait, started.checked_add(on_wait.period)?)));
+    let asking = || asking.load(Ordering::Relaxed);
+    let mut last_attempt = false;
     let mut acquisition = pin!(acquisition);
     if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(acquisition.as_mut().poll(cx))).await {
         return done;
@@ -96,6 +103,7 @@ pub(super) async fn supervise<B: LockBackend, R>(
         let mut alarm = pin!(runtime::sleep_until_exactly(alarm));
         let done = poll_fn(|cx| match acquisition.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if last_attempt && !asking() => Poll::Ready(None),
             Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
         });
         if let Some(done) = done.await {
@@ -103,7 +111,12 @@ pub(super) async fn supervise<B: LockBackend, R>(
         }
         let now = Instant::now();
         let waited = now - started;
-        if deadline.is_some_and(|deadline| deadline <= now) {
+        if last_attempt && !asking() || deadline.is_some_and(|deadline| deadline <= now) {
+            if !last_attempt && timeout == Some(Duration::ZERO) && asking() {
+                last_attempt = true;
+                deadline = started.checked_add(ONE_ATTEMPT);
+                continue;
+            }
             return Err(Error::Timeout {
                 path: touch.path.clone(),
                 mode,

@@ -125,27 +125,33 @@ impl State {
         lost
     }
 
+    /// Whether the handle believes to hold what it does not.
+    pub(crate) fn is_lost(&mut self, id: HandleId) -> io::Result<bool> {
+        let handle = self.live(id)?;
+        self.strike(Call::IsLost, &handle.process, &handle.path)?;
+        Ok(handle.held.is_some() && !self.holds(id, &handle))
+    }
+
     /// What `unlock` and dropping do: removes the file if that was asked for, then lets go.
     pub(super) fn release(&mut self, id: HandleId, handle: &OpenHandle) {
         let Some(believed) = handle.held else {
             return;
         };
-        let holders = || {
-            self.inodes
-                .get(&handle.inode)
-                .into_iter()
-                .flat_map(|i| i.holders())
-        };
-        if !holders().any(|holder| holder.handle == id) {
+        if !self.holds(id, handle) {
             self.set_held(id, None);
             self.record(handle, EventKind::UnlockedLost(believed));
             return;
         }
-        let last = holders().count() == 1;
+        let last = self.inode(handle.inode).holders().count() == 1;
         if handle.remove_on_release && last && self.names(&handle.path, handle.inode) {
             self.unlink_by(Some(&handle.process), &handle.path);
         }
         self.let_go(id, handle);
+    }
+
+    fn holds(&mut self, id: HandleId, handle: &OpenHandle) -> bool {
+        let mut holders = self.inode(handle.inode).holders();
+        holders.any(|holder| holder.handle == id)
     }
 
     /// Ends the hold of `id`, if it has one, and wakes who may follow.
