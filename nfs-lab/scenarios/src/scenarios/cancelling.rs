@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use super::for_both;
+use super::{Play, for_both};
 use crate::lab::{At, Lab, PATIENCE};
 use crate::runner::{Outcome, Scenario, must};
 use crate::worker::{Backend, Worker};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     let mut scenarios = Vec::new();
-    let topics: [(&str, fn(&Lab, Backend) -> Outcome); 3] = [
+    let topics: [(&str, Play); 3] = [
         (
             "a_wait_is_given_up_while_the_server_does_not_answer",
             gives_up,

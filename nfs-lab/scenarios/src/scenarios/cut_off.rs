@@ -2,14 +2,14 @@
 
 use std::thread;
 
-use super::for_both;
+use super::{Play, for_both};
 use crate::lab::{At, Lab};
 use crate::runner::{Outcome, Scenario};
 use crate::worker::{Backend, Worker};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     let mut scenarios = Vec::new();
-    let topics: [(&str, fn(&Lab, Backend) -> Outcome); 2] = [
+    let topics: [(&str, Play); 2] = [
         (
             "a_holder_that_is_cut_off_for_a_moment_keeps_its_lock",
             keeps,

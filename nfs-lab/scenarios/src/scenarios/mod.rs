@@ -22,12 +22,11 @@ pub(crate) fn all() -> Vec<Scenario> {
     scenarios
 }
 
+/// What happens in a scenario, with a backend.
+type Play = fn(&Lab, Backend) -> Outcome;
+
 /// One scenario for each backend.
-fn for_both(
-    topic: &str,
-    sentence: &str,
-    play: fn(&Lab, Backend) -> Outcome,
-) -> impl Iterator<Item = Scenario> {
+fn for_both(topic: &str, sentence: &str, play: Play) -> impl Iterator<Item = Scenario> {
     Backend::BOTH.into_iter().map(move |backend| {
         let name = format!("{topic}::{}::{sentence}", backend.name());
         Scenario::new(name, move |lab| play(lab, backend))

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::for_both;
+use super::{Play, for_both};
 use crate::lab::{At, Lab};
 use crate::runner::{Outcome, Scenario, must};
 use crate::worker::{Backend, Settings, Worker};
@@ -14,7 +14,7 @@ const REMOVE: Settings = Settings {
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     let mut scenarios = Vec::new();
-    let topics: [(&str, fn(&Lab, Backend) -> Outcome); 4] = [
+    let topics: [(&str, Play); 4] = [
         (
             "a_waiter_on_client_a_does_not_get_the_file_that_client_b_deleted",
             |lab, backend| {
