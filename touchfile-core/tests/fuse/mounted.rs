@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -35,6 +36,8 @@ impl Mounted {
         let watchman = Command::new(env::current_exe()?)
             .env(WATCH, dir.path())
             .stdin(Stdio::null())
+            // What ends the test's process group must not end this.
+            .process_group(0)
             .spawn();
         let Ok(watchman) = watchman else {
             end(dir.path());
