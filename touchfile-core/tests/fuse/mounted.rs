@@ -88,8 +88,7 @@ pub(crate) fn watch() {
     let test = rustix::process::getppid().unwrap();
     let status = format!("/proc/{}/status", test.as_raw_nonzero());
     let runs = || {
-        fs::read_to_string(&status)
-            .is_ok_and(|status| !status.contains("State:\tZ") && !status.contains("State:\tX"))
+        fs::read_to_string(&status).is_ok_and(|status| !is_over(&status))
             && rustix::process::getppid() == Some(test)
     };
     while runs() {
@@ -97,4 +96,15 @@ pub(crate) fn watch() {
     }
     end(&mount);
     drop(fs::remove_dir(&mount));
+}
+
+/// Whether a process has ended or was killed, as its main thread's status tells: that may be the one
+/// that is in the call.
+fn is_over(status: &str) -> bool {
+    const SIGKILL: u64 = 1 << (9 - 1);
+    let field = |name| status.lines().find_map(|line| line.strip_prefix(name));
+    let state = field("State:").unwrap_or_default().trim_start();
+    let pending = field("SigPnd:").map(str::trim);
+    let pending = pending.and_then(|mask| u64::from_str_radix(mask, 16).ok());
+    state.starts_with(['Z', 'X']) || pending.is_some_and(|mask| mask & SIGKILL != 0)
 }
