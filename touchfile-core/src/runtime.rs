@@ -11,6 +11,8 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use tokio::runtime::Id;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::{Instant, Sleep};
 
@@ -73,37 +75,49 @@ pub(crate) fn alarm(at: Instant) -> Sleep {
 }
 
 /// A runtime that watches descriptors: the current one, or the background one if there is none,
-/// or if it was built without (`enable_time` alone).
+/// or if it was built without (`enable_time` alone); none if the system lets nobody watch.
 #[cfg(target_os = "linux")]
-pub(crate) fn reactor() -> Handle {
-    match Handle::try_current() {
-        Ok(handle) if watches_descriptors(&handle) => handle,
-        _ => background(),
-    }
+pub(crate) fn reactor() -> Option<Handle> {
+    let current = Handle::try_current().ok();
+    current
+        .filter(watches_descriptors)
+        .or_else(|| Some(background()).filter(watches_descriptors))
 }
 
-/// Whether the current runtime was built with `enable_io`.
-///
-/// tokio tells by a panic alone, so it is asked once for each runtime that a thread meets.
+/// Runtimes that are known to have no reactor.
 #[cfg(target_os = "linux")]
-fn watches_descriptors(current: &Handle) -> bool {
+static WITHOUT_REACTOR: Mutex<Vec<Id>> = Mutex::new(Vec::new());
+
+/// Whether a runtime was built with `enable_io`.
+///
+/// tokio tells by a panic alone, so it is asked once for each runtime.
+#[cfg(target_os = "linux")]
+fn watches_descriptors(runtime: &Handle) -> bool {
     use std::cell::Cell;
     use std::panic::catch_unwind;
     use tokio::net::UnixDatagram;
-    use tokio::runtime::Id;
 
     thread_local! {
-        static LAST: Cell<Option<(Id, bool)>> = const { Cell::new(None) };
+        static WITH_REACTOR: Cell<Option<Id>> = const { Cell::new(None) };
     }
-    if let Some((id, watches)) = LAST.get()
-        && id == current.id()
-    {
-        return watches;
+    let id = runtime.id();
+    if WITH_REACTOR.get() == Some(id) {
+        return true;
     }
+    let mut without = WITHOUT_REACTOR
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if without.contains(&id) {
+        return false;
+    }
+    let _entered = runtime.enter();
     // An error is not an answer: there may be no descriptor left for the question.
-    let watches = catch_unwind(|| drop(UnixDatagram::unbound())).is_ok();
-    LAST.set(Some((current.id(), watches)));
-    watches
+    if catch_unwind(|| drop(UnixDatagram::unbound())).is_ok() {
+        WITH_REACTOR.set(Some(id));
+        return true;
+    }
+    without.push(id);
+    false
 }
 
 fn background() -> Handle {
@@ -130,9 +144,15 @@ fn background() -> Handle {
 pub(crate) fn current_thread() -> Runtime {
     let with = Builder::new_current_thread().enable_all().build();
     with.unwrap_or_else(|_| {
-        Builder::new_current_thread()
+        let without = Builder::new_current_thread()
             .enable_time()
             .build()
-            .expect("a runtime with nothing but a timer asks the system for nothing")
+            .expect("a runtime with nothing but a timer asks the system for nothing");
+        #[cfg(target_os = "linux")]
+        WITHOUT_REACTOR
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(without.handle().id());
+        without
     })
 }

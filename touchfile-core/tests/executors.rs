@@ -101,7 +101,7 @@ fn a_touch_file_outlives_the_runtimes_it_is_used_in() {
     let (one, two) = pair();
     for _ in 0..100 {
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .build()
             .unwrap();
         runtime.block_on(async {

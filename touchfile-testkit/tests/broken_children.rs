@@ -19,7 +19,7 @@ use touchfile_testkit::broken;
 fn children_release_prolong_and_inherit() {
     let dir = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {

@@ -79,7 +79,7 @@ fn tasks() {
     let touch = Arc::new(touch);
     // One thread: the tasks start, and so queue, in the order they are spawned.
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
@@ -111,7 +111,7 @@ fn readers_and_writers() {
     let touch = Arc::new(touch);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .enable_time()
+        .enable_all()
         .build()
         .unwrap();
     let (readers, writers) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));

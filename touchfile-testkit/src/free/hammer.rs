@@ -283,7 +283,7 @@ mod tests {
     fn run(backend: &impl LockBackend, plan: &Plan, process: u32) -> String {
         let mut log = Vec::new();
         tokio::runtime::Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .build()
             .unwrap()
             .block_on(hammer(backend, plan, process, &mut log))

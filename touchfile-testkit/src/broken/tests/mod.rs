@@ -67,7 +67,7 @@ async fn fails_with(handle: &mut Handle, mode: LockMode) -> Option<io::ErrorKind
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .unwrap()
         .block_on(future)

@@ -161,17 +161,17 @@ impl Inotify {
     }
 
     fn station(&self) -> io::Result<Arc<Station>> {
-        let reactor = runtime::reactor();
+        let Some(reactor) = runtime::reactor() else {
+            return Err(io::Error::other("the system lets nobody watch descriptors"));
+        };
         let mut stations = self.stations.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(station) = stations.iter().find(|station| station.id == reactor.id()) {
             return Ok(station.clone());
         }
         let _entered = reactor.enter();
-        let receiver =
-            std::panic::catch_unwind(|| Receiver::from_file_unchecked(self.file.try_clone()?));
         let station = Arc::new(Station {
             id: reactor.id(),
-            receiver: receiver.map_err(|_| io::Error::other("no reactor"))??,
+            receiver: Receiver::from_file_unchecked(self.file.try_clone()?)?,
         });
         stations.push(station.clone());
         Ok(station)

@@ -246,16 +246,13 @@ impl Follower {
         else {
             return;
         };
-        let Ok(spare) = socket.try_clone() else {
-            self.connection = Connection::Unwatched(socket);
-            return;
-        };
-        let reactor = runtime::reactor();
-        let _entered = reactor.enter();
-        let stream = std::panic::catch_unwind(|| UnixStream::from_std(StdStream::from(socket)));
-        self.connection = match stream {
-            Ok(Ok(stream)) => Connection::Watched(stream),
-            _ => Connection::Unwatched(spare),
+        let watched = runtime::reactor().and_then(|reactor| {
+            let _entered = reactor.enter();
+            UnixStream::from_std(StdStream::from(socket.try_clone().ok()?)).ok()
+        });
+        self.connection = match watched {
+            Some(stream) => Connection::Watched(stream),
+            None => Connection::Unwatched(socket),
         };
     }
 }

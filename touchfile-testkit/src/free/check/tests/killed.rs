@@ -29,7 +29,7 @@ fn worker() {
     let backend = backend(&env::var(BACKEND).unwrap(), &plan);
     let mut log = File::create(plan.dir.join(format!("{process}.log"))).unwrap();
     tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .unwrap()
         .block_on(hammer(&backend, &plan, process, &mut log))

@@ -63,7 +63,7 @@ fn start<B: LockBackend>(plan: &Plan, process: u32, backend: B) -> (Log, Receive
     let (done, receiver) = channel();
     thread::spawn(move || {
         tokio::runtime::Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .build()
             .unwrap()
             .block_on(hammer(&backend, &plan, process, &mut writer))
