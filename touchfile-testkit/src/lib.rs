@@ -41,5 +41,5 @@ mod worker;
 
 pub use law::Law;
 pub use lockstep::Step;
-pub use suite::{CaseReport, Env, Finding, Observer, Report, Suite, Verdict};
+pub use suite::{CaseReport, Env, Finding, Observer, Place, Report, Suite, Verdict};
 pub use touchfile_core::LockMode;

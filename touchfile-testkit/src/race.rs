@@ -73,6 +73,7 @@ fn run_once(bench: &Bench<'_>, who: Who, seed: u64) -> Result<History, Undone> {
         history: History::new(),
     };
     run.history.patience(bench.patience);
+    run.history.death_grace(bench.death_grace);
     for process in 0..processes {
         run.start(process)?;
     }
@@ -110,7 +111,9 @@ struct Run<'h> {
 
 impl Run<'_> {
     fn start(&mut self, process: usize) -> Result<(), Undone> {
-        let words = vec![self.plan.to_string(), process.to_string()];
+        let mut plan = self.plan.clone();
+        plan.dir = self.stage.dir_of(process);
+        let words = vec![plan.to_string(), process.to_string()];
         let order = Order::Play("hammer".into(), self.log(process), words);
         self.stage.worker(process)?.tell(&order);
         Ok(())

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
@@ -21,10 +21,11 @@ pub(crate) type MakeInWorld = Arc<dyn Fn(&World, &str) -> BoxBackend + Send + Sy
 
 /// What stages are made of.
 pub(crate) enum Host {
-    /// Worker processes, and a directory for lock files.
+    /// Worker processes, by place, and a directory for lock files.
     Processes {
-        pool: Pool,
+        pools: Vec<Pool>,
         dir: PathBuf,
+        death_grace: Duration,
         stages: AtomicU32,
     },
     /// Threads, and a world for each stage.
@@ -37,29 +38,39 @@ pub(crate) struct Stage<'h> {
     workers: BTreeMap<usize, Worker>,
     /// Children whose parent was killed.
     orphans: Vec<Pid>,
+    death_grace: Duration,
+    last_death: Option<Instant>,
 }
 
 enum Ground<'h> {
-    Dir { pool: &'h Pool, dir: PathBuf },
+    Dir { pools: &'h [Pool], dir: PathBuf },
     World { world: World, make: &'h MakeInWorld },
 }
 
 impl Host {
-    pub(crate) fn processes(pool: Pool, dir: PathBuf) -> Self {
+    pub(crate) fn processes(pools: Vec<Pool>, dir: PathBuf, death_grace: Duration) -> Self {
         Self::Processes {
-            pool,
+            pools,
             dir,
+            death_grace,
             stages: AtomicU32::new(0),
         }
     }
 
     /// An empty stage.
     pub(crate) fn stage(&self) -> io::Result<Stage<'_>> {
+        let mut grace = Duration::ZERO;
         let ground = match self {
-            Self::Processes { pool, dir, stages } => {
+            Self::Processes {
+                pools,
+                dir,
+                death_grace,
+                stages,
+            } => {
+                grace = *death_grace;
                 let dir = dir.join(stages.fetch_add(1, Ordering::Relaxed).to_string());
                 fs::create_dir(&dir)?;
-                Ground::Dir { pool, dir }
+                Ground::Dir { pools, dir }
             }
             Self::Worlds(make) => Ground::World {
                 world: World::new(),
@@ -70,6 +81,8 @@ impl Host {
             ground,
             workers: BTreeMap::new(),
             orphans: Vec::new(),
+            death_grace: grace,
+            last_death: None,
         })
     }
 }
@@ -87,7 +100,7 @@ impl Stage<'_> {
     pub(crate) fn worker(&mut self, number: usize) -> Result<&mut Worker, String> {
         if !self.workers.contains_key(&number) {
             let worker = match &self.ground {
-                Ground::Dir { pool, .. } => pool.take()?,
+                Ground::Dir { pools, .. } => pool_of(pools, number).take()?,
                 Ground::World { world, make } => Worker::thread(make(world, &name(number))),
             };
             self.workers.insert(number, worker);
@@ -100,8 +113,8 @@ impl Stage<'_> {
 
     /// As [`worker`](Self::worker), but never one that was used before.
     pub(crate) fn new_worker(&mut self, number: usize) -> Result<&mut Worker, String> {
-        if let Ground::Dir { pool, .. } = &self.ground {
-            let worker = pool.take_new()?;
+        if let Ground::Dir { pools, .. } = &self.ground {
+            let worker = pool_of(pools, number).take_new()?;
             self.workers.insert(number, worker);
         }
         self.worker(number)
@@ -114,6 +127,21 @@ impl Stage<'_> {
         }
         if let Some(worker) = self.workers.remove(&number) {
             worker.kill();
+        }
+        self.last_death = Some(Instant::now());
+    }
+
+    /// Whether somebody who was killed may still be found to hold locks.
+    pub(crate) fn may_be_held_by_the_dead(&self) -> bool {
+        self.last_death
+            .is_some_and(|death| death.elapsed() < self.death_grace)
+    }
+
+    /// What process number `number` calls the directory of the lock files.
+    pub(crate) fn dir_of(&self, number: usize) -> PathBuf {
+        match &self.ground {
+            Ground::Dir { pools, dir } => pool_of(pools, number).seen_there(dir),
+            Ground::World { .. } => self.path(""),
         }
     }
 
@@ -153,6 +181,7 @@ impl Stage<'_> {
     pub(crate) fn end_orphan(&mut self, pid: u32) {
         if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
             end(pid);
+            self.last_death = Some(Instant::now());
         }
     }
 
@@ -233,9 +262,9 @@ impl Stage<'_> {
     /// Keeps the workers for the next case. They must not be busy.
     pub(crate) fn close(mut self) {
         self.end_orphans();
-        if let Ground::Dir { pool, .. } = &self.ground {
-            while let Some((_, worker)) = self.workers.pop_first() {
-                pool.give_back(worker);
+        if let Ground::Dir { pools, .. } = &self.ground {
+            while let Some((number, worker)) = self.workers.pop_first() {
+                pool_of(pools, number).give_back(worker);
             }
         }
     }
@@ -262,6 +291,11 @@ impl Drop for Stage<'_> {
             drop(fs::remove_dir_all(dir));
         }
     }
+}
+
+/// That of the place where a process runs.
+fn pool_of(pools: &[Pool], number: usize) -> &Pool {
+    &pools[number % pools.len()]
 }
 
 fn name(number: usize) -> String {

@@ -4,18 +4,20 @@
 mod odd;
 
 use std::fs;
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 use touchfile_flock::FlockBackend;
-use touchfile_testkit::{CaseReport, Law, LockMode, Observer, Report, Step, Suite, Verdict};
+use touchfile_testkit::{CaseReport, Law, LockMode, Observer, Place, Report, Step, Suite, Verdict};
 
 use crate::odd::{Odd, OddBackend};
 
 fn main() -> ExitCode {
     // Every suite that has workers, so that they find it.
+    recorded().work();
     for odd in Odd::ALL {
         suite(odd).work();
     }
@@ -47,6 +49,11 @@ fn main() -> ExitCode {
         trial(
             "a_directory_is_made_where_it_is_wanted_and_removed",
             uses_directory,
+        ),
+        trial("workers_run_at_their_places", runs_at_places),
+        trial(
+            "the_dead_may_keep_a_lock_for_as_long_as_they_are_granted",
+            grants_the_dead,
         ),
         trial("what_needs_a_claim_is_left_out_without_it", gates),
     ];
@@ -276,6 +283,72 @@ fn uses_directory() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     let missing = suite(Odd::Not).dir(dir.path().join("missing")).check(&());
     assert!(missing.is_err());
+}
+
+/// Leaves a line about each process that makes the backend beside the directory it is given.
+fn recorded() -> Suite {
+    Suite::new("recorded", |env| {
+        let beside = env.dir().parent().unwrap().join("makers");
+        let mut makers = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(beside)
+            .unwrap();
+        let mark = std::env::var("TESTKIT_PLACE").unwrap_or_default();
+        writeln!(makers, "{mark} {}", env.dir().display()).unwrap();
+        FlockBackend::new()
+    })
+}
+
+fn runs_at_places() {
+    let dir = tempfile::tempdir().unwrap();
+    let (here, there) = (dir.path().join("here"), dir.path().join("there"));
+    fs::create_dir(&here).unwrap();
+    std::os::unix::fs::symlink(&here, &there).unwrap();
+    let report = recorded()
+        .cases(10)
+        .dir(&here)
+        .place(Place::new(&here))
+        .place(Place::new(&there).launcher(["env", "TESTKIT_PLACE=there"]))
+        .only("free::processes_race")
+        .only("lockstep::")
+        .only("exclusion::")
+        .only("release::")
+        .check(&())
+        .unwrap();
+    assert!(report.passed(), "{report}");
+    let makers = fs::read_to_string(here.join("makers")).unwrap();
+    let at = |place: &str, dir: &std::path::Path| {
+        let start = format!("{place} {}/touchfile-testkit-", dir.display());
+        makers
+            .lines()
+            .filter(|line| line.starts_with(&start))
+            .count()
+    };
+    assert!(at("there", &there) > 0 && at("", &here) > 1, "{makers}");
+    assert_eq!(at("there", &here) + at("", &there), 0, "{makers}");
+}
+
+fn grants_the_dead() {
+    let killed = || {
+        suite(Odd::LingersAfterDeath)
+            .cases(10)
+            .only("release::sigkill")
+    };
+    assert_eq!(check(killed()).findings().next().unwrap().law, Law::Release);
+    for part in [
+        "release::sigkill",
+        "liveness::a_waiter_gets_the_lock_when_its_holder_is_killed",
+        "lockstep::random_schedules_with_processes",
+        "free::processes_race_and_some_are_killed",
+    ] {
+        let patient = suite(Odd::LingersAfterDeath)
+            .cases(10)
+            .patience(Duration::from_secs(5))
+            .death_grace(Duration::from_secs(60));
+        let report = check(patient.only(part));
+        assert!(report.passed(), "{part}: {report}");
+    }
 }
 
 fn gates() {

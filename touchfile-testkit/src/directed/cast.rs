@@ -139,6 +139,22 @@ impl<'a> Cast<'a> {
         self.ask(process, &Order::TryLock(slot, mode))
     }
 
+    /// Tries to take a lock that nobody holds who lives.
+    pub(super) fn try_free(
+        &mut self,
+        process: Process,
+        slot: Slot,
+        mode: LockMode,
+    ) -> Result<Answer, Undone> {
+        loop {
+            let answer = self.try_lock(process, slot, mode)?;
+            if answer != Answer::WouldBlock || !self.stage.may_be_held_by_the_dead() {
+                return Ok(answer);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Opens and takes the exclusive lock of the usual file, as the beginning of a case.
     pub(crate) fn hold(&mut self, process: Process, slot: Slot) -> Result<(), Undone> {
         self.hold_as(process, slot, Exclusive)
@@ -151,7 +167,7 @@ impl<'a> Cast<'a> {
         mode: LockMode,
     ) -> Result<(), Undone> {
         self.open(process, slot)?;
-        match self.try_lock(process, slot, mode)? {
+        match self.try_free(process, slot, mode)? {
             Answer::Acquired => Ok(()),
             Answer::WouldBlock => Err(self.broken(Law::NoFalseBusy, "nobody holds the lock")),
             answer => Err(self.wrong(&answer)),

@@ -16,7 +16,7 @@ impl Cast<'_> {
         mode: LockMode,
         why: &str,
     ) -> Result<(), Undone> {
-        match self.try_lock(process, slot, mode)? {
+        match self.try_free(process, slot, mode)? {
             Answer::Acquired => Ok(()),
             Answer::WouldBlock => {
                 let law = self.law_of_busy(process, slot, mode)?;
@@ -28,7 +28,7 @@ impl Cast<'_> {
 
     /// An attempt that must succeed because there are only readers.
     pub(crate) fn must_share(&mut self, process: Process, slot: Slot) -> Result<(), Undone> {
-        match self.try_lock(process, slot, Shared)? {
+        match self.try_free(process, slot, Shared)? {
             Answer::Acquired => Ok(()),
             Answer::WouldBlock => {
                 let what = "the shared lock was busy, but there are only readers";

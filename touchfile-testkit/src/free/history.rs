@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use super::log::{Call, Line, Outcome, What};
 
+/// For so long after its death was known, the lock of a dead process may always be found held.
+const DEATH_GRACE_NS: u64 = 250_000_000;
+
 /// A call, as its process logged it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Record {
@@ -36,6 +39,7 @@ pub(crate) struct History {
     pub(super) deaths: BTreeMap<u32, Death>,
     pub(super) finals: Option<Vec<u64>>,
     pub(super) patience: Option<Duration>,
+    pub(super) death_grace: Duration,
 }
 
 impl History {
@@ -46,6 +50,16 @@ impl History {
     /// Says how long a lock may be free while somebody waits for it.
     pub(crate) fn patience(&mut self, patience: Duration) {
         self.patience = Some(patience);
+    }
+
+    /// Says how long after its death was known the locks of a killed process may stay.
+    pub(crate) fn death_grace(&mut self, grace: Duration) {
+        self.death_grace = grace;
+    }
+
+    pub(super) fn death_grace_ns(&self) -> u64 {
+        let grace = u64::try_from(self.death_grace.as_nanos()).unwrap_or(u64::MAX);
+        grace.max(DEATH_GRACE_NS)
     }
 
     /// A waiter who does not get a lock that is free for so long is not just slow.

@@ -44,6 +44,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) cases: u32,
     pub(crate) seed: u64,
     pub(crate) patience: Duration,
+    /// How long the locks of the dead may stay.
+    pub(crate) death_grace: Duration,
     /// Told how much was done, of how much; answers whether to go on.
     pub(crate) progress: &'a (dyn Fn(u64, u64) -> bool + Sync),
 }

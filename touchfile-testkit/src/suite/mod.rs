@@ -4,6 +4,7 @@ mod case;
 mod json;
 mod lanes;
 mod options;
+mod place;
 mod progress;
 mod report;
 mod run;
@@ -19,6 +20,7 @@ use touchfile_core::{BoxBackend, LockBackend};
 use touchfile_mock::World;
 
 pub(crate) use self::case::{Bench, Case, Done, Need, Outcome, Undone};
+pub use self::place::Place;
 pub use self::progress::Observer;
 pub use self::report::{CaseReport, Finding, Report, Verdict};
 use crate::lockstep::Step;
@@ -84,7 +86,9 @@ pub struct Suite {
     cases: Option<u32>,
     seed: Option<u64>,
     patience: Duration,
+    death_grace: Duration,
     dir: Option<PathBuf>,
+    places: Vec<Place>,
     source_dir: Option<PathBuf>,
     skips: Vec<(String, String)>,
     replays: Vec<Vec<Step>>,
@@ -149,9 +153,28 @@ impl Suite {
         self
     }
 
+    /// How long after its death was known a killed process may still be found to hold its locks.
+    /// Default: not at all, since the kernel closes files before it says that a process has ended.
+    /// A client of a network file system asks its server to release them, and does not wait.
+    ///
+    /// Races of processes, whose history has no order to rely on, always allow 250 ms.
+    pub fn death_grace(mut self, grace: Duration) -> Self {
+        self.death_grace = grace;
+        self
+    }
+
     /// Where to make the directory for lock files. Default: where temporary files go.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
+        self
+    }
+
+    /// Adds a place for worker processes. Process number *n* is started at the place number *n*,
+    /// and they begin anew when there are no more. Default: all run here.
+    ///
+    /// The suite itself, which replaces lock files, counts and runs foreign programs, stays here.
+    pub fn place(mut self, place: Place) -> Self {
+        self.places.push(place);
         self
     }
 
@@ -229,7 +252,9 @@ impl Suite {
             cases: None,
             seed: None,
             patience: PATIENCE,
+            death_grace: Duration::ZERO,
             dir: None,
+            places: Vec::new(),
             source_dir: None,
             skips: Vec::new(),
             replays: Vec::new(),

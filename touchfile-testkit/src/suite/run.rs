@@ -20,7 +20,7 @@ use super::case::{Bench, Case, Undone};
 use super::options::First;
 use super::progress::{Observer, OnTerminal};
 use super::report::{CaseReport, Report, Verdict};
-use super::{Env, Make, Suite, lanes, options};
+use super::{Env, Make, Place, Suite, lanes, options};
 use crate::stage::Host;
 use crate::worker::{Command, Pool};
 
@@ -185,6 +185,7 @@ impl Running {
             cases: self.number_of_cases,
             seed: self.seed,
             patience: self.suite.patience,
+            death_grace: self.suite.death_grace,
             progress: &|done, of| {
                 observer.progressed(&case.name, done, of);
                 !self.ended.load(Ordering::Relaxed)
@@ -221,12 +222,18 @@ fn host(suite: &Suite) -> io::Result<(Host, touchfile_core::BoxBackend, Option<T
             // As the workers will see it, wherever they are started.
             let path = dir.path().canonicalize()?;
             let backend = make(&Env { dir: path.clone() });
-            let command = Command::new(&suite.name, &path).map_err(io::Error::other)?;
-            Ok((
-                Host::processes(Pool::new(command), path),
-                backend,
-                Some(dir),
-            ))
+            let here = [Place::new(path.parent().unwrap_or(&path))];
+            let places = match suite.places.as_slice() {
+                [] => &here[..],
+                places => places,
+            };
+            let pools: Result<Vec<_>, _> = places
+                .iter()
+                .map(|place| Command::new(&suite.name, &path, place).map(Pool::new))
+                .collect();
+            let pools = pools.map_err(io::Error::other)?;
+            let host = Host::processes(pools, path, suite.death_grace);
+            Ok((host, backend, Some(dir)))
         }
     }
 }

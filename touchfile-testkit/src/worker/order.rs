@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -118,6 +118,19 @@ impl fmt::Display for Order {
             Self::TryUpgrade(slot) => write!(f, "upgrade {slot}"),
             Self::Unlock(slot) => write!(f, "unlock {slot}"),
         }
+    }
+}
+
+impl Order {
+    /// With another path, if there is one in it.
+    pub(super) fn with_path(mut self, replaced: impl FnOnce(&Path) -> PathBuf) -> Self {
+        match &mut self {
+            Self::IsCurrent(_, path) | Self::Open(_, path, _) | Self::Play(_, path, _) => {
+                *path = replaced(path);
+            }
+            _ => {}
+        }
+        self
     }
 }
 

@@ -1,5 +1,6 @@
 //! Workers that wait for the next case: a new process costs 200 times what a step does.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use super::{Answer, Command, Order, Worker};
 /// How long a worker may take to let go of everything.
 const RESET: Duration = Duration::from_secs(5);
 
-/// The idle worker processes of one suite.
+/// The idle worker processes of one suite, at one place.
 #[derive(Debug)]
 pub(crate) struct Pool {
     command: Command,
@@ -21,6 +22,11 @@ impl Pool {
             command,
             idle: Mutex::new(Vec::new()),
         }
+    }
+
+    /// What its workers call the directory that is called `path` here.
+    pub(crate) fn seen_there(&self, path: &Path) -> PathBuf {
+        self.command.seen_there(path)
     }
 
     /// A worker with nothing open: an idle one, or a new process.

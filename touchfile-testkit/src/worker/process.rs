@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{Read, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use rustix::process::Pid;
 use super::serve::MARK;
 use super::{Answer, Lost, Order};
 use crate::countdown::Countdown;
+use crate::suite::Place;
 
 const SUITE: &str = "TOUCHFILE_TESTKIT_WORKER";
 const DIR: &str = "TOUCHFILE_TESTKIT_WORKER_DIR";
@@ -29,22 +31,50 @@ pub(crate) struct Command {
     program: PathBuf,
     arguments: Vec<OsString>,
     suite: String,
-    dir: PathBuf,
+    view: View,
+}
+
+/// The directory of the lock files, as it is called here and where a worker is.
+#[derive(Clone, Debug)]
+struct View {
+    here: PathBuf,
+    there: PathBuf,
 }
 
 impl Command {
     /// # Errors
     ///
     /// A sentence, if this program does not know where it is.
-    pub(crate) fn new(suite: &str, dir: &Path) -> Result<Self, String> {
+    pub(crate) fn new(suite: &str, dir: &Path, place: &Place) -> Result<Self, String> {
+        let program = env::current_exe()
+            .map_err(|error| format!("this program does not know its own path: {error}"))?;
+        let name = dir.file_name().unwrap_or_default();
+        // The same arguments, so that its `main` takes the same way to the suite.
+        let own = iter::once(program.into_os_string()).chain(env::args_os().skip(1));
+        let mut words = place.launcher.iter().cloned().chain(own);
         Ok(Self {
-            program: env::current_exe()
-                .map_err(|error| format!("this program does not know its own path: {error}"))?,
-            // The same ones, so that its `main` takes the same way to the suite.
-            arguments: env::args_os().skip(1).collect(),
+            program: words.next().unwrap_or_default().into(),
+            arguments: words.collect(),
             suite: suite.to_owned(),
-            dir: dir.to_owned(),
+            view: View {
+                here: dir.to_owned(),
+                there: place.dir.join(name),
+            },
         })
+    }
+
+    /// What a worker calls the directory that is called `path` here.
+    pub(crate) fn seen_there(&self, path: &Path) -> PathBuf {
+        self.view.of(path)
+    }
+}
+
+impl View {
+    fn of(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.here) {
+            Ok(below) => self.there.join(below),
+            Err(_) => path.to_owned(),
+        }
     }
 }
 
@@ -58,6 +88,7 @@ pub(crate) fn suite_of_this_worker() -> Option<(String, PathBuf)> {
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    view: View,
     /// Until the process is to end.
     orders: Option<ChildStdin>,
     answers: ChildStdout,
@@ -70,7 +101,7 @@ impl Process {
         let mut child = process::Command::new(&command.program)
             .args(&command.arguments)
             .env(SUITE, &command.suite)
-            .env(DIR, &command.dir)
+            .env(DIR, &command.view.there)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -80,6 +111,7 @@ impl Process {
         };
         let mut process = Self {
             child,
+            view: command.view.clone(),
             orders: Some(orders),
             answers,
             read: Vec::new(),
@@ -97,6 +129,7 @@ impl Process {
     pub(super) fn tell(&mut self, order: &Order) {
         // Whether it listens is seen when it does not answer.
         if let Some(orders) = &mut self.orders {
+            let order = order.clone().with_path(|path| self.view.of(path));
             writeln!(orders, "{order}").ok();
         }
     }

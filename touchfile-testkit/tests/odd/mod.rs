@@ -16,6 +16,8 @@ pub(crate) enum Odd {
     ClaimsLittle,
     ExitsInUnlock,
     HangsInUnlock,
+    /// As a network file system does, it releases the locks of the dead only after a while.
+    LingersAfterDeath,
     LocksNothing,
     /// Prints all the time, mostly without ending the line.
     Noisy,
@@ -26,10 +28,11 @@ pub(crate) enum Odd {
 }
 
 impl Odd {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::ClaimsLittle,
         Self::ExitsInUnlock,
         Self::HangsInUnlock,
+        Self::LingersAfterDeath,
         Self::LocksNothing,
         Self::Noisy,
         Self::Not,
@@ -42,6 +45,7 @@ impl Odd {
             Self::ClaimsLittle => "claims-little",
             Self::ExitsInUnlock => "exits-in-unlock",
             Self::HangsInUnlock => "hangs-in-unlock",
+            Self::LingersAfterDeath => "lingers-after-death",
             Self::LocksNothing => "locks-nothing",
             Self::Noisy => "noisy",
             Self::Not => "not-odd",
@@ -103,7 +107,15 @@ impl LockHandle for OddHandle {
             Odd::PanicsInTryLock => panic!("at once"),
             _ => {}
         }
-        self.handle.try_lock(mode).await
+        let attempt = self.handle.try_lock(mode).await?;
+        if self.odd == Odd::LingersAfterDeath && attempt == Attempt::Acquired {
+            // A child keeps the open file, but not beyond an unlock.
+            if let Ok(fork::Fork::Child) = fork::fork() {
+                std::thread::sleep(Duration::from_millis(300));
+                std::process::exit(0);
+            }
+        }
+        Ok(attempt)
     }
 
     async fn unlock(&mut self) -> io::Result<()> {

@@ -7,9 +7,6 @@ use touchfile_core::LockMode;
 use crate::free::history::{History, Record};
 use crate::free::log::{Call, Outcome};
 
-/// For so long after its death was known, the lock of a dead process may still be found held.
-pub(super) const DEATH_GRACE_NS: u64 = 250_000_000;
-
 /// The end of what did not end.
 pub(super) const NEVER_NS: u64 = u64::MAX;
 
@@ -124,7 +121,7 @@ impl Claims {
                 continue;
             };
             if hold.over_ns == NEVER_NS {
-                hold.over_ns = death.reaped_ns.saturating_add(DEATH_GRACE_NS);
+                hold.over_ns = death.reaped_ns.saturating_add(history.death_grace_ns());
                 hold.end = End::Killed;
             }
             hold.may_end_ns = hold.may_end_ns.min(death.invoked_ns);

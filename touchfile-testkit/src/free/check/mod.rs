@@ -11,7 +11,7 @@
 //! - the lock was *surely held* from the answer "acquired" to the moment the release was asked
 //!   for, or to the moment just before its process was killed;
 //! - it was *possibly held* from the moment it was asked for to the answer of the release, or to
-//!   the moment the death of its process was known (and a [grace](claims::DEATH_GRACE_NS) beyond,
+//!   the moment the death of its process was known (and a [grace](History::death_grace) beyond,
 //!   since a network file system releases for the dead at its leisure);
 //! - a wait that was given up, failed or was never answered was *possibly held* all the while:
 //!   it may have been granted the lock at the last moment and let go at once.

@@ -1,10 +1,11 @@
 //! The steps that are calls of a backend.
 
+use std::thread;
 use std::time::Duration;
 
 use touchfile_core::{LockMode, OpenOptions};
 
-use super::{Drive, GLANCE, Halt, slot};
+use super::{Drive, GLANCE, Halt, PAUSE, slot};
 use crate::Law;
 use crate::countdown::Countdown;
 use crate::lockstep::model::{Doubt, State, unexpected};
@@ -42,13 +43,20 @@ impl Drive<'_> {
         } else {
             (Order::TryLock(slot(id), mode), Law::Liveness)
         };
-        let answer = self.ask(id, law, &order)?;
-        self.tell(step, &InWords(&answer).to_string());
-        let judged = if waits {
-            self.model.started(id, mode, &answer)
-        } else {
-            self.model.tried(id, mode, &answer)
+        let (answer, judged) = loop {
+            let answer = self.ask(id, law, &order)?;
+            let judged = if waits {
+                self.model.started(id, mode, &answer)
+            } else {
+                self.model.tried(id, mode, &answer)
+            };
+            if !matches!(judged, Err(Doubt::FalseBusy(_))) || !self.stage.may_be_held_by_the_dead()
+            {
+                break (answer, judged);
+            }
+            thread::sleep(PAUSE);
         };
+        self.tell(step, &InWords(&answer).to_string());
         match judged {
             Ok(()) => Ok(()),
             Err(Doubt::FalseBusy(inode)) => Err(self.investigate(id, mode, inode)?),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use touchfile_core::{LockMode, OpenOptions};
 
-use super::{Drive, Halt, slot};
+use super::{Drive, Halt, PAUSE, slot};
 use crate::Law;
 use crate::lockstep::model::{Busy, Inode, unexpected};
 use crate::lockstep::step::HandleId;
@@ -32,7 +32,12 @@ impl Drive<'_> {
             Law::Errors,
             &Order::Open(PROBE, path, OpenOptions::new()),
         )?;
-        let answer = self.ask(id, Law::Liveness, &Order::TryLock(PROBE, mode))?;
+        let attempt = Order::TryLock(PROBE, mode);
+        let mut answer = self.ask(id, Law::Liveness, &attempt)?;
+        while answer == Answer::WouldBlock && self.stage.may_be_held_by_the_dead() {
+            thread::sleep(PAUSE);
+            answer = self.ask(id, Law::Liveness, &attempt)?;
+        }
         let line = format!(
             "at the end, with every lock released, process 0 tries to take the {mode} lock of file {file}"
         );

@@ -20,6 +20,9 @@ use crate::worker::{Answer, Lost, Order, Slot};
 /// For how long a wait is polled that must not come to anything.
 const GLANCE: Duration = Duration::from_millis(2);
 
+/// Between two looks whether the locks of the dead have gone.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// For how long, at the end of a schedule of a few steps: now and then a wait is to be seen to
 /// last, and all schedules with one would take too long.
 const LOOK: Duration = Duration::from_millis(80);
