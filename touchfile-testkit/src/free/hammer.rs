@@ -163,7 +163,7 @@ impl<B: LockBackend, W: Write> Task<'_, B, W> {
     async fn increment(&mut self, witness: &Witness) -> io::Result<Outcome> {
         let found = witness.read()?;
         self.hold().await;
-        witness.write(found + 1)?;
+        witness.write_next(found)?;
         Ok(Outcome::Found(found))
     }
 

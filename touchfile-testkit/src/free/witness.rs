@@ -4,20 +4,18 @@
 //! let in beside it makes one of the two updates vanish. A shared holder reads the number twice
 //! and finds it the same.
 //!
-//! The file is opened and closed for each access, inside the lock: a client of NFS looks at the
-//! server when it opens a file and writes to it when it closes one, and else trusts its cache.
-//! The number is written by one call and always as wide, so that a writer killed at any moment
-//! leaves the old or the new one.
+//! The number is the length of a file, which is opened and closed for each access, inside the lock:
+//! a client of NFS looks at the server when it opens a file and writes to it when it closes one, and
+//! else trusts its cache. In NFS 3 it goes on trusting the *contents* it has if the file has the
+//! same size and time of change as before, and the server's clock may tick but every 10 ms. A
+//! writer killed at any moment leaves the old or the new number.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::plan::Plan;
-
-/// Enough digits for any `u64`.
-const WIDTH: usize = 20;
 
 /// The number beside one lock file.
 #[derive(Debug)]
@@ -35,9 +33,7 @@ impl Witness {
     /// Writes a zero beside each lock file: to be done before the run.
     pub(crate) fn prepare(plan: &Plan) -> io::Result<()> {
         for file in 0..plan.files {
-            let witness = Self::new(plan, file);
-            File::create(&witness.path)?;
-            witness.write(0)?;
+            File::create(Self::new(plan, file).path)?;
         }
         Ok(())
     }
@@ -50,21 +46,13 @@ impl Witness {
     }
 
     pub(super) fn read(&self) -> io::Result<u64> {
-        let mut digits = String::with_capacity(WIDTH);
-        File::open(&self.path)?.read_to_string(&mut digits)?;
-        digits.parse().map_err(|error| {
-            let path = self.path.display();
-            io::Error::other(format!("the witness {path} reads {digits:?}: {error}"))
-        })
+        Ok(File::open(&self.path)?.metadata()?.len())
     }
 
-    pub(super) fn write(&self, number: u64) -> io::Result<()> {
+    /// Writes the number after `found`, unless a larger one was written since that was read.
+    pub(super) fn write_next(&self, found: u64) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(&self.path)?;
-        let digits = format!("{number:0WIDTH$}");
-        if file.write_at(digits.as_bytes(), 0)? != WIDTH {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        Ok(())
+        file.write_all_at(b".", found)
     }
 }
 
@@ -78,8 +66,21 @@ mod tests {
         let plan = Plan::new(dir.path(), 0);
         Witness::prepare(&plan).unwrap();
         assert_eq!(Witness::finals(&plan).unwrap(), [0, 0]);
-        Witness::new(&plan, 1).write(u64::MAX).unwrap();
-        Witness::new(&plan, 1).write(41).unwrap();
+        for found in 0..41 {
+            assert_eq!(Witness::new(&plan, 1).read().unwrap(), found);
+            Witness::new(&plan, 1).write_next(found).unwrap();
+        }
         assert_eq!(Witness::finals(&plan).unwrap(), [0, 41]);
+    }
+
+    #[test]
+    fn of_two_updates_of_one_number_one_vanishes() {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = Plan::new(dir.path(), 0);
+        Witness::prepare(&plan).unwrap();
+        for _ in 0..2 {
+            Witness::new(&plan, 0).write_next(0).unwrap();
+        }
+        assert_eq!(Witness::finals(&plan).unwrap(), [1, 0]);
     }
 }
