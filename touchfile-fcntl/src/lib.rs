@@ -147,7 +147,7 @@ impl LockBackend for FcntlBackend {
                  so its holder must not remove the file",
             ));
         }
-        FileHandle::open(Fcntl::on(self.range), path, options)
+        FileHandle::open_unleased(Fcntl::on(self.range), path, options).await
     }
 }
 

@@ -84,7 +84,7 @@ impl LockBackend for FlockBackend {
     }
 
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<FlockHandle> {
-        FileHandle::open(Flock, path, options)
+        FileHandle::open_unleased(Flock, path, options).await
     }
 }
 

@@ -15,6 +15,7 @@ use super::nfs;
 use super::process::Process;
 use super::wait::{self, Courtesy, Follower, Line, Place, Releases};
 use super::{FileSystem, file_system_name, open, retry_interrupted};
+use crate::backoff::Backoff;
 use crate::{Attempt, ConvertLock, LockHandle, LockMode, OpenOptions};
 
 /// The two system calls in which one way of locking files differs from another.
@@ -162,8 +163,41 @@ impl<R: RawFileLock> FileHandle<R> {
     /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn open(mut raw: R, path: &Path, options: &OpenOptions) -> io::Result<Self> {
-        let (file, id, file_system) = open_for(path, options)?;
+    pub fn open(raw: R, path: &Path, options: &OpenOptions) -> io::Result<Self> {
+        Self::with_opened(raw, open_for(path, options)?, path, options)
+    }
+
+    /// [`open`](Self::open), and waits while somebody has a lease on the file.
+    ///
+    /// A server of NFS 4 or SMB takes one on each file that it lets a client of its cache. To open
+    /// the file on the server itself makes the kernel ask for the lease, and fails with
+    /// [`io::ErrorKind::WouldBlock`] until it is given back: within moments, or within
+    /// /proc/sys/fs/lease-break-time (45 s), when the kernel ends it (fcntl(2), "Leases").
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens nothing.
+    pub async fn open_unleased(raw: R, path: &Path, options: &OpenOptions) -> io::Result<Self> {
+        let mut backoff = Backoff::new();
+        let opened = loop {
+            match open_for(path, options) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => backoff.pause().await,
+                opened => break opened?,
+            }
+        };
+        Self::with_opened(raw, opened, path, options)
+    }
+
+    fn with_opened(
+        mut raw: R,
+        (file, id, file_system): (File, FileId, FileSystem),
+        path: &Path,
+        options: &OpenOptions,
+    ) -> io::Result<Self> {
         raw.opened(&file, options)?;
         Ok(Self {
             raw,

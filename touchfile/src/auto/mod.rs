@@ -137,7 +137,7 @@ impl LockBackend for AutoBackend {
     }
 
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<AutoHandle> {
-        FileHandle::open(AutoLock::new(FileSystem::of), path, options)
+        FileHandle::open_unleased(AutoLock::new(FileSystem::of), path, options).await
     }
 }
 
