@@ -119,6 +119,7 @@ fn in_a_race(cast: &mut Cast<'_>) -> Result<u64, Undone> {
         cast.play(0, "lock-and-unlock", &[&waits, &300])?;
         cast.played(1, &race).map(drop)
     })?;
+    cast.open(0, 0)?;
     for _ in 0..3 {
         cast.must_acquire(0, 0, Exclusive, "all waiters have given up")?;
         cast.unlock(0, 0)?;
