@@ -155,7 +155,7 @@ fn every_waiter(cast: &mut Cast<'_>) -> Result<u64, Undone> {
 /// Two readers whose holds overlap, so that there is always one: does a writer ever get in?
 fn writer_among_readers(bench: &Bench<'_>) -> Outcome {
     let mut cast = Cast::new(bench, Law::Liveness)?;
-    let time_ms = bench.times(600).clamp(100, 5_000);
+    let time_ms = bench.times(600).clamp(500, 5_000);
     for process in 0..3 {
         cast.open(process, 0)?;
     }
