@@ -9,9 +9,9 @@ log() {
 
 # Waits until a command succeeds. The deadline is for a lab that is broken, not for one that is slow.
 wait_for() {
-    local what=$1
+    local what=$1 deadline=$((SECONDS + 120))
     shift
-    for _ in $(seq 1200); do
+    while [ $SECONDS -lt $deadline ]; do
         if "$@"; then return; fi
         sleep 0.1
     done

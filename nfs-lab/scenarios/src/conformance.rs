@@ -1,0 +1,81 @@
+//! The testkit's suite, its processes split over the clients and the server.
+
+use std::time::Duration;
+
+use touchfile_fcntl::FcntlBackend;
+use touchfile_flock::FlockBackend;
+use touchfile_testkit::{CaseReport, Observer, Place, Suite, Verdict};
+
+use crate::lab::{At, Lab, PATIENCE};
+use crate::runner::{Outcome, Scenario, Undone};
+
+/// How much is tried: a small part of what is tried locally, as every call is a message and back.
+const CASES: u32 = 16;
+
+/// If this is a worker of a suite, obeys and exits.
+pub(crate) fn work() {
+    flock().work();
+    fcntl().work();
+}
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("conformance::flock_on_two_clients", |lab| {
+            // The server's own flock(2) knows nothing of the clients' (fs/nfsd locks byte ranges).
+            check(lab, flock(), &[At::A, At::B])
+        }),
+        Scenario::new("conformance::fcntl_on_two_clients_and_the_server", |lab| {
+            check(lab, fcntl(), &[At::A, At::B, At::Server])
+        }),
+    ]
+}
+
+fn flock() -> Suite {
+    Suite::new("flock", |_| FlockBackend::new())
+}
+
+fn fcntl() -> Suite {
+    Suite::new("fcntl", |_| FcntlBackend::new())
+}
+
+fn check(lab: &Lab, suite: Suite, places: &[At]) -> Outcome {
+    let mut suite = suite
+        .cases(CASES)
+        .patience(PATIENCE / 4)
+        .death_grace(Duration::from_secs(60))
+        // Whom the suite runs itself are clients, too: foreign programs, and who replaces files.
+        .dir(lab.dir(At::A));
+    // The line in which waiters stand is in the memory of a host.
+    suite = suite.skip(
+        "liveness::a_writer_among_readers",
+        "between hosts there is no order of waiters",
+    );
+    if lab.is_v3() {
+        suite = suite.skip(
+            "lockstep::random_schedules_with_files_that_are_replaced",
+            "a client of NFS 3 may open the file it remembers by that name; `is_current` says so, \
+             and `TouchFile` starts over: see the scenarios of `replaced`",
+        );
+    }
+    for &at in places {
+        suite = suite.place(Place::new(lab.dir(at)).launcher(at.launcher()));
+    }
+    let report = suite.check(&Progress)?;
+    println!("\n{report}");
+    if report.passed() {
+        Ok(())
+    } else {
+        Err(Undone::Failed("a law is broken".into()))
+    }
+}
+
+/// Says what went wrong as soon as it does, since the rest may take long.
+struct Progress;
+
+impl Observer for Progress {
+    fn finished(&self, case: &CaseReport) {
+        if let Verdict::Broken(_) | Verdict::Failed(_) = &case.verdict {
+            println!("{}: {:?}", case.name, case.verdict);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What touchfile promises on NFS, tried in the lab: `nfs-lab/run nfs-lab/suite [--list] [NAME…]`.
+//!
+//! Each scenario is a sentence. Its processes are this program, executed again: as [workers](worker)
+//! that hold a `TouchFile` and do as they are told, or as those of the conformance suite.
+#![forbid(unsafe_code)]
+
+mod conformance;
+mod lab;
+mod runner;
+mod scenarios;
+mod worker;
+
+use std::env;
+use std::process::ExitCode;
+
+use crate::lab::Lab;
+
+fn main() -> ExitCode {
+    conformance::work();
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    if let [role, rest @ ..] = arguments.as_slice()
+        && role == worker::ROLE
+    {
+        return worker::main(rest);
+    }
+    let mut scenarios = scenarios::all();
+    scenarios.extend(conformance::scenarios());
+    match Lab::from_environment() {
+        Ok(lab) => runner::run(&lab, &scenarios, &arguments),
+        Err(error) => {
+            eprintln!("this is not the lab: {error}; it is started by nfs-lab/run");
+            ExitCode::from(77)
+        }
+    }
+}

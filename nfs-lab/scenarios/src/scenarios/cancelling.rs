@@ -1,0 +1,102 @@
+//! Giving up while the server does not answer.
+
+use std::time::Instant;
+
+use super::{Play, for_both};
+use crate::lab::{At, Lab, PATIENCE};
+use crate::runner::{Outcome, Scenario, must};
+use crate::worker::{Backend, Worker};
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    let mut scenarios = Vec::new();
+    let topics: [(&str, Play); 3] = [
+        (
+            "a_wait_is_given_up_while_the_server_does_not_answer",
+            gives_up,
+        ),
+        (
+            "a_deadline_fires_while_the_server_does_not_answer",
+            times_out,
+        ),
+        (
+            "a_lock_is_asked_for_while_the_server_does_not_answer",
+            begins,
+        ),
+    ];
+    for (sentence, play) in topics {
+        scenarios.extend(for_both("cancelling", sentence, play));
+    }
+    scenarios
+}
+
+/// While the call hangs in the kernel, its process goes on; and once the server answers again, what
+/// the call may have got is let go.
+fn gives_up(lab: &Lab, backend: Backend) -> Outcome {
+    let name = lab.new_name();
+    let mut holder = Worker::start(lab, At::B, backend, &name)?;
+    let mut waiter = Worker::start(lab, At::A, backend, &name)?;
+    let mut other = Worker::start(lab, At::B, backend, &name)?;
+    holder.must("try exclusive", "held")?;
+    waiter.begin_to_wait()?;
+    let cut = lab.cut(At::A)?;
+    // Long enough for its next attempt to be on the way.
+    waiter.must_wait_on("the server does not answer")?;
+    must_be_given_up(&mut waiter)?;
+    drop(cut);
+    holder.must("unlock", "unlocked")?;
+    // Free for both: nobody who gave up has it.
+    must_become_free(&mut other)?;
+    waiter.must("lock exclusive", "held")
+}
+
+/// The deadline is not held up by the call that hangs.
+fn times_out(lab: &Lab, backend: Backend) -> Outcome {
+    let name = lab.new_name();
+    let mut waiter = Worker::start(lab, At::A, backend, &name)?;
+    let mut other = Worker::start(lab, At::B, backend, &name)?;
+    other.must("try exclusive", "held")?;
+    waiter.must("try exclusive", "busy")?;
+    let cut = lab.cut(At::A)?;
+    let begun = Instant::now();
+    waiter.tell("lock exclusive 2000")?;
+    waiter.must("ping", "pong")?;
+    waiter.must_say("timeout")?;
+    let late = begun.elapsed();
+    drop(cut);
+    other.must("unlock", "unlocked")?;
+    must_become_free(&mut other)?;
+    must(
+        late < PATIENCE / 4,
+        format!("the deadline of 2 s fired after {late:?}"),
+    )
+}
+
+/// A file that was never opened before, on a server that does not answer.
+fn begins(lab: &Lab, backend: Backend) -> Outcome {
+    let name = lab.new_name();
+    let mut waiter = Worker::start(lab, At::A, backend, &name)?;
+    let cut = lab.cut(At::A)?;
+    waiter.tell("lock exclusive")?;
+    waiter.must("ping", "pong")?;
+    must_be_given_up(&mut waiter)?;
+    drop(cut);
+    let mut other = Worker::start(lab, At::B, backend, &name)?;
+    must_become_free(&mut other)?;
+    waiter.must("lock exclusive", "held")
+}
+
+fn must_be_given_up(waiter: &mut Worker) -> Outcome {
+    let begun = Instant::now();
+    waiter.must("cancel", "cancelled")?;
+    let late = begun.elapsed();
+    must(
+        late < PATIENCE / 4,
+        format!("giving up took {late:?} while the server did not answer"),
+    )
+}
+
+/// Until a call that was given up has returned and let go, the lock may be held: try for a while.
+fn must_become_free(other: &mut Worker) -> Outcome {
+    other.must("lock exclusive", "held")?;
+    other.must("unlock", "unlocked")
+}

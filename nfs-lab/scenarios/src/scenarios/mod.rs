@@ -1,0 +1,34 @@
+//! What can happen to locks on NFS.
+
+mod auto;
+mod cancelling;
+mod cut_off;
+mod exclusion;
+mod replaced;
+mod restart;
+
+use crate::lab::Lab;
+use crate::runner::{Outcome, Scenario};
+use crate::worker::Backend;
+
+/// All of them. Those in which a server or a link fails come last.
+pub(crate) fn all() -> Vec<Scenario> {
+    let mut scenarios = exclusion::scenarios();
+    scenarios.extend(auto::scenarios());
+    scenarios.extend(replaced::scenarios());
+    scenarios.extend(cancelling::scenarios());
+    scenarios.extend(cut_off::scenarios());
+    scenarios.extend(restart::scenarios());
+    scenarios
+}
+
+/// What happens in a scenario, with a backend.
+type Play = fn(&Lab, Backend) -> Outcome;
+
+/// One scenario for each backend.
+fn for_both(topic: &str, sentence: &str, play: Play) -> impl Iterator<Item = Scenario> {
+    Backend::BOTH.into_iter().map(move |backend| {
+        let name = format!("{topic}::{}::{sentence}", backend.name());
+        Scenario::new(name, move |lab| play(lab, backend))
+    })
+}

@@ -1,0 +1,244 @@
+//! A process with a `TouchFile`, that does as it is told: a line in, a line out.
+//!
+//! It has one thread besides that which reads: so whenever it answers, its runtime turns.
+
+mod outside;
+
+use std::env;
+use std::fs::File;
+use std::future::{Future, pending};
+use std::io::{self, BufRead, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use touchfile::{AutoBackend, BoxBackend, ErrorKind, LockMode, OwnedLockGuard, TouchFile};
+use touchfile_core::LockBackend;
+use touchfile_fcntl::FcntlBackend;
+use touchfile_flock::FlockBackend;
+
+pub(crate) use self::outside::{Backend, Settings, Worker};
+
+/// The first argument of a worker.
+pub(crate) const ROLE: &str = "--worker";
+
+/// What answers begin with; all else on standard output is somebody's noise.
+const MARK: &str = "@";
+
+type Guard = OwnedLockGuard<BoxBackend>;
+type Watch = Pin<Box<dyn Future<Output = touchfile::Error>>>;
+type Wait = Pin<Box<dyn Future<Output = touchfile::Result<Option<Guard>>>>>;
+
+/// `--worker BACKEND PATH [remove]`
+pub(crate) fn main(arguments: &[String]) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let served = runtime
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(serve(arguments)));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("no worker: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(arguments: &[String]) -> Result<(), String> {
+    let [backend, path, options @ ..] = arguments else {
+        return Err("which backend, which path?".into());
+    };
+    let backend = match backend.as_str() {
+        "auto" => boxed(AutoBackend::new()),
+        "fcntl" => boxed(FcntlBackend::new()),
+        "flock" => boxed(FlockBackend::new()),
+        other => return Err(format!("there is no backend {other}")),
+    };
+    let touch = TouchFile::builder(backend)
+        .path(path)
+        .remove_on_release(options.iter().any(|option| option == "remove"))
+        .build()
+        .map_err(|error| error.to_string())?;
+    let mut process = Process {
+        touch: Arc::new(touch),
+        held: None,
+        wait: None,
+        watch: None,
+    };
+    let mut lines = lines();
+    say("ready");
+    loop {
+        // In this order, so that a wait has begun before the next line is read.
+        tokio::select! {
+            biased;
+            ended = end_of(&mut process.wait) => process.waited(ended),
+            lost = end_of(&mut process.watch) => {
+                process.watch = None;
+                say(&told(&lost));
+            }
+            line = lines.recv() => match line {
+                Some(line) => process.obey(&line).await,
+                None => return Ok(()),
+            },
+        }
+    }
+}
+
+struct Process {
+    touch: Arc<TouchFile<BoxBackend>>,
+    held: Option<Arc<Guard>>,
+    wait: Option<Wait>,
+    /// Told when the lock turns out to be lost.
+    watch: Option<Watch>,
+}
+
+impl Process {
+    async fn obey(&mut self, line: &str) {
+        let words: Vec<_> = line.split(' ').collect();
+        match words.as_slice() {
+            ["try", mode] => {
+                let attempt = self.touch.clone().try_lock_owned(parse(mode)).await;
+                self.waited(attempt);
+            }
+            ["lock", mode] => {
+                let lock = self.touch.clone().lock_owned(parse(mode));
+                self.wait = Some(Box::pin(async { lock.await.map(Some) }));
+            }
+            ["lock", mode, ms] => {
+                let patience = Duration::from_millis(ms.parse().unwrap_or(0));
+                let lock = self.touch.clone().lock_timeout_owned(parse(mode), patience);
+                self.wait = Some(Box::pin(async { lock.await.map(Some) }));
+            }
+            ["cancel"] => {
+                self.wait = None;
+                say("cancelled");
+            }
+            ["unlock"] => {
+                self.watch = None;
+                say(&match self.held.take().and_then(Arc::into_inner) {
+                    Some(guard) => match guard.unlock().await {
+                        Ok(()) => "unlocked".into(),
+                        Err(error) => told(&error),
+                    },
+                    None => "nothing is held".into(),
+                });
+            }
+            ["verify"] => {
+                say(&match &self.held {
+                    Some(guard) => match guard.verify().await {
+                        Ok(()) => "intact".into(),
+                        Err(error) => told(&error),
+                    },
+                    None => "nothing is held".into(),
+                });
+            }
+            ["watch", ms] => {
+                let interval = Duration::from_millis(ms.parse().unwrap_or(0));
+                self.watch = self
+                    .held
+                    .clone()
+                    .map(|guard| Box::pin(async move { guard.lost(interval).await }) as Watch);
+            }
+            ["count", turns, path] => {
+                let turns = turns.parse().unwrap_or(0);
+                say(&match count(&self.touch, turns, Path::new(path)).await {
+                    Ok(()) => "counted".into(),
+                    Err(error) => error,
+                });
+            }
+            ["ping"] => say("pong"),
+            _ => say(&format!("what is {line:?}?")),
+        }
+    }
+
+    fn waited(&mut self, ended: touchfile::Result<Option<Guard>>) {
+        self.wait = None;
+        match ended {
+            Ok(Some(guard)) => {
+                self.held = Some(Arc::new(guard));
+                say("held");
+            }
+            Ok(None) => say("busy"),
+            Err(error) => say(&told(&error)),
+        }
+    }
+}
+
+/// Makes a number larger, so many times, each time under the lock. The number is the length of a
+/// file: of the contents a client may remember other ones.
+async fn count(touch: &TouchFile<BoxBackend>, turns: u64, path: &Path) -> Result<(), String> {
+    for _ in 0..turns {
+        let guard = touch.lock_exclusive().await.map_err(|error| told(&error))?;
+        let increment = || {
+            let number = File::open(path)?.metadata()?.len();
+            File::options()
+                .write(true)
+                .open(path)?
+                .write_all_at(b".", number)
+        };
+        increment().map_err(|error: io::Error| format!("{}: {error}", path.display()))?;
+        guard.unlock().await.map_err(|error| told(&error))?;
+    }
+    Ok(())
+}
+
+/// The end of something, if there is something.
+async fn end_of<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}
+
+/// An error as an answer.
+fn told(error: &touchfile::Error) -> String {
+    match error.kind() {
+        ErrorKind::Lost => "lost".into(),
+        ErrorKind::Timeout => "timeout".into(),
+        kind => format!("error {kind:?}: {error}"),
+    }
+}
+
+fn boxed<B: LockBackend>(backend: B) -> BoxBackend {
+    BoxBackend::new(backend)
+}
+
+fn parse(mode: &str) -> LockMode {
+    match mode {
+        "shared" => LockMode::Shared,
+        _ => LockMode::Exclusive,
+    }
+}
+
+/// The lines of standard input, which a thread reads: the runtime has none to spare.
+fn lines() -> mpsc::UnboundedReceiver<String> {
+    let (tell, told) = mpsc::unbounded_channel();
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if tell.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    told
+}
+
+fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    // If nobody listens, the input ends as well.
+    writeln!(out, "{MARK}{line}")
+        .and_then(|()| out.flush())
+        .ok();
+}
+
+/// This program, to be executed again.
+fn this_program() -> io::Result<std::path::PathBuf> {
+    env::current_exe()
+}
