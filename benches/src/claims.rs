@@ -57,7 +57,7 @@ pub(crate) fn judge(report: &Report) -> String {
     }
     format!(
         "\n### claims\n\nWhat each claim rests on. A short run, or one on a busy machine, decides \
-         nothing.\n\n| claim | contender | measured | asked for | |\n|---|---|--:|--:|---|\n{lines}"
+         nothing.\n\n| claim | contender | measured | floor | asked for | |\n|---|---|--:|--:|--:|---|\n{lines}"
     )
 }
 
@@ -95,11 +95,13 @@ impl Claim {
             }
         };
         let verdict = if holds { "holds" } else { "falls short" };
+        // Beside it, because a busy machine is late for all.
+        let floor = value(FLOOR).map_or_else(|| "-".to_owned(), number);
         let mut line = String::new();
         // Writing to a string cannot fail.
         let _infallible = writeln!(
             line,
-            "| {} | {} | {measured} | {asked} | {verdict} |",
+            "| {} | {} | {measured} | {floor} | {asked} | {verdict} |",
             self.what, contender.name
         );
         Some(line)

@@ -3,6 +3,9 @@
 //! Every contender does the same work in turns with all others, so that a machine that slows down
 //! slows down for all. Where it takes several processes, they are this program executed again.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("the benchmark reads /proc and uses open-file-description locks: it is for Linux");
+
 mod claims;
 mod clock;
 mod contenders;
@@ -13,11 +16,12 @@ mod report;
 mod run;
 mod scenarios;
 mod stats;
+mod summary;
 mod worker;
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -25,7 +29,7 @@ use clap::Parser;
 use report::Report;
 use run::{Effort, Run};
 
-/// Measures touchfile and its peers, side by side, for a quarter of an hour
+/// Measures touchfile and its peers, side by side, in some twenty minutes
 #[derive(Debug, Parser)]
 #[command(name = "touchfile-bench", version)]
 struct Options {
@@ -82,8 +86,11 @@ fn measure(options: &Options) -> io::Result<()> {
         Options { smoke: true, .. } => Effort::Smoke,
         _ => Effort::Full,
     };
+    check_files(options)?;
     let directory = match &options.dir {
-        Some(directory) => tempfile::tempdir_in(directory)?,
+        Some(directory) => {
+            tempfile::tempdir_in(directory).map_err(|error| at(directory, &error))?
+        }
         None => tempfile::tempdir()?,
     };
     let mut text = format!(
@@ -111,9 +118,10 @@ fn measure(options: &Options) -> io::Result<()> {
             text.push_str(&part);
         }
     }
-    let claims = claims::judge(&run.report);
-    show(&claims)?;
-    text.push_str(&claims);
+    for part in [claims::judge(&run.report), summary::table(&run.report)] {
+        show(&part)?;
+        text.push_str(&part);
+    }
     write_files(options, &run.report, &text)
 }
 
@@ -135,20 +143,31 @@ fn command(options: &Options) -> String {
     words + "`\n"
 }
 
+/// Whether results can be written where they are wanted: better known now than in twenty minutes.
+fn check_files(options: &Options) -> io::Result<()> {
+    for file in [&options.json, &options.markdown].into_iter().flatten() {
+        let opened = OpenOptions::new().append(true).create(true).open(file);
+        opened.map_err(|error| at(file, &error))?;
+    }
+    if let Some(directory) = &options.svg {
+        fs::create_dir_all(directory).map_err(|error| at(directory, &error))?;
+    }
+    Ok(())
+}
+
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 fn write_files(options: &Options, report: &Report, text: &str) -> io::Result<()> {
     if let Some(file) = &options.json {
         let rows: Vec<_> = report.json().iter().map(ToString::to_string).collect();
         fs::write(file, format!("[\n{}\n]\n", rows.join(",\n")))?;
     }
     if let Some(file) = &options.markdown {
-        let old = match fs::read_to_string(file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            old => old?,
-        };
-        fs::write(file, insert(&old, text))?;
+        fs::write(file, insert(&fs::read_to_string(file)?, text))?;
     }
     if let Some(directory) = &options.svg {
-        fs::create_dir_all(directory)?;
         plots::draw(report, directory)?;
     }
     Ok(())

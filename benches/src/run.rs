@@ -70,6 +70,25 @@ impl Run {
         all.filter(|contender| !contender.cycle_only).collect()
     }
 
+    /// Those that wait in different ways, for scenarios of many threads; and who was left out.
+    ///
+    /// Threads that are blocked in the kernel are all alike: in a quick run the floor stands for
+    /// its peers.
+    pub(crate) fn unlike(&self) -> (Vec<&'static Contender>, Vec<(&'static str, String)>) {
+        let alike = |contender: &&Contender| {
+            let raw = contender.raw_of_its_family().name == contender.name;
+            let blocked = !contender.is_async() && !contender.is_ours();
+            self.effort == Effort::Quick && blocked && !raw
+        };
+        let (out, able): (Vec<_>, Vec<_>) = self.waiters().into_iter().partition(alike);
+        let reason =
+            "left out of a quick run: its threads are blocked in the kernel like the floor's";
+        let out = out
+            .into_iter()
+            .map(|contender| (contender.name, reason.to_owned()));
+        (able, out.collect())
+    }
+
     /// Those that can be held by several at once; and who cannot.
     pub(crate) fn sharers(&self) -> (Vec<&'static Contender>, Vec<(&'static str, String)>) {
         let (able, unable): (Vec<_>, Vec<_>) = self
@@ -104,6 +123,42 @@ impl Run {
     pub(crate) fn end(&self) {
         self.progress.finish_and_clear();
     }
+}
+
+/// What was found about each, and who could not, and why.
+pub(crate) type Found = (Vec<(&'static str, Vec<f64>)>, Vec<(&'static str, String)>);
+
+/// Measures each of these once in every round, and keeps of its rounds the one that is in the
+/// middle by its `decisive` number.
+pub(crate) fn in_rounds(
+    run: &mut Run,
+    contenders: Vec<&'static Contender>,
+    rounds: usize,
+    decisive: usize,
+    mut measure: impl FnMut(&mut Run, &'static Contender) -> io::Result<Result<Vec<f64>, String>>,
+) -> io::Result<Found> {
+    let new = |contender| (contender, Vec::new(), None);
+    let mut entrants: Vec<_> = contenders.into_iter().map(new).collect();
+    for round in 0..rounds {
+        for (contender, found, unable) in turns(&mut entrants, round) {
+            if unable.is_none() {
+                match measure(run, contender)? {
+                    Ok(values) => found.push(values),
+                    Err(reason) => *unable = Some(reason),
+                }
+            }
+            run.step();
+        }
+    }
+    let (mut lines, mut out) = (Vec::new(), Vec::new());
+    for (contender, mut found, unable) in entrants {
+        found.sort_by(|one: &Vec<f64>, other| one[decisive].total_cmp(&other[decisive]));
+        match unable {
+            Some(reason) => out.push((contender.name, reason)),
+            None => lines.push((contender.name, found.swap_remove(found.len() / 2))),
+        }
+    }
+    Ok((lines, out))
 }
 
 /// In a round of measurements each has its turn, and in each round somebody else is the first.

@@ -60,6 +60,8 @@ fn yields_rows(scenario: &str) {
         "10 ms poll",
         "touchfile flock, async",
         "touchfile flock, blocking",
+        "touchfile fcntl, async",
+        "touchfile fcntl, blocking",
     ];
     for contender in contenders {
         assert!(
@@ -105,4 +107,15 @@ fn an_unknown_scenario_is_refused() {
         .unwrap();
     assert_eq!(run.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&run.stderr).contains("writer-starvation"));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_reported_before_anything_is_measured() {
+    let run = Command::new(env!("CARGO_BIN_EXE_touchfile-bench"))
+        .args(["--json", "/nowhere/rows.json"])
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    assert!(run.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&run.stderr).contains("/nowhere/rows.json"));
 }

@@ -60,6 +60,19 @@ impl Failure {
         }
     }
 
+    /// It cannot be told who holds the lock of `path`.
+    pub(crate) fn look(path: &Path, error: &io::Error) -> Self {
+        let status = if error.kind() == io::ErrorKind::Unsupported {
+            UNAVAILABLE
+        } else {
+            NO_INPUT
+        };
+        Self {
+            status,
+            line: Some(format!("cannot look at {}: {error}", path.display())),
+        }
+    }
+
     /// The report was not saved.
     pub(crate) fn report_file(file: &Path, error: &io::Error) -> Self {
         Self {
@@ -67,6 +80,46 @@ impl Failure {
             line: Some(format!(
                 "cannot write the report to {}: {error}",
                 file.display()
+            )),
+        }
+    }
+
+    /// The man pages were not written.
+    pub(crate) fn man_pages(directory: &Path, error: &io::Error) -> Self {
+        Self {
+            status: CANNOT_CREATE,
+            line: Some(format!(
+                "cannot write the man pages to {}: {error}; give a directory that you may write to",
+                directory.display()
+            )),
+        }
+    }
+
+    /// The lock files were replaced by others, again and again.
+    pub(crate) fn replaced(times: u32) -> Self {
+        Self {
+            status: TEMPORARY_FAILURE,
+            line: Some(format!(
+                "the lock files were replaced {times} times while they were being locked; \
+                 try again later"
+            )),
+        }
+    }
+
+    /// Something is wrong with the command line that its parser does not know of.
+    pub(crate) fn usage(line: String) -> Self {
+        Self {
+            status: USAGE,
+            line: Some(line),
+        }
+    }
+
+    /// The command cannot be given the lock.
+    pub(crate) fn inherit(error: &io::Error) -> Self {
+        Self {
+            status: OS_ERROR,
+            line: Some(format!(
+                "cannot leave the lock to the command: {error}; try --no-inherit"
             )),
         }
     }
@@ -142,15 +195,34 @@ pub(crate) fn with_status(status: ExitStatus) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Prints what the argument parser has to say: help, version or a usage error.
-pub(crate) fn with_clap(answer: &clap::Error) -> ExitCode {
-    // Where it cannot be printed, nobody is there to be told so.
-    answer.print().ok();
+/// Prints what the argument parser has to say: help, version or a usage error of `command`.
+pub(crate) fn with_clap(answer: &clap::Error, command: &str) -> ExitCode {
+    let is_help = answer.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if is_help || !answer.use_stderr() {
+        // Where it cannot be printed, nobody is there to be told so.
+        answer.print().ok();
+    } else {
+        let what = in_one_line(&answer.to_string());
+        say(&format!("{what}; see '{command} --help'"));
+    }
     if answer.use_stderr() {
         ExitCode::from(USAGE)
     } else {
         ExitCode::SUCCESS
     }
+}
+
+/// What is wrong with the command line, which clap tells in several paragraphs.
+fn in_one_line(error: &str) -> String {
+    let what = error.split("\n\nUsage: ").next().unwrap_or(error);
+    let what = what.split("\n\nFor more information").next();
+    let what = what.unwrap_or(error);
+    let what = what.strip_prefix("error: ").unwrap_or(what);
+    let lines = what.lines().map(str::trim);
+    // How to give it as a value is never what was meant: it would be the command's, or a file's.
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("tip: to pass "));
+    let lines: Vec<&str> = lines.collect();
+    lines.join(" ").replace(" tip: ", "; ")
 }
 
 /// Prints one line on standard error, whatever is in it, and whether or not anybody reads it.

@@ -1,14 +1,18 @@
 //! Telling the user that the lock is being waited for.
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
-use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nix::sys::signal::SigSet;
 use nix::unistd::{getpgrp, tcgetpgrp};
-use touchfile::{Builder, LockBackend, WaitEvent};
+use touchfile::{Builder, Holder, LockBackend, WaitEvent};
 
+use crate::child::Launch;
 use crate::exit::say;
 
 /// A shorter wait is not worth a word.
@@ -17,9 +21,51 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often the spinner turns.
 const TURN: Duration = Duration::from_millis(100);
 
-/// What is shown during a wait. Standard output is the command's alone: this uses standard error.
+/// How often it is looked who holds the lock, for somebody who watches.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// A command to run when a wait begins to be long.
 #[derive(Debug)]
-pub(crate) enum Progress {
+pub(crate) struct OnWait {
+    script: OsString,
+    mask: SigSet,
+    once: Once,
+}
+
+impl OnWait {
+    /// `script` is the shell's, and `mask` its signal mask.
+    pub(crate) fn new(script: OsString, mask: SigSet) -> Self {
+        Self {
+            script,
+            mask,
+            once: Once::new(),
+        }
+    }
+
+    /// Runs it, the first time. Nobody waits for it: the lock may be free any moment.
+    fn run(&self, wait: &WaitEvent<'_>) {
+        self.once.call_once(|| {
+            let words = ["/bin/sh".into(), "-c".into(), self.script.clone()];
+            let started = Launch::new(&words)
+                .env("TOUCHFILE_WAITING", wait.path().into())
+                .aside()
+                .start(&self.mask);
+            if let Err(error) = started {
+                say(&format!("cannot run the --on-wait command: {error}"));
+            }
+        });
+    }
+}
+
+/// What happens during a wait. Standard output is the command's alone: this uses standard error.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    shown: Shown,
+    on_wait: Option<Arc<OnWait>>,
+}
+
+#[derive(Debug)]
+enum Shown {
     /// One line, for a log.
     Line,
     /// A line that moves and goes away, for somebody who watches.
@@ -27,36 +73,53 @@ pub(crate) enum Progress {
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
-        if !is_watched() {
-            return Self::Line;
-        }
-        let style = ProgressStyle::with_template("{spinner} [{elapsed}] {wide_msg}")
-            .expect("the template is a constant");
-        let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        Self::Spinner(spinner.with_style(style))
+    pub(crate) fn new(on_wait: Option<OnWait>) -> Self {
+        let shown = if is_watched() {
+            let style = ProgressStyle::with_template("{spinner} [{elapsed}] {wide_msg}")
+                .expect("the template is a constant");
+            let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            Shown::Spinner(spinner.with_style(style))
+        } else {
+            Shown::Line
+        };
+        let on_wait = on_wait.map(Arc::new);
+        Self { shown, on_wait }
     }
 
     /// Lets what is built show its waits.
     pub(crate) fn show_waits_of<B: LockBackend>(&self, builder: Builder<B>) -> Builder<B> {
-        match self {
-            Self::Line => {
-                let once = Once::new();
-                builder.on_wait(PATIENCE, move |wait| once.call_once(|| say(&message(wait))))
+        let on_wait = self.on_wait.clone();
+        let begin = move |wait: &WaitEvent<'_>| {
+            if let Some(on_wait) = &on_wait {
+                on_wait.run(wait);
             }
-            // The wait itself turns the spinner: with no thread for it, there is none that a
-            // signal could be delivered to.
-            Self::Spinner(spinner) => {
+        };
+        let once = Once::new();
+        match &self.shown {
+            Shown::Line => builder.on_wait(PATIENCE, move |wait| {
+                once.call_once(|| {
+                    say(&message(wait));
+                    begin(wait);
+                });
+            }),
+            // The wait itself turns the spinner: it needs no thread for that.
+            Shown::Spinner(spinner) => {
                 let spinner = spinner.clone();
-                let once = Once::new();
+                let looks = AtomicU32::new(u32::MAX);
                 builder.on_wait(TURN, move |wait| {
                     if wait.waited() < PATIENCE {
                         return;
                     }
                     once.call_once(|| {
                         spinner.clone().with_elapsed(wait.waited());
-                        spinner.set_message(message(wait));
+                        begin(wait);
                     });
+                    // It may pass from one to the next while this waits.
+                    let count = u32::try_from(wait.waited().as_secs() / LOOK.as_secs());
+                    let count = count.unwrap_or(u32::MAX);
+                    if looks.swap(count, Ordering::Relaxed) != count {
+                        spinner.set_message(message(wait));
+                    }
                     spinner.tick();
                 })
             }
@@ -65,18 +128,23 @@ impl Progress {
 
     /// Ends what is shown, so that the terminal is the command's.
     pub(crate) fn finish(self) {
-        if let Self::Spinner(spinner) = self {
+        if let Shown::Spinner(spinner) = self.shown {
             spinner.finish_and_clear();
         }
     }
 }
 
 fn message(wait: &WaitEvent<'_>) -> String {
-    format!(
+    let line = format!(
         "waiting for the {} lock on {}",
         wait.mode(),
         wait.path().display()
-    )
+    );
+    // Where it cannot be told, there is less to say.
+    match Holder::in_words(&wait.holders().unwrap_or_default()) {
+        Some(holders) => format!("{line}, {holders}"),
+        None => line,
+    }
 }
 
 /// Whether standard error is a terminal that can erase what it shows, and is ours to draw on: a

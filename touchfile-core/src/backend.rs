@@ -7,7 +7,7 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use crate::backoff::Backoff;
-use crate::{Attempt, Capabilities, ConvertLock, LockMode, OpenOptions, file};
+use crate::{Attempt, Capabilities, ConvertLock, Holder, LockMode, OpenOptions, file};
 
 /// A way of locking: flock(2), open-file-description locks, a simulator, or your own.
 ///
@@ -63,6 +63,27 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
     ///
     /// Dropping the future leaves no handle open; the file may have been created.
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self::Handle>;
+
+    /// Who holds a lock on `path` that this backend's locks would conflict with, and who waits.
+    ///
+    /// It is asked for messages: when a wait ends in a timeout, or takes long. The answer may be
+    /// incomplete, and old by the time it is read; nothing is decided by it. The provided method
+    /// knows of nobody. Backends on real files have [`file::look_up_holders`].
+    ///
+    /// [`file::look_up_holders`]: crate::file::look_up_holders
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the question from being answered.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing. `TouchFile` does so when the answer takes long, and
+    /// polls it in an async task: do not block.
+    async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
+        let _ = path;
+        Ok(Vec::new())
+    }
 
     /// Whether [`open`](Self::open) may block its thread for long, as it may where `path` is on a
     /// network file system. `TouchFile` then opens on a thread of its own.

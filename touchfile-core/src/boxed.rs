@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Capabilities, LockBackend, LockHandle, OpenOptions};
+use crate::{Capabilities, Holder, LockBackend, LockHandle, OpenOptions};
 
 /// Any backend behind one type, so that `TouchFile<BoxBackend>` chooses at run time.
 ///
@@ -55,6 +55,10 @@ impl LockBackend for BoxBackend {
         self.0.open_erased(path, options).await
     }
 
+    async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
+        self.0.holders(path).await
+    }
+
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
         self.0.open_may_block(path, options)
     }
@@ -76,6 +80,7 @@ trait ErasedBackend: fmt::Debug + Send + Sync {
         path: &Path,
         options: &OpenOptions,
     ) -> io::Result<Box<dyn LockHandle>>;
+    async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>>;
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool;
 }
 
@@ -95,6 +100,10 @@ impl<B: LockBackend> ErasedBackend for B {
         options: &OpenOptions,
     ) -> io::Result<Box<dyn LockHandle>> {
         Ok(Box::new(self.open(path, options).await?))
+    }
+
+    async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
+        LockBackend::holders(self, path).await
     }
 
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {

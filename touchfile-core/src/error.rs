@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::LockMode;
+use crate::{Holder, LockMode};
 
 /// The result of an operation on a touch file.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -120,7 +120,15 @@ pub enum Error {
     },
 
     /// The lock was not free within the time given, the queue inside this process included.
-    #[error("gave up after {waited:.1?} waiting for the {mode} lock on {}", path.display())]
+    ///
+    /// The message ends with who held it, where that is known: `held by pid 4242 (cargo build) for
+    /// 12.0s`. The time is that between two looks, early in the wait and at its end, which both
+    /// found it so.
+    #[error(
+        "gave up after {waited:.1?} waiting for the {mode} lock on {}{}",
+        path.display(),
+        held_by(holders)
+    )]
     #[non_exhaustive]
     Timeout {
         /// The lock file.
@@ -129,6 +137,10 @@ pub enum Error {
         mode: LockMode,
         /// How long it was waited for.
         waited: Duration,
+        /// Who was in the way shortly before the deadline, as far as that could be found out by
+        /// then: a look begins when a quarter of the timeout is left, or 250 ms if that is less.
+        /// Nobody looks in a wait of less than 50 ms.
+        holders: Vec<Holder>,
     },
 
     /// A shortage or an outage that may pass: no free descriptors, no lock resources, a stale
@@ -374,6 +386,11 @@ impl fmt::Display for Operation {
     }
 }
 
+/// How a message ends that is about a lock which somebody holds.
+fn held_by(holders: &[Holder]) -> String {
+    Holder::in_words(holders).map_or_else(String::new, |words| format!(", {words}"))
+}
+
 /// Sorts what a backend's call failed with. What is said of a path counts only while opening.
 fn classify(operation: Operation, error: &io::Error) -> ErrorKind {
     use io::ErrorKind as Io;
@@ -474,6 +491,7 @@ mod tests {
             path: "/a.lock".into(),
             mode: LockMode::Exclusive,
             waited: Duration::from_secs(5),
+            holders: Vec::new(),
         };
         assert!(timeout.is_timeout());
         let io: io::Error = timeout.into();

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::{Attempt, Capabilities, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions};
+use crate::{
+    Attempt, Capabilities, ConvertLock, Holder, LockBackend, LockHandle, LockMode, OpenOptions,
+};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -38,6 +40,18 @@ macro_rules! forward_backend {
                 Self: 'f,
             {
                 (**self).open(path, options)
+            }
+
+            fn holders<'s, 'p, 'f>(
+                &'s self,
+                path: &'p Path,
+            ) -> BoxFuture<'f, io::Result<Vec<Holder>>>
+            where
+                's: 'f,
+                'p: 'f,
+                Self: 'f,
+            {
+                (**self).holders(path)
             }
 
             fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {

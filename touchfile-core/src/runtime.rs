@@ -5,6 +5,7 @@
 //! bare `block_on`) one background thread of this process drives both.
 
 use std::future::{self, Future};
+use std::io;
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
@@ -23,13 +24,16 @@ pub(crate) async fn sleep(duration: Duration) {
     alarm(Instant::now() + duration).await;
 }
 
-/// Sleeps until `deadline` and not much longer.
+/// Sleeps until `deadline`, and not much longer if it is `exactly` then.
 ///
 /// tokio's timer counts in milliseconds, and so does epoll_wait(2) below it; both round up. So it
 /// wakes two of them before, and the rest is spent yielding.
-pub(crate) async fn sleep_until_exactly(deadline: Instant) {
+pub(crate) async fn sleep_until(deadline: Instant, exactly: bool) {
     const TICK: Duration = Duration::from_millis(1);
     settle().await;
+    if !exactly {
+        return alarm(deadline).await;
+    }
     if let Some(before) = deadline.checked_sub(2 * TICK) {
         alarm(before).await;
     }
@@ -69,7 +73,7 @@ pub(crate) fn alarm(at: Instant) -> Sleep {
     if Handle::try_current().is_ok() {
         return tokio::time::sleep_until(at);
     }
-    let background = background();
+    let background = background().expect("a wait without a runtime needs one thread");
     let _entered = background.enter();
     tokio::time::sleep_until(at)
 }
@@ -81,46 +85,51 @@ pub(crate) fn reactor() -> Option<Handle> {
     let current = Handle::try_current().ok();
     current
         .filter(watches_descriptors)
-        .or_else(|| Some(background()).filter(watches_descriptors))
+        .or_else(|| background().ok().filter(watches_descriptors))
 }
 
-/// Runtimes that are known to have no reactor.
+/// Runtimes that are known to have a reactor or none.
 #[cfg(target_os = "linux")]
-static WITHOUT_REACTOR: Mutex<Vec<Id>> = Mutex::new(Vec::new());
+static REACTORS: Mutex<Vec<(Id, bool)>> = Mutex::new(Vec::new());
+
+/// So many of the latest runtimes are known.
+#[cfg(target_os = "linux")]
+const KNOWN: usize = 64;
+
+#[cfg(target_os = "linux")]
+fn note_reactor(runtime: Id, is_there: bool) {
+    let mut known = REACTORS.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.len() == KNOWN {
+        known.remove(0);
+    }
+    known.push((runtime, is_there));
+}
 
 /// Whether a runtime was built with `enable_io`.
 ///
-/// tokio tells by a panic alone, so it is asked once for each runtime.
+/// tokio tells by a panic alone, so it is asked once for each runtime, and not at all where a panic
+/// would be the end of the program.
 #[cfg(target_os = "linux")]
 fn watches_descriptors(runtime: &Handle) -> bool {
-    use std::cell::Cell;
-    use std::panic::catch_unwind;
-    use tokio::net::UnixDatagram;
-
-    thread_local! {
-        static WITH_REACTOR: Cell<Option<Id>> = const { Cell::new(None) };
+    let known = || {
+        let known = REACTORS.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|(id, _)| *id == runtime.id()).copied()
+    };
+    if let Some((_, is_there)) = known() {
+        return is_there;
     }
-    let id = runtime.id();
-    if WITH_REACTOR.get() == Some(id) {
-        return true;
-    }
-    let mut without = WITHOUT_REACTOR
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    if without.contains(&id) {
+    if cfg!(panic = "abort") {
         return false;
     }
     let _entered = runtime.enter();
-    // An error is not an answer: there may be no descriptor left for the question.
-    if catch_unwind(|| drop(UnixDatagram::unbound())).is_ok() {
-        WITH_REACTOR.set(Some(id));
-        return true;
-    }
-    without.push(id);
-    false
+    // An error is not an answer: there may be no descriptor left for the question. No lock is held:
+    // a panic hook may do anything.
+    let asked = std::panic::catch_unwind(|| drop(tokio::net::UnixDatagram::unbound()));
+    note_reactor(runtime.id(), asked.is_ok());
+    asked.is_ok()
 }
 
-fn background() -> Handle {
+fn background() -> io::Result<Handle> {
     /// With the process it was started in: a forked child has its parent's handle, but not the
     /// thread.
     static BACKGROUND: Mutex<Option<(Process, Handle)>> = Mutex::new(None);
@@ -128,31 +137,29 @@ fn background() -> Handle {
     if let Some((process, handle)) = &*background
         && process.is_current()
     {
-        return handle.clone();
+        return Ok(handle.clone());
     }
     let runtime = current_thread();
     let handle = runtime.handle().clone();
     thread::Builder::new()
         .name("touchfile-timer".into())
-        .spawn(move || runtime.block_on(future::pending::<()>()))
-        .expect("the system refused one thread");
+        .spawn(move || runtime.block_on(future::pending::<()>()))?;
     *background = Some((Process::current(), handle.clone()));
-    handle
+    Ok(handle)
 }
 
 /// A small runtime that watches descriptors if the system lets it, and has a timer in any case.
 pub(crate) fn current_thread() -> Runtime {
     let with = Builder::new_current_thread().enable_all().build();
-    with.unwrap_or_else(|_| {
-        let without = Builder::new_current_thread()
+    #[cfg(target_os = "linux")]
+    let has_reactor = with.is_ok();
+    let runtime = with.unwrap_or_else(|_| {
+        Builder::new_current_thread()
             .enable_time()
             .build()
-            .expect("a runtime with nothing but a timer asks the system for nothing");
-        #[cfg(target_os = "linux")]
-        WITHOUT_REACTOR
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(without.handle().id());
-        without
-    })
+            .expect("a runtime with nothing but a timer asks the system for nothing")
+    });
+    #[cfg(target_os = "linux")]
+    note_reactor(runtime.handle().id(), has_reactor);
+    runtime
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{
-    Attempt, BoxBackend, Capabilities, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions,
+    Attempt, BoxBackend, Capabilities, ConvertLock, Holder, LockBackend, LockHandle, LockMode,
+    OpenOptions,
 };
 
 type Calls = Arc<Mutex<Vec<String>>>;
@@ -41,6 +42,11 @@ impl LockBackend for Recorder {
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self> {
         self.note(format!("open {} {}", path.display(), options.create));
         Ok(self.clone())
+    }
+
+    async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
+        self.note(format!("holders {}", path.display()));
+        Ok(vec![Holder::new(Shared)])
     }
 
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
@@ -107,6 +113,8 @@ impl ConvertLock for Recorder {
 async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     assert_eq!(backend.name(), "recorder");
     assert!(backend.capabilities().fair);
+    let holders = backend.holders(Path::new("/c")).await.unwrap();
+    assert_eq!(holders, [Holder::new(Shared)]);
     let mut options = OpenOptions::new();
     options.create = false;
     assert!(backend.open_may_block(Path::new("/a"), &options));
@@ -123,6 +131,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     handle.downgrade().await.unwrap();
     assert_eq!(handle.try_upgrade().await.unwrap(), Attempt::WouldBlock);
     let expected = [
+        "holders /c",
         "open_may_block /a false",
         "open /a false",
         "try_lock shared",

@@ -3,13 +3,16 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep, timeout};
 use touchfile_core::LockMode::{Exclusive, Shared};
-use touchfile_core::{Attempt, LockBackend, LockHandle, LockMode, OpenOptions, TouchFile};
+use touchfile_core::{
+    Attempt, Capabilities, Error, Holder, LockBackend, LockHandle, LockMode, OpenOptions, TouchFile,
+};
 use touchfile_mock::{Call, MockBackend, MockHandle, World};
 
 const PATH: &str = "/some/where/a.lock";
@@ -217,6 +220,153 @@ async fn a_long_wait_is_reported_once_each_period() {
         reports.lock().unwrap().is_empty(),
         "there was nothing to wait for"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_names_who_was_in_the_way_and_for_how_long_it_was_seen_there() {
+    let world = World::new();
+    let _held = touch(&world, "b").lock_shared_owned().await.unwrap();
+    let wait = touch(&world, "a");
+    let error = wait.lock_timeout(Exclusive, 5 * SECOND).await.unwrap_err();
+    let expected = format!(
+        "gave up after 5.0s waiting for the exclusive lock on {PATH}, held by process b for 4.5s"
+    );
+    assert_eq!(error.to_string(), expected);
+    let Error::Timeout { holders, .. } = error else {
+        unreachable!()
+    };
+    assert_eq!(holders[0].seen_for, Some(Duration::from_millis(4_500)));
+
+    // Whoever is not in the way is not named, and a holder that came later is not said to have
+    // been there before.
+    let _reader = touch(&world, "c").lock_shared_owned().await.unwrap();
+    let wait = tokio::spawn(async move {
+        let error = wait.lock_timeout(Exclusive, 5 * SECOND).await.unwrap_err();
+        error.to_string()
+    });
+    sleep(SECOND).await;
+    let _late = touch(&world, "d").lock_shared_owned().await.unwrap();
+    let message = wait.await.unwrap();
+    let expected = "held by process b for 4.5s, process c for 4.5s, process d";
+    assert!(message.ends_with(expected), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_tells_who_is_in_the_way_if_it_is_asked() {
+    let world = World::new();
+    let _held = touch(&world, "b").lock_shared_owned().await.unwrap();
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let log = reports.clone();
+    let touch = TouchFile::builder(world.process("a"))
+        .path(PATH)
+        .on_wait(SECOND, move |event| {
+            let holders = event.holders().unwrap();
+            let [holder] = &holders[..] else {
+                panic!("{holders:?}")
+            };
+            let line = format!("{holder} {:?}", holder.seen_for);
+            log.lock().unwrap().push(line);
+        })
+        .build()
+        .unwrap();
+    assert!(touch.lock_timeout(Exclusive, 3 * SECOND).await.is_err());
+    assert_eq!(
+        *reports.lock().unwrap(),
+        ["process b Some(750ms)", "process b Some(1.75s)"]
+    );
+}
+
+/// A backend that counts how often it is asked who holds the lock, and may never answer.
+#[derive(Clone, Debug)]
+struct Asked {
+    inner: MockBackend,
+    times: Arc<AtomicUsize>,
+    answers: bool,
+}
+
+#[async_trait]
+impl LockBackend for Asked {
+    type Handle = MockHandle;
+
+    fn name(&self) -> &'static str {
+        "asked"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<MockHandle> {
+        self.inner.open(path, options).await
+    }
+
+    async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
+        self.times.fetch_add(1, Ordering::Relaxed);
+        // As one that looks on another thread does.
+        tokio::task::yield_now().await;
+        if !self.answers {
+            std::future::pending::<()>().await;
+        }
+        self.inner.holders(path).await
+    }
+}
+
+fn asked(world: &World, answers: bool) -> (Arc<TouchFile<Asked>>, Arc<AtomicUsize>) {
+    let times = Arc::new(AtomicUsize::new(0));
+    let backend = Asked {
+        inner: world.process("a"),
+        times: times.clone(),
+        answers,
+    };
+    (Arc::new(TouchFile::new(backend, PATH).unwrap()), times)
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_looks_for_holders_where_nobody_waits_long() {
+    let world = World::new();
+    let (wait, times) = asked(&world, true);
+    drop(wait.lock_timeout(Exclusive, SECOND).await.unwrap());
+    drop(wait.lock_exclusive().await.unwrap());
+    let held = touch(&world, "b").lock_exclusive_owned().await.unwrap();
+    assert!(wait.try_lock(Exclusive).await.unwrap().is_none());
+    assert!(wait.lock_timeout(Exclusive, Duration::ZERO).await.is_err());
+    let releasing = async {
+        sleep(Duration::from_millis(200)).await;
+        drop(held);
+    };
+    let (got, ()) = tokio::join!(wait.lock_timeout(Exclusive, SECOND), releasing);
+    drop(got.unwrap());
+    assert_eq!(times.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_waiters_that_give_up_together_look_a_few_times() {
+    let world = World::new();
+    let (wait, times) = asked(&world, true);
+    let _held = touch(&world, "b").lock_exclusive_owned().await.unwrap();
+    let waiters: Vec<_> = (0..1_000)
+        .map(|_| tokio::spawn(wait.clone().lock_timeout_owned(Exclusive, 5 * SECOND)))
+        .collect();
+    for waiter in waiters {
+        let error = waiter.await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("held by process b"), "{error}");
+    }
+    let times = times.load(Ordering::Relaxed);
+    assert!((2..20).contains(&times), "{times}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_is_not_kept_waiting_by_whoever_does_not_answer() {
+    let world = World::new();
+    let (wait, _) = asked(&world, false);
+    let _held = touch(&world, "b").lock_exclusive_owned().await.unwrap();
+    for (patience, late) in [(100, 25), (60_000, 250)] {
+        let patience = Duration::from_millis(patience);
+        let started = Instant::now();
+        let error = wait.lock_timeout(Exclusive, patience).await.unwrap_err();
+        assert!(!error.to_string().contains("held"), "{error}");
+        assert!(started.elapsed() <= patience + Duration::from_millis(late + 2));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,8 +42,8 @@ use std::io;
 use std::path::Path;
 
 use async_trait::async_trait;
-use touchfile_core::file::FileHandle;
-use touchfile_core::{Capabilities, LockBackend, OpenOptions};
+use touchfile_core::file::{self, FileHandle};
+use touchfile_core::{Capabilities, Holder, LockBackend, LockKind, OpenOptions};
 
 use self::range::Range;
 pub use self::raw::Fcntl;
@@ -148,6 +148,16 @@ impl LockBackend for FcntlBackend {
             ));
         }
         FileHandle::open_unleased(Fcntl::on(self.range), path, options).await
+    }
+
+    async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
+        let kinds = |_| &[LockKind::Ofd, LockKind::Posix][..];
+        let mut holders = file::look_up_holders(path, kinds).await?;
+        holders.retain(|holder| {
+            let theirs = holder.range.as_ref();
+            theirs.is_none_or(|theirs| self.range.overlaps(theirs))
+        });
+        Ok(holders)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which bytes of a file are locked.
 
 use std::io;
+use std::ops::RangeInclusive;
 
 use nix::libc::off_t;
 
@@ -36,6 +37,17 @@ impl Range {
             (Err(_), _) => Err(too_far()),
         }
     }
+
+    /// Whether it has a byte in common with these.
+    pub(crate) fn overlaps(self, bytes: &RangeInclusive<u64>) -> bool {
+        // Neither is negative: `new` saw to that.
+        let start = u64::try_from(self.start).unwrap_or_default();
+        let end = match u64::try_from(self.len).unwrap_or_default() {
+            0 => u64::MAX,
+            len => start + (len - 1),
+        };
+        start <= *bytes.end() && *bytes.start() <= end
+    }
 }
 
 #[cfg(test)]
@@ -49,6 +61,16 @@ mod tests {
         assert_eq!(Range::new(0, 0).unwrap(), Range::WHOLE);
         assert_eq!(Range::new(7, 0).unwrap(), Range { start: 7, len: 0 });
         assert_eq!(Range::new(LAST, 0).unwrap().start, off_t::MAX);
+    }
+
+    #[test]
+    fn ranges_overlap_if_they_have_a_byte_in_common() {
+        let some = Range::new(10, 5).unwrap();
+        assert!(some.overlaps(&(14..=20)) && some.overlaps(&(0..=10)));
+        assert!(!some.overlaps(&(15..=20)) && !some.overlaps(&(0..=9)));
+        let rest = Range::new(10, 0).unwrap();
+        assert!(rest.overlaps(&(99..=u64::MAX)) && !rest.overlaps(&(0..=9)));
+        assert!(Range::WHOLE.overlaps(&(0..=0)));
     }
 
     #[test]

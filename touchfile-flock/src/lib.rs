@@ -32,8 +32,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use fs4::TryLockError;
-use touchfile_core::file::{FileHandle, RawFileLock};
-use touchfile_core::{Attempt, Capabilities, LockBackend, LockMode, OpenOptions};
+use touchfile_core::file::{self, FileHandle, RawFileLock};
+use touchfile_core::{Attempt, Capabilities, Holder, LockBackend, LockKind, LockMode, OpenOptions};
 
 /// Locks with flock(2).
 ///
@@ -85,6 +85,10 @@ impl LockBackend for FlockBackend {
 
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<FlockHandle> {
         FileHandle::open_unleased(Flock, path, options).await
+    }
+
+    async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
+        file::look_up_holders(path, |_| &[LockKind::Flock]).await
     }
 }
 

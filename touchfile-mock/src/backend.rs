@@ -7,7 +7,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use tokio::runtime;
-use touchfile_core::{Capabilities, LockBackend, OpenOptions};
+use touchfile_core::{Capabilities, Holder, LockBackend, OpenOptions};
 
 use crate::state::ProcessRef;
 use crate::{Call, MockHandle, World};
@@ -137,6 +137,19 @@ impl LockBackend for MockBackend {
             path,
             id,
         ))
+    }
+
+    /// The processes of the world, by name: they have no numbers.
+    async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
+        let holders = self.world.holders(path).into_iter().map(|c| (c, false));
+        let waiters = self.world.waiters(path).into_iter().map(|c| (c, true));
+        let told = holders.chain(waiters).map(|(claim, waiting)| {
+            let mut holder = Holder::new(claim.mode);
+            holder.command = Some(claim.process);
+            holder.waiting = waiting;
+            holder
+        });
+        Ok(told.collect())
     }
 }
 

@@ -59,7 +59,8 @@ pub use auto::{AutoBackend, Guarantee, Guaranteed};
 pub use default::{DefaultBackend, LockGuard, Open, OwnedLockGuard, TouchFile};
 pub use touchfile_core::{
     Attempt, Blocking, BoxBackend, Builder, Capabilities, ConvertLock, Error, ErrorKind, Guard,
-    LockBackend, LockHandle, LockMode, OpenOptions, Operation, Result, WaitEvent, backoff, file,
+    Holder, LockBackend, LockHandle, LockKind, LockMode, OpenOptions, Operation, Result, Unseen,
+    WaitEvent, backoff, file,
 };
 pub use touchfile_fcntl::FcntlBackend;
 pub use touchfile_flock::FlockBackend;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use touchfile_core::{LockBackend, LockGuard, LockMode, TouchFile};
+use touchfile_fcntl::FcntlBackend;
 use touchfile_flock::FlockBackend;
 
 use super::{AsyncLock, Contender, Family, Lock, Mode, Participant, Waits};
@@ -21,6 +22,16 @@ pub(super) static CONTENDERS: &[Contender] = &[
     cycle_only(threads::<FlockBackend, Unverified>(
         "touchfile flock, blocking, verify off",
         Family::Flock,
+    )),
+    tasks::<FcntlBackend, Verified>("touchfile fcntl, async", Family::Fcntl),
+    threads::<FcntlBackend, Verified>("touchfile fcntl, blocking", Family::Fcntl),
+    cycle_only(tasks::<FcntlBackend, Unverified>(
+        "touchfile fcntl, async, verify off",
+        Family::Fcntl,
+    )),
+    cycle_only(threads::<FcntlBackend, Unverified>(
+        "touchfile fcntl, blocking, verify off",
+        Family::Fcntl,
     )),
 ];
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::clock::now;
-use crate::contenders::{Mode, Participant, Release, Waits};
+use crate::clock::{now, processor_time};
+use crate::contenders::{Contender, Mode, Participant, Release, Waits};
 use crate::proc::{Belongings, memory};
 use crate::report::{Table, column, with_ratio};
-use crate::run::{Run, misheard};
+use crate::run::{Effort, Run, in_rounds, misheard};
 use crate::worker::{Side, Worker, say};
 
 pub(super) const NAME: &str = "fan-in";
@@ -33,58 +33,58 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
     for count in counts {
         measure(run, *count, Common::Lock)?;
     }
+    if run.effort == Effort::Quick {
+        return Ok(());
+    }
     measure(run, counts[0], Common::Path)
 }
 
 fn measure(run: &mut Run, count: u64, common: Common) -> io::Result<()> {
-    let (total, patience_ms) = run
-        .effort
-        .pick((100_000, 5_000), (20_000, 250), (20, 2_000));
-    let mut lines = Vec::new();
-    let mut unable = Vec::new();
-    let contenders = run.waiters();
+    let (rounds, total, patience_ms) =
+        run.effort
+            .pick((3, 100_000, 2_000), (1, 20_000, 250), (1, 20, 2_000));
+    let (contenders, mut unable) = run.unlike();
     let variant = match common {
         Common::Lock => format!("{count} tasks"),
         Common::Path => format!("{count} tasks, a lock each"),
     };
-    run.begin(&format!("{NAME} {variant}"), contenders.len());
-    for contender in contenders {
-        let sharing = contender.is_ours();
-        if common == Common::Path && !sharing {
-            // They have been measured so already.
-            continue;
-        }
-        if count > 1_000 && contender.waits == Waits::Thread {
-            unable.push((
-                contender.name,
-                "it needs a thread for each waiter".to_owned(),
-            ));
-            continue;
-        }
+    let needs_threads = |contender: &&Contender| count > 1_000 && contender.waits == Waits::Thread;
+    let (out, able): (Vec<_>, Vec<_>) = contenders.into_iter().partition(needs_threads);
+    let reason = |contender: &Contender| {
+        (
+            contender.name,
+            "it needs a thread for each waiter".to_owned(),
+        )
+    };
+    unable.extend(out.into_iter().map(reason));
+    // Without a common lock the others have been measured already.
+    let takes_part = |contender: &&Contender| common == Common::Lock || contender.is_ours();
+    let able: Vec<_> = able.into_iter().filter(takes_part).collect();
+
+    run.begin(&format!("{NAME} {variant}"), able.len() * rounds);
+    let times = (total / count).max(1);
+    let (lines, failed) = in_rounds(run, able, rounds, 0, |run, contender| {
         let mut worker = Worker::spawn(ROLE, contender, &run.new_path())?;
         let shares = u64::from(common == Common::Lock);
-        let rounds = (total / count).max(1);
-        let answer = worker.ask(&format!("{count} {rounds} {patience_ms} {shares}"))?;
-        match line(&answer) {
-            Ok(values) => lines.push((contender.name, values)),
-            Err(reason) => unable.push((contender.name, reason)),
-        }
-        run.step();
-    }
+        Ok(line(
+            &worker.ask(&format!("{count} {times} {patience_ms} {shares}"))?,
+        ))
+    })?;
+    unable.extend(failed);
     run.end();
     run.report.tables.push(Table {
         scenario: NAME,
         variant,
         caption: format!(
             "{count} tasks (threads, where a contender has nothing else) of one process lock one \
-             path, yield once while they hold it, and release, {} times each, for {patience_ms} ms \
-             at most. Memory, threads and descriptors are what each waiter adds while all of them \
+             path, yield once while they hold it, and release, {times} times each, for \
+             {patience_ms} ms at most, in {rounds} rounds, of which the middle one is shown. Memory, threads and descriptors are what each waiter adds while all of them \
              wait, with its lock where it needs one of its own; the order is that of the first \
-             acquisitions, and whole if the first to come was the first to be served.",
-            (total / count).max(1)
+             acquisitions, and whole if the first to come was the first to be served."
         ),
         columns: vec![
             with_ratio("rate", "/s"),
+            column("CPU", "µs each"),
             column("in order", "%"),
             column("done", "%"),
             column("memory", "B/task"),
@@ -100,7 +100,7 @@ fn measure(run: &mut Run, count: u64, common: Common) -> io::Result<()> {
 fn line(answer: &str) -> Result<Vec<f64>, String> {
     let numbers: Result<Vec<f64>, _> = answer.split(' ').map(str::parse).collect();
     match numbers {
-        Ok(numbers) if numbers.len() == 6 => Ok(numbers),
+        Ok(numbers) if numbers.len() == 7 => Ok(numbers),
         _ => Err(answer.to_owned()),
     }
 }
@@ -172,7 +172,7 @@ fn compete(
     // Lazy things of the runtime are not the waiters'.
     runtime.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
 
-    let (before, started, after) =
+    let (before, after, started, worked) =
         holder.with(runtime, Mode::Exclusive, Release::Drop, || {
             let before = (Belongings::now()?, memory()?);
             runtime.block_on(async {
@@ -188,11 +188,13 @@ fn compete(
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 Ok::<_, io::Error>(())
             })?;
-            Ok::<_, io::Error>((before, now(), (Belongings::now()?, memory()?)))
+            let after = (Belongings::now()?, memory()?);
+            Ok::<_, io::Error>((before, after, now(), processor_time()))
         })??;
     let finished = runtime
         .block_on(async { tokio::time::timeout(patience, board.all_finished.notified()).await });
     let elapsed = now() - started;
+    let worked = processor_time() - worked;
     if let Some(error) = lock(&board.failure).take() {
         return Err(error);
     }
@@ -214,8 +216,9 @@ fn compete(
         100.0 * acquisitions as f64 / (count * rounds) as f64
     };
     Ok(format!(
-        "{} {in_order} {done} {} {} {}",
+        "{} {} {in_order} {done} {} {} {}",
         acquisitions as f64 * 1e9 / elapsed as f64,
+        worked as f64 / 1e3 / acquisitions as f64,
         each(before.1, after.1) as f64 / count as f64,
         each(before.0.threads, after.0.threads),
         each(before.0.descriptors, after.0.descriptors),

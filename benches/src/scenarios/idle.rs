@@ -19,7 +19,7 @@ pub(super) const ROLE: &str = "idle";
 
 pub(super) fn run(run: &mut Run) -> io::Result<()> {
     let (tasks, processes) = run.effort.pick((100, 64), (100, 64), (5, 2));
-    let (time_ms, settle_ms) = run.effort.pick((4_000, 500), (200, 50), (20, 5));
+    let (time_ms, settle_ms) = run.effort.pick((4_000, 500), (150, 40), (20, 5));
     let crowds = [
         Crowd {
             processes: 1,
@@ -37,7 +37,7 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
             paths: 1,
         },
     ];
-    let (contenders, unable) = who(run);
+    let (contenders, unable) = run.unlike();
     run.begin(NAME, contenders.len());
     let (time, settle) = (
         Duration::from_millis(time_ms),
@@ -77,23 +77,6 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
         unable,
     });
     Ok(())
-}
-
-/// Threads that are blocked in the kernel are all alike: in a quick run the floor stands for them.
-fn who(run: &Run) -> (Vec<&'static Contender>, Vec<(&'static str, String)>) {
-    let quick = run.effort.pick(false, true, false);
-    let alike = |contender: &&Contender| {
-        quick
-            && !contender.is_async()
-            && !contender.is_ours()
-            && contender.raw_of_its_family().name != contender.name
-    };
-    let (out, able): (Vec<_>, Vec<_>) = run.waiters().into_iter().partition(alike);
-    let reason = "left out of a quick run: its threads are blocked in the kernel like the floor's";
-    let unable = out
-        .into_iter()
-        .map(|contender| (contender.name, reason.to_owned()));
-    (able, unable.collect())
 }
 
 /// Who waits.

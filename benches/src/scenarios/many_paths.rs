@@ -12,7 +12,7 @@ use crate::clock::{Nanos, now, sleep_until};
 use crate::contenders::{Contender, Mode, Participant, Waits};
 use crate::proc::raise_descriptor_limit;
 use crate::report::{Table, column, with_ratio};
-use crate::run::{Run, misheard};
+use crate::run::{Run, in_rounds, misheard};
 use crate::stats::Sample;
 use crate::worker::{Side, Worker, numbers, say};
 
@@ -33,20 +33,18 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
     for path in paths(&directory, count) {
         fs::File::create(path)?;
     }
-    run.begin(NAME, contenders.len());
-    let mut lines = Vec::new();
-    let mut unable = Vec::new();
-    for contender in contenders {
-        match measure(contender, &directory, count)? {
-            Ok(values) => lines.push((contender.name, values)),
-            Err(reason) => unable.push((contender.name, reason)),
-        }
-        if contender.waits == Waits::Thread {
-            let reason = format!("waiting: it needs {count} threads for that");
-            unable.push((contender.name, reason));
-        }
-        run.step();
-    }
+    let rounds = run.effort.pick(3, 1, 1);
+    run.begin(NAME, contenders.len() * rounds);
+    let holding_only = contenders
+        .iter()
+        .filter(|contender| contender.waits == Waits::Thread);
+    let reason = format!("waiting: it needs {count} threads for that");
+    let mut unable: Vec<_> = holding_only
+        .map(|contender| (contender.name, reason.clone()))
+        .collect();
+    let measure = |_: &mut Run, contender| measure(contender, &directory, count);
+    let (lines, failed) = in_rounds(run, contenders, rounds, 0, measure)?;
+    unable.extend(failed);
     run.end();
     let met = if count < wanted {
         format!("{wanted} were wanted, and the limit of descriptors (RLIMIT_NOFILE) met.")
@@ -61,7 +59,7 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
         caption: format!(
             "One process opens {count} files and holds the locks on all of them; another waits for \
              all of them in {count} tasks; then the first releases one after the other as fast as \
-             it can. {met}"
+             it can; the middle one of {rounds} rounds. {met}"
         ),
         columns: vec![
             with_ratio("open and lock", "µs each"),

@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::libc::SI_KERNEL;
@@ -12,6 +15,62 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 
 use super::{Event, FORWARDED, FROM_KEYS};
+
+/// Signals as long as they have their usual effect, in a process that is going to receive them.
+///
+/// A thread that does nothing else is there for them. All others, whoever starts them, have them
+/// blocked: so there is none left that takes them away once they are to be received.
+#[derive(Debug)]
+pub(crate) struct Untouched {
+    /// What was blocked before.
+    blocked: SigSet,
+    fd: SignalFd,
+    /// The thread ends with it.
+    thread: (Sender<()>, JoinHandle<()>),
+}
+
+impl Untouched {
+    /// Must be called while the process has one thread.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (end, until_end) = channel::<()>();
+        let thread = thread::Builder::new()
+            .name("touchfile-signal".into())
+            .spawn(move || {
+                until_end.recv().ok();
+            })?;
+        let mut set = SigSet::from_iter(FORWARDED);
+        set.add(Signal::SIGCHLD);
+        let blocked = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Self {
+            blocked,
+            fd,
+            thread: (end, thread),
+        })
+    }
+
+    /// The signal mask that a command is to start with: the one this process was started with.
+    pub(crate) fn mask_before(&self) -> &SigSet {
+        &self.blocked
+    }
+
+    /// Starts to receive.
+    pub(crate) fn listen(self) -> io::Result<Signals> {
+        // Where SIGCHLD is ignored, as it may be by inheritance, children leave no exit status
+        // (waitpid(2), NOTES). This handler does nothing but replace that.
+        signal_hook::flag::register(Signal::SIGCHLD as i32, Arc::default())?;
+        let (end, thread) = self.thread;
+        drop(end);
+        thread
+            .join()
+            .map_err(|_| io::Error::other("the thread for signals panicked"))?;
+        Ok(Signals {
+            blocked: self.blocked,
+            fd: self.fd,
+            early: VecDeque::new(),
+        })
+    }
+}
 
 /// Receives signals in place of their usual effect, for the rest of the process.
 ///
@@ -27,23 +86,6 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Starts to receive. Must be called while the process has one thread: another would go on
-    /// to have the signals delivered to it.
-    pub(crate) fn listen() -> io::Result<Self> {
-        // Where SIGCHLD is ignored, as it may be by inheritance, children leave no exit status
-        // (waitpid(2), NOTES). This handler does nothing but replace that.
-        signal_hook::flag::register(Signal::SIGCHLD as i32, Arc::default())?;
-        let mut set = SigSet::from_iter(FORWARDED);
-        set.add(Signal::SIGCHLD);
-        let blocked = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Self {
-            blocked,
-            fd,
-            early: VecDeque::new(),
-        })
-    }
-
     /// The signal mask that the command is to start with: the one this process was started with.
     pub(crate) fn mask_before(&self) -> &SigSet {
         &self.blocked
@@ -59,8 +101,8 @@ impl Signals {
         }
     }
 
-    /// Waits for the next event.
-    pub(crate) fn next(&mut self) -> io::Result<Event> {
+    /// Waits for the next event, until `deadline` if there is one.
+    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> io::Result<Event> {
         if let Some(event) = self.early.pop_front() {
             return Ok(event);
         }
@@ -71,8 +113,17 @@ impl Signals {
             {
                 return Ok(event);
             }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(Event::DeadlinePassed);
+            }
+            // Rounded up, so as not to ask again and again in the last millisecond.
+            let left = left.map_or(PollTimeout::NONE, |left| {
+                let millis = left.as_millis().saturating_add(1);
+                PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
+            });
             let mut readable = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut readable, PollTimeout::NONE) {
+            match poll(&mut readable, left) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }

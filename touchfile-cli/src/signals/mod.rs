@@ -11,12 +11,12 @@
 #[cfg(any(target_os = "android", target_os = "linux"))]
 mod linux;
 #[cfg(any(target_os = "android", target_os = "linux"))]
-pub(crate) use linux::Signals;
+pub(crate) use linux::Untouched;
 
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
 mod portable;
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
-pub(crate) use portable::Signals;
+pub(crate) use portable::Untouched;
 
 use nix::sys::signal::Signal;
 
@@ -25,6 +25,8 @@ use nix::sys::signal::Signal;
 pub(crate) enum Event {
     /// A child has ended, stopped or continued.
     ChildChanged,
+    /// The time is over that was given for the next event.
+    DeadlinePassed,
     /// The command is to have this signal.
     Forward(Signal),
 }

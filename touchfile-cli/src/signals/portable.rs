@@ -4,11 +4,44 @@
 //! and whether the process was started to ignore it.
 
 use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
 use super::{Event, FORWARDED, FROM_KEYS};
+
+/// How often to look for signals while there is a deadline.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Signals as long as they have their usual effect.
+#[derive(Debug)]
+pub(crate) struct Untouched {
+    mask: SigSet,
+}
+
+impl Untouched {
+    pub(crate) fn new() -> io::Result<Self> {
+        let mask = SigSet::thread_get_mask()?;
+        Ok(Self { mask })
+    }
+
+    /// The signal mask that a command is to start with.
+    pub(crate) fn mask_before(&self) -> &SigSet {
+        &self.mask
+    }
+
+    /// Starts to receive.
+    pub(crate) fn listen(self) -> io::Result<Signals> {
+        let all = FORWARDED.into_iter().chain([Signal::SIGCHLD]);
+        let signals = signal_hook::iterator::Signals::new(all.map(|signal| signal as i32))?;
+        Ok(Signals {
+            mask: self.mask,
+            signals,
+        })
+    }
+}
 
 /// Receives signals in place of their usual effect, for the rest of the process.
 #[derive(Debug)]
@@ -18,14 +51,6 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Starts to receive.
-    pub(crate) fn listen() -> io::Result<Self> {
-        let all = FORWARDED.into_iter().chain([Signal::SIGCHLD]);
-        let signals = signal_hook::iterator::Signals::new(all.map(|signal| signal as i32))?;
-        let mask = SigSet::thread_get_mask()?;
-        Ok(Self { mask, signals })
-    }
-
     /// The signal mask that the command is to start with: handlers leave it as it is.
     pub(crate) fn mask_before(&self) -> &SigSet {
         &self.mask
@@ -34,18 +59,37 @@ impl Signals {
     /// Notes that the command has just been started.
     pub(crate) fn note_started(&mut self) {}
 
-    /// Waits for the next event.
-    pub(crate) fn next(&mut self) -> io::Result<Event> {
-        for signal in &mut self.signals {
-            match Signal::try_from(signal)? {
-                Signal::SIGCHLD => return Ok(Event::ChildChanged),
-                // Probably a key's, in the foreground of a terminal.
-                signal if FROM_KEYS.contains(&signal) && is_in_foreground() => {}
-                signal => return Ok(Event::Forward(signal)),
+    /// Waits for the next event, until `deadline` if there is one.
+    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> io::Result<Event> {
+        let Some(deadline) = deadline else {
+            for signal in &mut self.signals {
+                if let Some(event) = event(signal)? {
+                    return Ok(event);
+                }
             }
+            return Err(io::Error::other("the receiver of signals was closed"));
+        };
+        // It can be waited for without a limit only.
+        while Instant::now() < deadline {
+            if let Some(event) = self.signals.pending().next().map(event).transpose()? {
+                match event {
+                    Some(event) => return Ok(event),
+                    None => continue,
+                }
+            }
+            thread::sleep(PAUSE);
         }
-        Err(io::Error::other("the receiver of signals was closed"))
+        Ok(Event::DeadlinePassed)
     }
+}
+
+fn event(signal: i32) -> io::Result<Option<Event>> {
+    Ok(match Signal::try_from(signal)? {
+        Signal::SIGCHLD => Some(Event::ChildChanged),
+        // Probably a key's, in the foreground of a terminal.
+        signal if FROM_KEYS.contains(&signal) && is_in_foreground() => None,
+        signal => Some(Event::Forward(signal)),
+    })
 }
 
 fn is_in_foreground() -> bool {

@@ -20,17 +20,26 @@ fn the_two_dashes_may_be_left_out() {
 }
 
 #[test]
+fn everything_after_the_first_two_dashes_is_the_commands() {
+    let place = Place::new();
+    run()
+        .arg(place.lock())
+        .args(["--", "printf", "%s|"])
+        .args(["a", "--", "-x", "", "--help", "--nonblock"])
+        .assert()
+        .success()
+        .stdout("a|--|-x||--help|--nonblock|");
+}
+
+#[test]
 fn everything_after_the_command_is_the_commands() {
     let place = Place::new();
-    for dashes in [&["--"][..], &[]] {
-        run()
-            .arg(place.lock())
-            .args(dashes)
-            .args(["printf", "%s|", "a", "--", "-x", "", "--help", "--nonblock"])
-            .assert()
-            .success()
-            .stdout("a|--|-x||--help|--nonblock|");
-    }
+    run()
+        .arg(place.lock())
+        .args(["printf", "%s|", "a", "-x", "", "--help", "--nonblock"])
+        .assert()
+        .success()
+        .stdout("a|-x||--help|--nonblock|");
 }
 
 #[test]
@@ -72,14 +81,27 @@ fn wrong_usage_gives_64() {
         &["--conflict-exit-code", "256", "a.lock", "true"],
         &["--conflict-exit-code", "-1", "a.lock", "true"],
         &["--no-such-option", "a.lock", "true"],
+        &["--kill-after", "5", "a.lock", "true"],
+        &["--lock-timeout-exit-code", "256", "a.lock", "true"],
+        &["--backend", "lockf", "a.lock", "true"],
+        &["a.lock", "b.lock", "--nonblock", "--", "true"],
+        &["a.lock", "b.lock", "--"],
     ] {
         let place = Place::new();
-        run()
+        let told = run()
             .current_dir(place.directory())
             .args(wrong)
             .assert()
             .code(64)
             .stdout("");
+        let told = str::from_utf8(&told.get_output().stderr).unwrap();
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.starts_with("touchfile: "), "{told}");
+        // What to do next.
+        assert!(
+            told.contains("touchfile run") || told.contains("put options first"),
+            "{told}"
+        );
         assert!(place.contents().is_empty(), "{wrong:?}");
     }
 }
@@ -110,7 +132,7 @@ fn help_has_examples_and_says_what_the_statuses_mean() {
     let help = run().arg("--help").assert().success().stderr("");
     let help = String::from_utf8(help.get_output().stdout.clone()).unwrap();
     for part in [
-        "touchfile run [OPTIONS] LOCKFILE -- COMMAND [ARG]...",
+        "touchfile run [OPTIONS] LOCKFILE... -- COMMAND [ARG]...",
         "Examples:",
         "Exit status:",
         "SIGKILL",

@@ -1,6 +1,6 @@
 //! What is said during a wait, where nobody watches.
 
-use crate::support::Place;
+use crate::support::{Place, run, until};
 
 #[test]
 fn nothing_is_said_if_there_is_no_wait() {
@@ -22,7 +22,9 @@ fn a_long_wait_is_one_line() {
             "touchfile: waiting for the {mode} lock on {}",
             lock.display()
         );
-        assert_eq!(waiting.complaint(), line);
+        let said = waiting.complaint();
+        let (said, _holders) = said.split_once(", held by ").unwrap_or((&said, ""));
+        assert_eq!(said, line);
         assert!(held.finish().success());
         assert_eq!(waiting.line(), "inside");
         assert!(waiting.ended().success());
@@ -42,4 +44,23 @@ fn the_line_is_not_repeated_while_the_wait_goes_on() {
         said[0].contains("waiting for") && said[1].contains("gave up"),
         "{said:?}"
     );
+}
+
+#[test]
+fn whoever_waits_or_gives_up_is_told_who_holds_the_lock() {
+    let place = Place::new();
+    let held = place.held(&[]);
+    let holder = format!(", held by pid {} (touchfile run ", held.pid());
+    // On a busy machine it may take too long to find out, and then it is not said.
+    until("the line of the wait names the holder", || {
+        let mut waiting = place.start(&[], &["true"]);
+        waiting.complaint().contains(&holder)
+    });
+    until("the line of giving up names the holder", || {
+        let mut command = run();
+        let command = command.args(["--timeout", "900ms"]).arg(place.lock());
+        let output = command.arg("true").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        said.contains("gave up after 900ms") && said.contains(&holder) && said.contains("ms")
+    });
 }

@@ -1,10 +1,14 @@
 //! What the command gets from whoever started `touchfile`, and what it does not.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{DEADLINE, Place, Process, run, touchfile};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{DEADLINE, Place, Process, run, touchfile, until};
 
 #[test]
 fn the_command_has_the_three_streams() {
@@ -60,17 +64,91 @@ fn closed_streams_are_no_reason_to_fail() {
 }
 
 #[test]
-fn the_command_does_not_have_the_lock_file_open() {
+fn the_command_has_the_lock_file_open_unless_that_is_not_wanted() {
     let place = Place::new();
-    let list = r#"for fd in /proc/self/fd/*; do readlink "$fd"; done"#;
-    let mut process = place.start(&[], &["sh", "-c", &format!("{list}; echo end")]);
-    let lock = place.lock();
-    loop {
-        match process.line().as_str() {
-            "end" => break,
-            open => assert_ne!(Path::new(open), lock),
-        }
-    }
+    let list = r#"for fd in /proc/self/fd/*; do readlink "$fd" || true; done"#;
+    let has_it = |options: &[&str]| {
+        let listed = run()
+            .args(options)
+            .arg(place.lock())
+            .args(["--", "sh", "-c", list])
+            .assert()
+            .success();
+        let listed = String::from_utf8(listed.get_output().stdout.clone()).unwrap();
+        listed.lines().any(|open| Path::new(open) == place.lock())
+    };
+    assert!(has_it(&[]));
+    assert!(has_it(&["--inherit"]));
+    assert!(!has_it(&["--no-inherit"]));
+    // The last word counts.
+    assert!(!has_it(&["--inherit", "--no-inherit"]));
+    assert!(has_it(&["--no-inherit", "--inherit"]));
+}
+
+#[test]
+fn the_lock_stays_with_the_command_if_touchfile_is_killed() {
+    let place = Place::new();
+    let mut process = place.start(&[], &["sh", "-c", "echo $$; read line || true; echo end"]);
+    let command = process.line();
+    process.send(Signal::SIGKILL);
+    assert_eq!(process.ended().signal(), Some(Signal::SIGKILL as i32));
+    assert!(Path::new("/proc").join(command).exists());
+    place.assert_held();
+    process.hang_up();
+    assert_eq!(process.line(), "end");
+    until("the lock is free", || place.is_free());
+}
+
+#[test]
+fn the_lock_stays_with_what_the_command_left_behind_only_if_touchfile_is_killed() {
+    let place = Place::new();
+    let leave = "sleep 60 > /dev/null 2>&1 & echo $!; echo; read line || true";
+    let mut process = place.start(&[], &["sh", "-c", leave]);
+    let left = Pid::from_raw(process.line().parse().unwrap());
+    process.send(Signal::SIGKILL);
+    process.finish();
+    place.assert_held();
+    kill(left, Signal::SIGKILL).unwrap();
+    until("the lock is free", || place.is_free());
+}
+
+#[test]
+fn nothing_stays_if_touchfile_is_killed_that_did_not_want_it() {
+    let place = Place::new();
+    let mut process = place.held(&["--no-inherit"]);
+    process.send(Signal::SIGKILL);
+    assert_eq!(process.ended().signal(), Some(Signal::SIGKILL as i32));
+    place.assert_free();
+}
+
+#[test]
+fn the_command_is_told_what_is_held() {
+    let place = Place::new();
+    let told = |options: &[&str]| {
+        let mut command = run();
+        command
+            .args(options)
+            .arg(place.file("b"))
+            .arg(place.file("a"));
+        command
+            .args(["--", touchfile().to_str().unwrap(), "run", "--shared"])
+            .args(options)
+            .arg(place.file("c\\\n"))
+            .args(["--", "sh", "-c", r#"printf '%s\n' "$TOUCHFILE_LOCKS""#])
+            .assert()
+            .success()
+    };
+    let told_all = told(&["--env"]);
+    let told_all = String::from_utf8(told_all.get_output().stdout.clone()).unwrap();
+    let mut lines: Vec<&str> = told_all.lines().collect();
+    assert_eq!(lines.len(), 3, "{told_all}");
+    lines[..2].sort_unstable(); // in the order of locking
+    let directory = place.directory();
+    let directory = directory.display();
+    assert_eq!(lines[0], format!("exclusive flock {directory}/a"));
+    assert_eq!(lines[1], format!("exclusive flock {directory}/b"));
+    assert_eq!(lines[2], format!(r"shared flock {directory}/c\\\n"));
+    told(&[]).stdout("\n");
 }
 
 /// As the kernel tells them of the process that asks.

@@ -5,10 +5,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod arguments;
+mod backends;
 mod bad_input;
+mod deadlines;
 mod display;
 mod exclusion;
 mod inheritance;
+mod init;
+mod several;
 mod signals;
 mod status;
 mod support;

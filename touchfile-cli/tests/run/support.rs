@@ -123,6 +123,12 @@ impl Place {
             .success();
     }
 
+    pub(crate) fn is_free(&self) -> bool {
+        let mut command = run();
+        let command = command.arg("--nonblock").arg(self.lock()).arg("true");
+        command.output().unwrap().status.success()
+    }
+
     #[track_caller]
     pub(crate) fn assert_held(&self) {
         let lock = self.lock();
@@ -208,17 +214,12 @@ impl Process {
         self.ended()
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
     fn has_open(&self, path: &Path) -> bool {
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", self.child.id())) else {
-            return false;
-        };
-        descriptors
-            .flatten()
-            .any(|link| fs::read_link(link.path()).is_ok_and(|target| target == path))
+        has_open(self.pid(), path)
     }
 }
 
@@ -229,6 +230,16 @@ impl Drop for Process {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// Whether this process has `path` open.
+pub(crate) fn has_open(process: Pid, path: &Path) -> bool {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{process}/fd")) else {
+        return false;
+    };
+    descriptors
+        .flatten()
+        .any(|link| fs::read_link(link.path()).is_ok_and(|target| target == path))
 }
 
 fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -266,6 +267,15 @@ impl<R: RawFileLock> FileHandle<R> {
         removed
     }
 
+    /// Gives up a lock that was only looked at.
+    pub(super) fn let_go_again(&mut self) -> io::Result<()> {
+        self.held = None;
+        retry_interrupted(|| self.raw.unlock(&self.file))?;
+        // Whoever tried meanwhile found it busy.
+        wait::announce(&self.path, self.options.follow_symlinks);
+        Ok(())
+    }
+
     /// Unlinks the file as the last act of its last holder.
     ///
     /// Safe because whoever locks the file next checks that the path still names it: they find
@@ -461,6 +471,12 @@ impl<R: RawFileConvert> FileHandle<R> {
             }
         }
         Ok(attempt)
+    }
+}
+
+impl<R: RawFileLock> AsFd for FileHandle<R> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The identity of a file, whatever its names.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -14,6 +15,10 @@ use super::retry_interrupted;
 ///
 /// While a descriptor of a file is open no other file gets its number, so comparing the
 /// identity of an open file with that of a path is sound.
+///
+/// Identities are ordered, so that several files can be locked in one order whatever their names:
+/// by inode number, which is the same for all hosts that share a file system, and only then by
+/// device number, which is not.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -67,6 +72,10 @@ impl FileId {
         }
     }
 
+    fn key(&self) -> (u64, u64) {
+        (self.inode, self.device)
+    }
+
     #[inline]
     #[allow(
         clippy::cast_lossless,
@@ -78,6 +87,18 @@ impl FileId {
             device: stat.st_dev as u64,
             inode: stat.st_ino as u64,
         }
+    }
+}
+
+impl Ord for FileId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for FileId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -114,5 +135,13 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert_eq!(FileId::of_path(&link, true).unwrap(), Some(id));
         assert_ne!(FileId::of_path(&link, false).unwrap(), Some(id));
+    }
+
+    #[test]
+    fn files_have_one_order_and_device_numbers_decide_last() {
+        let id = |device, inode| FileId { device, inode };
+        assert!(id(9, 1) < id(1, 2));
+        assert!(id(1, 2) < id(9, 2));
+        assert_eq!(id(1, 2).cmp(&id(1, 2)), Ordering::Equal);
     }
 }

@@ -9,6 +9,7 @@
 //! - [`FileId`]: the identity of a file, to notice that a path has come to name another;
 //! - [`FileHandle`]: EINTR, waiting, identity, removal on release, and release by no process but
 //!   the one that acquired;
+//! - [`holders`]: who has the lock, whatever program took it;
 //! - [`FileSystem`] and [`Mount`]: whose file system it is, and how it is mounted;
 //!   [`file_system_name`]: what to call it in an error.
 //!
@@ -18,6 +19,8 @@
 mod file_system;
 #[cfg(unix)]
 mod handle;
+#[cfg(unix)]
+mod holders;
 #[cfg(unix)]
 mod identity;
 #[cfg(unix)]
@@ -37,6 +40,8 @@ mod wait;
 pub use file_system::{FileSystem, FileSystemKind, file_system_name};
 #[cfg(unix)]
 pub use handle::{FileHandle, RawFileConvert, RawFileLock};
+#[cfg(unix)]
+pub use holders::{holders, look_up_holders, sees_all_processes};
 #[cfg(unix)]
 pub use identity::FileId;
 #[cfg(unix)]

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::{Path, PathBuf};
 
 /// How the file system of a file is mounted: a line of mountinfo (proc_pid_mountinfo(5)).
 ///
@@ -21,6 +22,7 @@ use std::io;
 pub struct Mount {
     id: u64,
     device: (u32, u32),
+    point: PathBuf,
     file_system: String,
     options: String,
     super_options: String,
@@ -53,13 +55,16 @@ impl Mount {
         let mut fields = line.split(' ');
         let id = fields.next()?.parse().ok()?;
         let (major, minor) = fields.nth(1)?.split_once(':')?;
-        let options = fields.nth(2)?.to_owned();
+        let _root = fields.next()?;
+        let point = unescaped(fields.next()?).into();
+        let options = fields.next()?.to_owned();
         fields.find(|field| *field == "-")?;
         let file_system = fields.next()?.to_owned();
         let _source = fields.next()?;
         Some(Self {
             id,
             device: (major.parse().ok()?, minor.parse().ok()?),
+            point,
             file_system,
             options,
             super_options: fields.next().unwrap_or_default().to_owned(),
@@ -83,6 +88,32 @@ impl Mount {
     #[must_use]
     pub fn device(&self) -> (u32, u32) {
         self.device
+    }
+
+    /// Where it is mounted, as seen from the root directory of this process.
+    ///
+    /// ```
+    /// # use touchfile_core::file::Mount;
+    /// let mount = Mount::parse("41 27 8:1 / /mnt/a\\040b rw - ext4 /dev/sda1 rw").unwrap();
+    /// assert_eq!(mount.point().to_str(), Some("/mnt/a b"));
+    /// ```
+    #[must_use]
+    pub fn point(&self) -> &Path {
+        &self.point
+    }
+
+    /// All options, with commas between them: those of the mount, and then those of the file system
+    /// that differ.
+    #[must_use]
+    pub fn all_options(&self) -> String {
+        let own: Vec<&str> = self.options.split(',').collect();
+        let others = self.super_options.split(',');
+        let others = others.filter(|option| !own.contains(option) && !option.is_empty());
+        own.iter()
+            .copied()
+            .chain(others)
+            .collect::<Vec<_>>()
+            .join(",")
     }
 
     /// Whether the mount has this option, with or without a value.
@@ -113,6 +144,27 @@ impl Mount {
             None => (option, None),
         })
     }
+}
+
+/// With `\ooo`, three octal digits, as the character they stand for (`mangle` in fs/proc_namespace.c
+/// does so with white space and backslashes).
+fn unescaped(field: &str) -> String {
+    let mut parts = field.split('\\');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.get(..3);
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) if byte.is_ascii() => {
+                plain.push(char::from(byte));
+                plain.push_str(&part[3..]);
+            }
+            _ => {
+                plain.push('\\');
+                plain.push_str(part);
+            }
+        }
+    }
+    plain
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

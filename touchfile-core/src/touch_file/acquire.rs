@@ -4,9 +4,12 @@
 //! file? → guard. Whatever is dropped on the way releases what it has: first the handle, then the
 //! place in the queue.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::ops::Deref;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -26,9 +29,6 @@ pub(super) const EVERYBODY: u32 = u32::MAX >> 3;
 /// are replaced at every release, so many rounds are ordinary; this many in a row are not.
 const MAX_REPLACED: u32 = 1_000;
 
-/// Whoever has less time than this takes a lock that is free, though others wait for it.
-const TIME_FOR_OTHERS: Duration = Duration::from_millis(100);
-
 /// A lock that is held and not in a guard yet. The handle goes before the place in the queue.
 pub(super) struct Held<B: LockBackend> {
     pub(super) handle: PoliteHandle<B::Handle>,
@@ -47,11 +47,31 @@ where
 {
     touch.refuse_unclaimed(mode)?;
     let span = touch.span(mode);
+    let let_others_pass = AtomicBool::new(false);
     let asking = AtomicBool::new(false);
-    let acquisition = touch.acquire(mode, timeout, &asking);
+    let acquisition = touch.acquire(mode, timeout, &let_others_pass, &asking);
     let acquisition = supervise(&touch, mode, timeout, &asking, acquisition);
-    let held = acquisition.instrument(span).await?;
+    let held = match acquisition.instrument(span.clone()).await {
+        // Perhaps they did not take their turn.
+        Err(error) if error.is_timeout() && let_others_pass.into_inner() => {
+            match at_once(touch.try_acquire(mode).instrument(span)).await {
+                Some(Ok(Some(held))) => held,
+                _ => return Err(error),
+            }
+        }
+        done => done?,
+    };
     Ok(Guard::new(touch, held, mode))
+}
+
+/// The output of `future` if it is ready at once.
+async fn at_once<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// Takes the lock if nobody has it or is queued for it in this process.
@@ -88,15 +108,18 @@ impl<B: LockBackend> TouchFile<B> {
         debug_span!(target: "touchfile", "acquire", %path, backend, %mode)
     }
 
+    /// `let_others_pass` is set if no attempt was made, because others were waiting.
+    ///
     /// `asking` is set while the first attempt is made on another thread, which takes its time
     /// whether or not the lock is free.
     async fn acquire(
         &self,
         mode: LockMode,
         timeout: Option<Duration>,
+        let_others_pass: &AtomicBool,
         asking: &AtomicBool,
     ) -> Result<Held<B>> {
-        let has_time = timeout.is_none_or(|timeout| timeout >= TIME_FOR_OTHERS);
+        let has_time = timeout.is_none_or(|timeout| !timeout.is_zero());
         let mut contended = None;
         let permit = match self.queue.clone().try_acquire_many_owned(permits(mode)) {
             Ok(permit) => permit,
@@ -109,6 +132,7 @@ impl<B: LockBackend> TouchFile<B> {
         for _ in 0..MAX_REPLACED {
             let mut handle = self.idle_or_new(asking).await?;
             let attempt = if has_time && handle.others_wait() {
+                let_others_pass.store(true, Ordering::Relaxed);
                 Attempt::WouldBlock
             } else {
                 match handle.try_lock(mode).await {

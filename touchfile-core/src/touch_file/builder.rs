@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::TouchFile;
 use super::acquire::EVERYBODY;
+use super::lookout::Sight;
 use super::wait::{OnWait, WaitEvent};
 use crate::{Error, LockBackend, OpenOptions, Operation, Result, file};
 
@@ -193,7 +194,7 @@ impl<B: LockBackend> Builder<B> {
     /// Calls `report` when a wait passes `period`, and again each time it passes another.
     ///
     /// It runs in the waiting task or thread: it should be quick, and must not block on this lock
-    /// or another. A period under a millisecond counts as one.
+    /// or another. [`WaitEvent::holders`] tells who is in the way, if it is asked. A period under a millisecond counts as one.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -296,6 +297,7 @@ impl<B: LockBackend> Builder<B> {
             backend: Arc::new(backend),
             queue: Arc::new(Semaphore::new(EVERYBODY as usize)),
             idle: Mutex::new(Vec::new()),
+            sight: Sight::default(),
         })
     }
 }

@@ -5,6 +5,7 @@ mod blocking;
 mod builder;
 mod convert;
 mod guard;
+mod lookout;
 mod polite;
 mod verify;
 mod wait;
@@ -25,6 +26,7 @@ pub use wait::WaitEvent;
 
 use crate::file::Process;
 use crate::{Error, LockBackend, LockMode, OpenOptions, Result};
+use lookout::Sight;
 use polite::PoliteHandle;
 use wait::OnWait;
 
@@ -101,6 +103,8 @@ pub struct TouchFile<B: LockBackend> {
     /// The queue inside the process: a shared holder takes one permit, an exclusive one all.
     queue: Arc<Semaphore>,
     idle: Mutex<Vec<PoliteHandle<B::Handle>>>,
+    /// What was last seen of the lock's holders.
+    sight: Sight,
 }
 
 impl<B: LockBackend> TouchFile<B> {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::path::Path;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -12,15 +13,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::TouchFile;
-use crate::{Error, LockBackend, LockMode, Result, runtime};
+use super::lookout::{LookNow, Lookout};
+use crate::{Error, Holder, LockBackend, LockMode, Result, runtime};
 
 /// A wait that is taking long, as told to [`Builder::on_wait`](super::Builder::on_wait).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct WaitEvent<'a> {
     path: &'a Path,
     backend: &'static str,
     mode: LockMode,
     waited: Duration,
+    lookout: &'a dyn LookNow,
 }
 
 impl WaitEvent<'_> {
@@ -47,6 +50,46 @@ impl WaitEvent<'_> {
     pub fn waited(&self) -> Duration {
         self.waited
     }
+
+    /// Who is in the way, as far as anybody can tell ([`LockBackend::holders`]).
+    ///
+    /// It is found out now, and costs nothing if nobody asks. With backends on real files it takes
+    /// some milliseconds, in which this thread is blocked: ask once in a while, not each time.
+    ///
+    /// # Errors
+    ///
+    /// Those of the backend; [`io::ErrorKind::TimedOut`] if there is no answer in a quarter of a
+    /// second.
+    ///
+    /// ```
+    /// # use touchfile_core::TouchFile;
+    /// # use touchfile_mock::World;
+    /// # use std::time::Duration;
+    /// # let backend = World::new().process("a");
+    /// let touch = TouchFile::builder(backend)
+    ///     .path("/some/where/a.lock")
+    ///     .on_wait(Duration::from_secs(10), |wait| {
+    ///         for holder in wait.holders().unwrap_or_default() {
+    ///             eprintln!("waiting for {holder}");
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
+    pub fn holders(&self) -> io::Result<Vec<Holder>> {
+        self.lookout.look_now()
+    }
+}
+
+impl fmt::Debug for WaitEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitEvent")
+            .field("path", &self.path)
+            .field("backend", &self.backend)
+            .field("mode", &self.mode)
+            .field("waited", &self.waited)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone)]
@@ -68,7 +111,8 @@ const ONE_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// Runs `acquisition` to its end or to the deadline, reporting on the way.
 ///
-/// `asking` is set while it makes its first attempt on another thread. There is no timer before the first poll has found that there is something to wait for.
+/// `asking` is set while it makes its first attempt on another thread. There is no timer before
+/// the first poll has found that there is something to wait for.
 pub(super) async fn supervise<B: LockBackend, R>(
     touch: &TouchFile<B>,
     mode: LockMode,
@@ -79,6 +123,31 @@ pub(super) async fn supervise<B: LockBackend, R>(
     if timeout.is_none() && touch.on_wait.is_none() {
         return acquisition.await;
     }
+    let lookout = Lookout::new(touch, mode);
+    match watch(touch, mode, timeout, asking, &lookout, acquisition).await {
+        Ok(done) => done,
+        Err(GaveUp { waited }) => Err(Error::Timeout {
+            path: touch.path.clone(),
+            mode,
+            waited,
+            holders: lookout.latest(),
+        }),
+    }
+}
+
+/// The deadline has passed.
+struct GaveUp {
+    waited: Duration,
+}
+
+async fn watch<B: LockBackend, R>(
+    touch: &TouchFile<B>,
+    mode: LockMode,
+    timeout: Option<Duration>,
+    asking: &AtomicBool,
+    lookout: &Lookout<'_, B>,
+    acquisition: impl Future<Output = Result<R>>,
+) -> Result<Result<R>, GaveUp> {
     let started = Instant::now();
     // A deadline beyond the end of time is none.
     let mut deadline = timeout.and_then(|timeout| started.checked_add(timeout));
@@ -87,27 +156,41 @@ pub(super) async fn supervise<B: LockBackend, R>(
         .as_ref()
         // A period beyond the end of time never passes.
         .and_then(|on_wait| Some((on_wait, started.checked_add(on_wait.period)?)));
+    let mut looks = Lookout::<B>::times(timeout);
+    let mut looking: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
     let asking = || asking.load(Ordering::Relaxed);
     let mut last_attempt = false;
     let mut acquisition = pin!(acquisition);
     if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(acquisition.as_mut().poll(cx))).await {
-        return done;
+        return Ok(done);
     }
+    // It has been polled without a runtime, perhaps, and must not be asked again before it has one.
+    runtime::settle().await;
     loop {
-        let alarm = match (deadline, &report) {
-            (Some(deadline), Some((_, next))) => deadline.min(*next),
-            (Some(deadline), None) => deadline,
-            (None, Some((_, next))) => *next,
-            (None, None) => return acquisition.await,
+        let next_report = report.as_ref().map(|(_, next)| *next);
+        let next_look = looks.last().and_then(|after| started.checked_add(*after));
+        let alarms = [deadline, next_report, next_look];
+        let Some(alarm) = alarms.into_iter().flatten().min() else {
+            return Ok(acquisition.await);
         };
-        let mut alarm = pin!(runtime::sleep_until_exactly(alarm));
-        let done = poll_fn(|cx| match acquisition.as_mut().poll(cx) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending if last_attempt && !asking() => Poll::Ready(None),
-            Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+        let is_deadline = deadline == Some(alarm);
+        let mut alarm = pin!(runtime::sleep_until(alarm, is_deadline));
+        let done = poll_fn(|cx| {
+            if let Poll::Ready(done) = acquisition.as_mut().poll(cx) {
+                return Poll::Ready(Some(done));
+            }
+            if last_attempt && !asking() {
+                return Poll::Ready(None);
+            }
+            if let Some(look) = &mut looking
+                && look.as_mut().poll(cx).is_ready()
+            {
+                looking = None;
+            }
+            alarm.as_mut().poll(cx).map(|()| None)
         });
         if let Some(done) = done.await {
-            return done;
+            return Ok(done);
         }
         let now = Instant::now();
         let waited = now - started;
@@ -117,11 +200,10 @@ pub(super) async fn supervise<B: LockBackend, R>(
                 deadline = started.checked_add(ONE_ATTEMPT);
                 continue;
             }
-            return Err(Error::Timeout {
-                path: touch.path.clone(),
-                mode,
-                waited,
-            });
+            return Err(GaveUp { waited });
+        }
+        if looks.pop_if(|after| *after <= waited).is_some() {
+            looking = Some(Box::pin(lookout.look_ahead()));
         }
         if let Some((on_wait, next)) = &mut report
             && *next <= now
@@ -132,6 +214,7 @@ pub(super) async fn supervise<B: LockBackend, R>(
                 backend,
                 mode,
                 waited,
+                lookout,
             });
             *next += on_wait.period;
             // What was missed while the task did not run does not pile up.

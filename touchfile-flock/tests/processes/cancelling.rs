@@ -151,8 +151,22 @@ fn report(touch: &TouchFile<FlockBackend>, before: &BTreeMap<&'static str, usize
     // Free or not, the handle of the attempt is kept for the next, and holds no lock.
     let attempt = touch.blocking().try_lock(LockMode::Exclusive);
     drop(attempt.expect("an attempt"));
-    let mut after = belongings();
-    *after.get_mut("descriptors").expect("it is counted") -= 1;
+    let now = || {
+        let mut after = belongings();
+        *after.get_mut("descriptors").expect("it is counted") -= 1;
+        after
+    };
+    let mut after = now();
+    assert_eq!(after["locks"], before["locks"], "at once");
+    // A wait of a quarter of a second or more may have begun to look who is in its way, on a
+    // thread that ends by itself.
+    for _ in 0..20_000 {
+        if after == *before {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        after = now();
+    }
     if after == *before {
         say("nothing left");
     } else {

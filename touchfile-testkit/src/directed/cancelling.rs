@@ -113,6 +113,8 @@ fn in_a_race(cast: &mut Cast<'_>) -> Result<u64, Undone> {
         ));
     }
     cast.stage.new_worker(1)?;
+    cast.hold(0, 0)?;
+    cast.unlock(0, 0)?;
     let race = cast.scene("give-up-waits-in-a-race", &[&waits]);
     nothing_left(cast, 1, |cast| {
         cast.tell(1, &race)?;

@@ -12,6 +12,12 @@ use crate::worker::{Answer, Order};
 
 const DEATHS: &[Need] = &[Need::CrossProcess, Need::CrashRelease];
 
+/// How often a writer that seems to starve is given another chance.
+const ATTEMPTS: u64 = 3;
+
+/// A starved writer has fewer turns.
+const ENOUGH_TURNS: u64 = 3;
+
 pub(super) fn cases() -> Vec<Case> {
     let case = |sentence, needs, play: fn(&mut Cast<'_>) -> Result<u64, Undone>| {
         case(Law::Liveness, sentence, needs, play)
@@ -155,10 +161,37 @@ fn every_waiter(cast: &mut Cast<'_>) -> Result<u64, Undone> {
 /// Two readers whose holds overlap, so that there is always one: does a writer ever get in?
 fn writer_among_readers(bench: &Bench<'_>) -> Outcome {
     let mut cast = Cast::new(bench, Law::Liveness)?;
-    let time_ms = bench.times(600).clamp(500, 5_000);
     for process in 0..3 {
         cast.open(process, 0)?;
     }
+    let mut done = Done {
+        tried: 0,
+        measured: Vec::new(),
+    };
+    // A starved writer gets a turn at the beginning, or none. On a machine that is busy enough a
+    // fair one may look like that for once.
+    for _ in 0..ATTEMPTS {
+        let (turns, measured) = write_among_readers(&mut cast)?;
+        done.tried += 1;
+        done.measured = vec![measured];
+        if turns >= ENOUGH_TURNS || !bench.claims.fair {
+            break;
+        }
+        if done.tried == ATTEMPTS {
+            let measured = &done.measured[0];
+            return Err(cast.broken(
+                Law::Liveness,
+                format!("fairness is claimed, but {measured}"),
+            ));
+        }
+    }
+    cast.close();
+    Ok(done)
+}
+
+/// How often a writer gets its turn among two readers that never let go at the same time.
+fn write_among_readers(cast: &mut Cast<'_>) -> Result<(u64, String), Undone> {
+    let time_ms = cast.bench.times(600).clamp(300, 5_000);
     let reads = cast.scene("read-in-turns", &[&time_ms]);
     let writes = cast.scene("write-in-turns", &[&time_ms]);
     for reader in [0, 1] {
@@ -180,15 +213,5 @@ fn writer_among_readers(bench: &Bench<'_>) -> Outcome {
         "a writer among two overlapping readers got {turns} turns in {time_ms} ms, and waited \
          {longest_ms} ms at most"
     );
-    if bench.claims.fair && (turns == 0 || longest_ms * 2 > time_ms) {
-        return Err(cast.broken(
-            Law::Liveness,
-            format!("fairness is claimed, but {measured}"),
-        ));
-    }
-    cast.close();
-    Ok(Done {
-        tried: 1,
-        measured: vec![measured],
-    })
+    Ok((turns, measured))
 }

@@ -10,7 +10,9 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use touchfile_core::file::{self, FileHandle, FileSystem, Mount, RawFileLock};
-use touchfile_core::{Attempt, Capabilities, Guard, LockBackend, LockMode, OpenOptions, TouchFile};
+use touchfile_core::{
+    Attempt, Capabilities, Guard, Holder, LockBackend, LockKind, LockMode, OpenOptions, TouchFile,
+};
 use touchfile_fcntl::Fcntl;
 use touchfile_flock::Flock;
 
@@ -138,6 +140,14 @@ impl LockBackend for AutoBackend {
 
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<AutoHandle> {
         FileHandle::open_unleased(AutoLock::new(FileSystem::of), path, options).await
+    }
+
+    async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
+        let kinds = |file_system| match choose(file_system) {
+            Method::Flock => &[LockKind::Flock][..],
+            Method::Fcntl => &[LockKind::Ofd, LockKind::Posix],
+        };
+        file::look_up_holders(path, kinds).await
     }
 }
 

@@ -25,6 +25,8 @@ pub(in crate::file) struct Courtesy {
     looked: Option<Instant>,
     /// When the present lock was acquired.
     since: Option<Instant>,
+    /// Those in line are known not to run, and not looked for, until then.
+    ignored: Option<(Instant, Duration)>,
     /// The place in line that was found when looking for others.
     place: Option<Follower>,
     /// The head of the line, kept while the lock is held.
@@ -36,6 +38,11 @@ pub(in crate::file) struct Courtesy {
 impl Courtesy {
     /// A lock that is held for no longer is released without an event.
     pub(super) const BRIEF: Duration = Duration::from_micros(100);
+
+    /// For how long others are not looked for after the first of them did not take its turn; twice
+    /// as long each time, up to [`LONGEST_IGNORED`](Self::LONGEST_IGNORED).
+    const IGNORED: Duration = Duration::from_millis(500);
+    const LONGEST_IGNORED: Duration = Duration::from_secs(60);
 
     /// How often a handle that does not meet anybody looks for others.
     const OFTEN: Duration = Duration::from_millis(1);
@@ -53,7 +60,7 @@ impl Courtesy {
             return false;
         }
         self.looked = Some(now);
-        true
+        self.ignored.is_none_or(|(until, _)| now >= until)
     }
 
     /// Keeps the place in line that looking for others has brought; `None` if there are none.
@@ -69,6 +76,19 @@ impl Courtesy {
 
     pub(in crate::file) fn take_place(&mut self) -> Option<Follower> {
         self.place.take()
+    }
+
+    /// The lead came, as it should.
+    pub(super) fn got_its_turn(&mut self) {
+        self.ignored = None;
+    }
+
+    /// The lock was free, and whoever is ahead in line did not take it.
+    pub(super) fn passed_by(&mut self) {
+        self.waited = true;
+        let pause = self.ignored.map_or(Self::IGNORED, |(_, last)| 2 * last);
+        let pause = pause.min(Self::LONGEST_IGNORED);
+        self.ignored = Some((Instant::now() + pause, pause));
     }
 
     /// The lock was waited for, in line.

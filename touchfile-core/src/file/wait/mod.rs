@@ -22,6 +22,7 @@ mod system;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::OnceLock;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -50,8 +51,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// For how long an event may be early.
 const EARLY: Duration = Duration::from_millis(6);
 
-/// How often somebody in line looks at the lock, in case whoever is ahead does not run.
+/// How often somebody in line looks at the lock in the end, in case whoever is ahead does not run.
 const LOOK_PAST: Duration = Duration::from_secs(1);
+
+/// How often a line may break before a wait does without.
+const MOST_BROKEN: u32 = 8;
 
 /// How often the first in line looks at the path without having been told that something happened.
 const LOOK_AT_PATH: Duration = Duration::from_millis(100);
@@ -71,13 +75,28 @@ pub(super) async fn until_acquired<R: RawFileLock>(
         }
     };
     runtime::settle().await;
+    let mut broken = 0;
     loop {
         place = match place {
             Place::Follows(mut follower) => match follow(handle, mode, &mut follower).await? {
-                Some(Turn::Leads(leader)) => Place::Leads(Some(leader)),
-                Some(Turn::Broken) => handle.enter_line(),
+                Some(Turn::Leads(leader)) => {
+                    handle.courtesy().got_its_turn();
+                    Place::Leads(Some(leader))
+                }
+                Some(Turn::Broken) => {
+                    broken += 1;
+                    if handle.try_lock_now(mode)? == Attempt::Acquired {
+                        handle.courtesy().waited(mode, None, None);
+                        return Ok(());
+                    }
+                    if broken < MOST_BROKEN {
+                        handle.enter_line()
+                    } else {
+                        Place::Leads(None)
+                    }
+                }
                 None => {
-                    handle.courtesy().waited(mode, None, None);
+                    handle.courtesy().passed_by();
                     return Ok(());
                 }
             },
@@ -108,32 +127,42 @@ async fn in_a_moment<R: RawFileLock>(
     }
 }
 
-/// Waits for the lead; `None` if the lock was free meanwhile and is held.
+/// Waits for the lead; `None` if whoever is ahead does not run, and the lock is held.
+///
+/// It is free for a moment each time it is passed on. So a look that finds it free lets go again,
+/// and only if the next look finds it free as well is nobody about to take it.
 async fn follow<R: RawFileLock>(
     handle: &mut FileHandle<R>,
     mode: LockMode,
     follower: &mut Follower,
 ) -> io::Result<Option<Turn>> {
+    let mut alarm = pin!(runtime::alarm(tokio::time::Instant::now()));
+    let mut pause = 2 * LOOK;
+    let mut was_free = false;
     loop {
-        let turn = poll_fn(|cx| follower.poll_turn(cx));
-        // Trust is known when the connection has been looked at.
-        let turn = match now_or_never(turn).await {
-            Some(turn) => Some(turn),
-            None => {
-                let pause = if follower.is_trusted() {
-                    courtesy::jittered(LOOK_PAST)
-                } else {
-                    LOOK
-                };
-                let alarm = pin!(runtime::alarm(tokio::time::Instant::now() + pause));
-                before(alarm, poll_fn(|cx| follower.poll_turn(cx))).await
-            }
-        };
+        alarm
+            .as_mut()
+            .reset(tokio::time::Instant::now() + courtesy::jittered(pause));
+        let turn = before(alarm.as_mut(), poll_fn(|cx| follower.poll_turn(cx))).await;
         if turn.is_some() {
             return Ok(turn);
         }
-        if handle.try_lock_now(mode)? == Attempt::Acquired {
-            return Ok(None);
+        match handle.try_lock_now(mode)? {
+            Attempt::Acquired if was_free => return Ok(None),
+            Attempt::Acquired => {
+                handle.let_go_again()?;
+                was_free = true;
+                pause = LOOK;
+            }
+            Attempt::WouldBlock => {
+                was_free = false;
+                let longest = if follower.is_watched() {
+                    LOOK_PAST
+                } else {
+                    LOOK
+                };
+                pause = (2 * pause).min(longest);
+            }
         }
         handle.refuse_stale()?;
     }
@@ -164,7 +193,7 @@ async fn lead<R: RawFileLock>(
         }
         let is_early = early_until.is_some_and(|until| now < until);
         let pause = if is_early { LOOK_AGAIN } else { LOOK };
-        alarm.as_mut().reset(tokio::time::Instant::now() + pause);
+        alarm.as_mut().reset(next_look(pause));
         let Some(listening) = &mut releases else {
             alarm.as_mut().await;
             continue;
@@ -208,12 +237,13 @@ async fn before<T>(mut alarm: Pin<&mut Sleep>, future: impl Future<Output = T>) 
     .await
 }
 
-/// The output of `future` if it is ready at once.
-async fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
+/// The time of the next look. All waits of a process look at the same time, so that it wakes up once
+/// for all of them.
+fn next_look(every: Duration) -> tokio::time::Instant {
+    static FIRST: OnceLock<tokio::time::Instant> = OnceLock::new();
+    let now = tokio::time::Instant::now();
+    let first = *FIRST.get_or_init(|| now);
+    let since = now.saturating_duration_since(first).as_micros() as u64;
+    let every_us = every.as_micros() as u64;
+    now + Duration::from_micros(every_us - since % every_us)
 }

@@ -55,7 +55,7 @@ impl Leader {
 }
 
 impl Follower {
-    pub(in crate::file) fn is_trusted(&self) -> bool {
+    pub(in crate::file) fn is_watched(&self) -> bool {
         match *self {}
     }
 

@@ -9,7 +9,7 @@
 //! follows, and the kernel keeps them in order. A leader that gives up or is done accepts
 //! the first connection and passes the socket itself through it: that process leads now, with the
 //! rest of the line behind it. If a leader dies, the line breaks, its followers notice at once and
-//! form a new one. Who holds the lock exclusively keeps the lead until the release, and passing it
+//! form a new one. Each user has lines of its own. Who holds the lock exclusively keeps the lead until the release, and passing it
 //! on is what wakes the next; a shared holder passes it on at once, as the next may share.
 //!
 //! The line decides about turns and never about the lock: no one has to stand in it, and those
@@ -27,10 +27,9 @@ use std::task::{Context, Poll, ready};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags,
-    SocketType, accept_with, bind, connect, listen, recvmsg, sendmsg, shutdown, socket_with,
-    sockopt,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType,
+    accept_with, bind, connect, listen, recvmsg, sendmsg, shutdown, socket_with, sockopt,
 };
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -67,9 +66,10 @@ pub(in crate::file) enum Turn {
 pub(in crate::file) struct Line(SocketAddrUnix);
 
 impl Line {
-    /// The line of those who wait for `what`.
+    /// The line of this user's processes that wait for `what`.
     pub(in crate::file) fn of(what: fmt::Arguments<'_>) -> Option<Self> {
-        let name = format!("touchfile/1/{what}");
+        let user = rustix::process::geteuid();
+        let name = format!("touchfile/1/{user}/{what}");
         SocketAddrUnix::new_abstract_name(name.as_bytes())
             .ok()
             .map(Self)
@@ -109,13 +109,21 @@ impl Line {
         let socket = new_socket()?;
         // Never blocks: EAGAIN if the line is too long.
         retry_on_intr(|| connect(&socket, &self.0))?;
-        let leader = sockopt::socket_peercred(&socket)?.uid;
+        if !is_friend(&socket) {
+            return Err(Errno::PERM);
+        }
         Ok(Follower {
-            is_trusted: leader == rustix::process::geteuid() || leader.is_root(),
             connection: Connection::Idle(socket),
             process: Process::current(),
         })
     }
+}
+
+/// Whether the other end is of this user, or root's. Whoever else takes our name, or a place in
+/// our line, is not waited for: it need not even be able to open the lock file.
+fn is_friend(socket: &OwnedFd) -> bool {
+    sockopt::socket_peercred(socket)
+        .is_ok_and(|peer| peer.uid.is_root() || peer.uid == rustix::process::geteuid())
 }
 
 fn new_socket() -> Result<OwnedFd, Errno> {
@@ -150,8 +158,10 @@ impl Leader {
             && has_follower(socket)
         {
             match accept_with(socket, SocketFlags::CLOEXEC) {
-                Ok(follower) if pass(socket, &follower).is_ok() => self.socket = None,
-                // That one has left, or we were interrupted.
+                Ok(follower) if is_friend(&follower) && pass(socket, &follower).is_ok() => {
+                    self.socket = None;
+                }
+                // That one has left, or is none of ours, or we were interrupted.
                 Ok(_) | Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(_) => return,
             }
@@ -190,8 +200,6 @@ fn pass(socket: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
 #[derive(Debug)]
 pub(in crate::file) struct Follower {
     connection: Connection,
-    /// The line was formed by this user or by root.
-    is_trusted: bool,
     process: Process,
 }
 
@@ -206,9 +214,9 @@ enum Connection {
 }
 
 impl Follower {
-    /// Whether the leader can be relied upon to pass the lead on.
-    pub(in crate::file) fn is_trusted(&self) -> bool {
-        self.is_trusted && !matches!(self.connection, Connection::Unwatched(_))
+    /// Whether the end of this wait is told by a reactor, and not only found by asking.
+    pub(in crate::file) fn is_watched(&self) -> bool {
+        matches!(self.connection, Connection::Watched(_))
     }
 
     /// The end of this wait; pending if there is no reactor that would tell, until asked again.
@@ -263,14 +271,21 @@ impl Drop for Follower {
             // A forked child's copy: taking it out of the reactor would take the parent's out.
             std::mem::forget(std::mem::replace(&mut self.connection, Connection::Closed));
         }
+        // A child that was forked meanwhile may have a copy: to leave the line is more than to
+        // close ours. After that nothing can come any more, and what has come is still there.
         let received = match &self.connection {
-            Connection::Idle(socket) | Connection::Unwatched(socket) => receive(socket),
-            Connection::Watched(stream) => receive(stream),
+            Connection::Idle(socket) | Connection::Unwatched(socket) => leave(socket),
+            Connection::Watched(stream) => leave(stream),
             Connection::Closed => return,
         };
         // The lead, if it has just come, goes on to the next in line.
         drop(received);
     }
+}
+
+fn leave(line: impl AsFd) -> Result<Turn, Errno> {
+    shutdown(&line, Shutdown::Both)?;
+    receive(line)
 }
 
 /// What the leader has passed on; `EAGAIN` if nothing yet.
@@ -279,7 +294,7 @@ fn receive(from: impl AsFd) -> Result<Turn, Errno> {
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let message = retry_on_intr(|| {
+    retry_on_intr(|| {
         recvmsg(
             &from,
             &mut [IoSliceMut::new(&mut byte)],
@@ -287,7 +302,6 @@ fn receive(from: impl AsFd) -> Result<Turn, Errno> {
             flags,
         )
     })?;
-    debug_assert!(!message.flags.contains(ReturnFlags::CTRUNC));
     let socket = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut sockets) => sockets.next(),
         _ => None,

@@ -1,0 +1,123 @@
+//! Whether a directory is exported by an NFS server on this host.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// An entry in a list of exports that a path is below of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Export {
+    /// The exported directory.
+    pub(super) directory: PathBuf,
+    /// The list that says so.
+    pub(super) list: PathBuf,
+    /// It is exported now, and not only meant to be.
+    pub(super) active: bool,
+}
+
+/// What is exported now comes first: by the kernel to those who asked, by exportfs(8) to all.
+const LISTS: [(&str, bool); 3] = [
+    ("/proc/fs/nfsd/exports", true),
+    ("/var/lib/nfs/etab", true),
+    ("/etc/exports", false),
+];
+
+/// exports(5): more lists like /etc/exports.
+const MORE_LISTS: &str = "/etc/exports.d";
+
+/// The export that `path`, which is absolute and has no links in it, is part of.
+pub(super) fn find(path: &Path) -> Option<Export> {
+    let lists = LISTS.map(|(list, active)| (PathBuf::from(list), active));
+    let more = fs::read_dir(MORE_LISTS).into_iter().flatten().flatten();
+    let more = more.map(|entry| entry.path());
+    let more = more.filter(|list| list.extension().is_some_and(|end| end == "exports"));
+    let mut lists = lists.into_iter().chain(more.map(|list| (list, false)));
+    lists.find_map(|(list, active)| {
+        let directories = parse(&fs::read(&list).ok()?);
+        let mut above = directories
+            .into_iter()
+            .filter(|directory| path.starts_with(directory));
+        above.next().map(|directory| Export {
+            directory,
+            list,
+            active,
+        })
+    })
+}
+
+/// The directories in such a list: the first word of each line (exports(5)). In quotes it may have
+/// spaces, and `\040` is one.
+fn parse(list: &[u8]) -> Vec<PathBuf> {
+    // A backslash at the end of a line continues it.
+    let mut joined = Vec::new();
+    for line in list.split(|byte| *byte == b'\n') {
+        match line.strip_suffix(b"\\") {
+            Some(line) => joined.extend_from_slice(line),
+            None => {
+                joined.extend_from_slice(line);
+                joined.push(b'\n');
+            }
+        }
+    }
+    let lines = joined.split(|byte| *byte == b'\n');
+    lines.filter_map(directory).collect()
+}
+
+fn directory(line: &[u8]) -> Option<PathBuf> {
+    let line = line.trim_ascii_start();
+    let word = match line.strip_prefix(b"\"") {
+        Some(quoted) => quoted.split(|byte| *byte == b'"').next()?,
+        None => line.split(u8::is_ascii_whitespace).next()?,
+    };
+    // Comments and the like do not begin with a slash.
+    word.starts_with(b"/")
+        .then(|| PathBuf::from(OsString::from_vec(unescaped(word))))
+}
+
+/// With `\ooo`, three octal digits, as the byte they stand for.
+fn unescaped(word: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let mut rest = word;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| *first == b'\\');
+        let value = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match value {
+            Some(byte) => {
+                plain.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                plain.push(*first);
+                rest = after;
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directories_of_each_sort_of_list_are_found() {
+        let list = b"# Version 1.1\n# Path Client(Flags) # IPs\n\
+            /export\t10.0.0.0/8(rw,sync,no_subtree_check)\n\
+            \n\
+            \"/a b\" *(ro)\n\
+            /c\\040d *(ro)\n\
+            /e \\\n  host1(rw) \\\n  host2(ro)\n\
+            \xff\xfe not one\n";
+        let expected = ["/export", "/a b", "/c d", "/e"].map(PathBuf::from);
+        assert_eq!(parse(list), expected);
+    }
+
+    #[test]
+    fn what_only_looks_like_an_escape_is_left_as_it_is() {
+        assert_eq!(unescaped(b"/a\\9x\\04"), b"/a\\9x\\04");
+        assert_eq!(unescaped(b"/a\\134"), b"/a\\");
+    }
+}

@@ -1,0 +1,207 @@
+//! Taking several locks, so that whoever takes some of the same does not wait for ever.
+//!
+//! Two commands that each hold what the other waits for would. They cannot if both take their locks
+//! in one order, whatever the names and the order they were given: that of the files' identities. A
+//! file that is given twice, through a link or a path that leads around, has one identity, and is
+//! locked once.
+
+use std::env;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use touchfile::file::{self, FileId};
+use touchfile::{Error, Guard, Holder, LockBackend, LockMode, OpenOptions, TouchFile};
+
+use crate::exit::Failure;
+use crate::progress::Progress;
+
+/// A held lock.
+pub(super) type Held<B> = Guard<Arc<TouchFile<B>>, B>;
+
+/// A lock file, and which file it was when the order was made.
+type Identified<B> = (FileId, Arc<TouchFile<B>>);
+
+/// The variable that tells a command what is held.
+pub(super) const VARIABLE: &str = "TOUCHFILE_LOCKS";
+
+/// How often to start over because files were replaced meanwhile, as for a single lock.
+const MAX_REPLACED: u32 = 1_000;
+
+/// What is wanted of each lock.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) mode: LockMode,
+    pub(super) patience: Patience,
+}
+
+/// How long to wait for all of them, and the exit status for giving up.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Patience {
+    Endless,
+    None { conflict: u8 },
+    Time { time: Duration, conflict: u8 },
+}
+
+/// Takes the locks on all of `paths`, or none.
+pub(super) fn acquire<B: LockBackend + Clone>(
+    backend: &B,
+    paths: &[PathBuf],
+    wanted: &Wanted,
+    progress: &Progress,
+) -> Result<Vec<Held<B>>, Failure> {
+    let mut touches = Vec::new();
+    for path in paths {
+        let builder = TouchFile::builder(backend.clone()).path(path);
+        touches.push(Arc::new(progress.show_waits_of(builder).build()?));
+    }
+    let started = Instant::now();
+    if let [touch] = touches.as_slice() {
+        return Ok(vec![acquire_one(touch, wanted, started)?]);
+    }
+    for _ in 0..MAX_REPLACED {
+        let in_order = in_order(&touches, wanted)?;
+        let mut held = Vec::new();
+        for (id, touch) in &in_order {
+            let guard = acquire_one(touch, wanted, started)?;
+            // If the order was that of another file, somebody may have found another order.
+            if identity(touch.path()) != Some(*id) {
+                break;
+            }
+            held.push(guard);
+        }
+        if held.len() == in_order.len() {
+            return Ok(held);
+        }
+    }
+    Err(Failure::replaced(MAX_REPLACED))
+}
+
+/// The files in the order in which everybody locks them, each once. What is missing is created.
+fn in_order<B: LockBackend>(
+    touches: &[Arc<TouchFile<B>>],
+    wanted: &Wanted,
+) -> Result<Vec<Identified<B>>, Failure> {
+    let mut in_order = Vec::new();
+    for touch in touches {
+        let path = touch.path();
+        let id = loop {
+            if let Some(id) = identity(path) {
+                break id;
+            }
+            if file::open(path, &OpenOptions::new()).is_err() {
+                // It says why, as it does for a single lock.
+                drop(touch.blocking().try_lock(wanted.mode)?);
+            }
+        };
+        in_order.push((id, touch.clone()));
+    }
+    in_order.sort_by_key(|(id, _)| *id);
+    in_order.dedup_by_key(|(id, _)| *id);
+    Ok(in_order)
+}
+
+fn identity(path: &Path) -> Option<FileId> {
+    FileId::of_path(path, false).ok().flatten()
+}
+
+fn acquire_one<B: LockBackend>(
+    touch: &Arc<TouchFile<B>>,
+    wanted: &Wanted,
+    started: Instant,
+) -> Result<Held<B>, Failure> {
+    let (touch, mode) = (touch.blocking_owned(), wanted.mode);
+    match wanted.patience {
+        Patience::Endless => Ok(touch.lock(mode)?),
+        Patience::None { conflict } => touch
+            .try_lock(mode)?
+            .ok_or_else(|| Failure::conflict(conflict)),
+        Patience::Time { time, conflict } => {
+            let left = time.saturating_sub(started.elapsed());
+            touch.lock_timeout(mode, left).map_err(|error| match error {
+                Error::Timeout {
+                    path,
+                    mode,
+                    holders,
+                    ..
+                } => Failure::timeout(
+                    conflict,
+                    format!(
+                        "gave up after {} waiting for the {mode} lock on {}{}",
+                        humantime::format_duration(time),
+                        path.display(),
+                        Holder::in_words(&holders)
+                            .map_or_else(String::new, |words| format!(", {words}")),
+                    ),
+                ),
+                error => error.into(),
+            })
+        }
+    }
+}
+
+/// Releases them all, and returns what went wrong first.
+pub(super) fn release<B: LockBackend>(held: Vec<Held<B>>) -> touchfile::Result<()> {
+    let mut done = Ok(());
+    for guard in held.into_iter().rev() {
+        done = done.and(guard.blocking_unlock());
+    }
+    done
+}
+
+/// What is held, for [`VARIABLE`]: a line for each lock, and before them those of whoever started
+/// this process. `way` tells how each is locked.
+pub(super) fn described<B: LockBackend>(
+    held: &[Held<B>],
+    way: impl Fn(&Held<B>) -> &'static str,
+) -> OsString {
+    let outer = env::var_os(VARIABLE).unwrap_or_default().into_vec();
+    let mut lines: Vec<Vec<u8>> = outer
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(<[u8]>::to_vec)
+        .collect();
+    for guard in held {
+        let mut line = format!("{} {} ", guard.mode(), way(guard)).into_bytes();
+        for &byte in guard.path().as_os_str().as_bytes() {
+            match byte {
+                b'\n' => line.extend_from_slice(br"\n"),
+                b'\\' => line.extend_from_slice(br"\\"),
+                byte => line.push(byte),
+            }
+        }
+        lines.push(line);
+    }
+    OsString::from_vec(lines.join(&b'\n'))
+}
+
+#[cfg(test)]
+mod tests {
+    use touchfile::FlockBackend;
+
+    use super::*;
+
+    #[test]
+    fn what_one_lock_took_of_the_time_the_next_does_not_have() {
+        let dir = tempfile::tempdir().unwrap();
+        let touch = || {
+            let path = dir.path().join("a.lock");
+            Arc::new(TouchFile::new(FlockBackend::new(), path).unwrap())
+        };
+        let _held = touch().blocking_owned().lock_exclusive().unwrap();
+        let time = Duration::from_secs(60);
+        let Some(started) = Instant::now().checked_sub(time) else {
+            println!("skipped: the machine has not been up for long enough");
+            return;
+        };
+        let wanted = Wanted {
+            mode: LockMode::Exclusive,
+            patience: Patience::Time { time, conflict: 7 },
+        };
+        let now = Instant::now();
+        assert!(acquire_one(&touch(), &wanted, started).is_err());
+        assert!(now.elapsed() < time);
+    }
+}

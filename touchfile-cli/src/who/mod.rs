@@ -1,0 +1,137 @@
+//! `touchfile who`: who holds a lock, and who waits for it.
+
+mod json;
+mod names;
+mod table;
+mod watch;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use touchfile::Holder;
+use touchfile::file;
+
+use crate::exit::{Failure, say};
+use names::Users;
+use watch::Seen;
+
+const DETAILS: &str = "\
+Tell who holds a lock, and who waits for it
+
+Whatever program took the lock, and whichever kind it is: FLOCK is flock(2), of
+flock(1) and most programs; OFDLCK and POSIX are fcntl(2), the latter also
+lockf(3). Nothing is locked or written to find out.
+
+AGE is that of the process: a lock is no older, unless it was inherited. Since
+when it is held nobody knows but its holder, as the kernel keeps no record of it;
+with --watch, SEEN is for how long it has been seen to be held.
+
+Only those who are blocked in the kernel are known to wait; touchfile itself
+waits without. A PID with a question mark took the lock, and whether it still has
+it, instead of a child, cannot be seen without permission. Locks that are held on
+other hosts of a network file system are not seen.";
+
+const EXAMPLES: &str = "\
+Examples:
+  touchfile who /run/lock/deploy.lock
+  sudo touchfile who /var/lib/dpkg/lock*      # sees all processes
+  touchfile who --watch ~/.cargo/.package-cache
+  touchfile who --json a.lock | jq '.files[].holders[].pid'
+
+Exit status:
+  0        somebody holds a lock on one of the files
+  1        nobody does, or nobody that can be seen
+  64       wrong usage
+  66       a file cannot be looked at; the others are
+  69       this system does not tell";
+
+/// Tell who holds a lock, and who waits for it
+#[derive(clap::Args, Debug)]
+#[command(long_about = DETAILS, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Print JSON: one object, or with --watch one line each time
+    #[arg(long)]
+    json: bool,
+
+    /// Look again and again, each second or each DUR, until Ctrl-C
+    #[arg(long, value_name = "DUR", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "1s", value_parser = humantime::parse_duration)]
+    watch: Option<Duration>,
+
+    /// The lock files
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<OsString>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let mut users = Users::default();
+    if let Some(period) = args.watch {
+        return watch::run(args, period, &mut users);
+    }
+    let looks = look(&args.paths, None);
+    let text = if args.json {
+        format!("{:#}\n", json::of(&looks, &mut users))
+    } else {
+        table::of(&looks, &mut users, is_colourful())
+    };
+    // Whoever does not read it to its end still gets the exit status.
+    io::stdout().write_all(text.as_bytes()).ok();
+    Ok(conclude(looks, args.json))
+}
+
+/// What was found out about one of the files.
+struct Look<'a> {
+    path: &'a Path,
+    found: io::Result<Vec<Holder>>,
+}
+
+fn look<'a>(paths: &'a [OsString], mut seen: Option<&mut Seen>) -> Vec<Look<'a>> {
+    let paths = paths.iter().map(Path::new);
+    paths
+        .map(|path| {
+            let mut found = file::holders(path);
+            if let (Ok(holders), Some(seen)) = (&mut found, &mut seen) {
+                seen.date(path, holders);
+            }
+            Look { path, found }
+        })
+        .collect()
+}
+
+/// Says what was in the way of an answer, and finds the exit status.
+fn conclude(looks: Vec<Look<'_>>, json: bool) -> ExitCode {
+    const NOBODY: u8 = 1;
+    let held = looks.iter().any(Look::is_held);
+    let mut status = ExitCode::from(if held { 0 } else { NOBODY });
+    if !json && !file::sees_all_processes() {
+        say("locks of processes outside of this pid namespace may be missing; ask on the host");
+    }
+    for look in looks {
+        if let Err(error) = look.found {
+            status = Failure::look(look.path, &error).report();
+        }
+    }
+    status
+}
+
+impl Look<'_> {
+    fn is_held(&self) -> bool {
+        let holders = self.found.as_ref();
+        holders.is_ok_and(|holders| holders.iter().any(|holder| !holder.waiting))
+    }
+}
+
+/// Whether standard output is a terminal whose user wants colours (no-color.org).
+fn is_colourful() -> bool {
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+    wanted && is_terminal()
+}
+
+/// Whether standard output is a terminal that knows how to erase.
+fn is_terminal() -> bool {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    !dumb && io::stdout().is_terminal()
+}

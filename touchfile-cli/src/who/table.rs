@@ -1,0 +1,213 @@
+//! Holders and waiters as a table.
+
+use std::time::{Duration, SystemTime};
+
+use touchfile::{Holder, Unseen, file};
+
+use super::Look;
+use super::names::{Users, of_path};
+
+const BOLD: &str = "\x1b[1m";
+const PLAIN: &str = "\x1b[0m";
+
+/// The table, and a line for each file that nobody holds. What cannot be looked at is left out.
+pub(super) fn of(looks: &[Look<'_>], users: &mut Users, colourful: bool) -> String {
+    let several = looks.len() > 1;
+    let holders = || {
+        let found = looks.iter().filter_map(|look| look.found.as_ref().ok());
+        found.flatten()
+    };
+    let seen = holders().any(|holder| holder.seen_for.is_some());
+    let mut rows = Vec::new();
+    for look in looks {
+        for holder in look.found.iter().flatten() {
+            let mut row = cells(holder, users, seen);
+            if several {
+                row.insert(0, of_path(look.path));
+            }
+            rows.push(row);
+        }
+    }
+    let mut text = String::new();
+    if !rows.is_empty() {
+        let mut head = heads(seen);
+        if several {
+            head.insert(0, "FILE");
+        }
+        let head: Vec<String> = head.into_iter().map(str::to_owned).collect();
+        let widths: Vec<usize> = (0..head.len())
+            .map(|column| width(&head, &rows, column))
+            .collect();
+        let head = line(&head, &widths);
+        text = if colourful {
+            format!("{BOLD}{head}{PLAIN}\n")
+        } else {
+            format!("{head}\n")
+        };
+        for row in &rows {
+            text.push_str(&line(row, &widths));
+            text.push('\n');
+        }
+    }
+    for look in looks {
+        if look.found.is_ok() && !look.is_held() {
+            let nobody = if file::sees_all_processes() {
+                "nobody"
+            } else {
+                "nobody that can be seen from this pid namespace"
+            };
+            text.push_str(&format!("{nobody} holds {}\n", of_path(look.path)));
+        }
+    }
+    text
+}
+
+fn heads(seen: bool) -> Vec<&'static str> {
+    let mut heads = vec!["PID", "USER", "KIND", "MODE", "STATE", "BYTES", "AGE"];
+    if seen {
+        heads.push("SEEN");
+    }
+    heads.push("COMMAND");
+    heads
+}
+
+fn cells(holder: &Holder, users: &mut Users, seen: bool) -> Vec<String> {
+    let pid = match holder.pid {
+        Some(pid) if holder.confirmed => pid.to_string(),
+        Some(pid) => format!("{pid}?"),
+        None => "?".into(),
+    };
+    let user = match holder.uid {
+        Some(uid) => users
+            .name(uid)
+            .map_or_else(|| uid.to_string(), str::to_owned),
+        None => "?".into(),
+    };
+    let age = |started| {
+        SystemTime::now()
+            .duration_since(started)
+            .unwrap_or_default()
+    };
+    let mut cells = vec![
+        pid,
+        user,
+        holder
+            .kind
+            .map_or_else(|| "?".into(), |kind| kind.to_string()),
+        holder.mode.to_string(),
+        if holder.waiting { "waits" } else { "holds" }.into(),
+        bytes(holder),
+        holder
+            .started
+            .map_or_else(|| "?".into(), |started| rounded(age(started))),
+    ];
+    if seen {
+        cells.push(holder.seen_for.map_or_else(|| "-".into(), rounded));
+    }
+    cells.push(match holder.unseen {
+        None => holder.short_command().unwrap_or_default(),
+        Some(Unseen::Namespace) => "(in another pid namespace)".into(),
+        Some(Unseen::Permission) => "(no permission to see which process)".into(),
+        Some(_) => "(the kernel does not tell)".into(),
+    });
+    cells
+}
+
+fn bytes(holder: &Holder) -> String {
+    match &holder.range {
+        None => "all".into(),
+        Some(range) if *range.end() == u64::MAX => format!("{}-", range.start()),
+        Some(range) => format!("{}-{}", range.start(), range.end()),
+    }
+}
+
+/// To the second, or to two units where that is more than anybody reads.
+fn rounded(duration: Duration) -> String {
+    let whole = Duration::from_secs(duration.as_secs());
+    let text = humantime::format_duration(whole).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+fn width(head: &[String], rows: &[Vec<String>], column: usize) -> usize {
+    let all = rows.iter().map(|row| &row[column]);
+    let widths = all.chain([&head[column]]).map(|cell| cell.chars().count());
+    widths.max().unwrap_or_default()
+}
+
+fn line(cells: &[String], widths: &[usize]) -> String {
+    let padded = cells.iter().zip(widths);
+    let padded = padded.map(|(cell, width)| format!("{cell:width$}"));
+    let line = padded.collect::<Vec<_>>().join("  ");
+    line.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use touchfile::{LockKind, LockMode};
+
+    use super::*;
+
+    fn holder(pid: u32) -> Holder {
+        let mut holder = Holder::new(LockMode::Exclusive);
+        holder.pid = Some(pid);
+        holder.uid = Some(4_000_000_000);
+        holder.command = Some("/bin/sleep 100".into());
+        holder.kind = Some(LockKind::Flock);
+        holder
+    }
+
+    fn shown(looks: &[Look<'_>]) -> String {
+        of(looks, &mut Users::default(), false)
+    }
+
+    fn look(path: &str, found: io::Result<Vec<Holder>>) -> Look<'_> {
+        let path = Path::new(path);
+        Look { path, found }
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_made_up() {
+        let mut took = holder(7);
+        took.confirmed = false;
+        let mut unknown = Holder::new(LockMode::Shared);
+        unknown.unseen = Some(Unseen::Permission);
+        unknown.kind = Some(LockKind::Ofd);
+        unknown.range = Some(100..=199);
+        let table = shown(&[look("/a", Ok(vec![took, unknown]))]);
+        assert_eq!(
+            table,
+            "PID  USER        KIND    MODE       STATE  BYTES    AGE  COMMAND\n\
+             7?   4000000000  FLOCK   exclusive  holds  all      ?    sleep 100\n\
+             ?    ?           OFDLCK  shared     holds  100-199  ?    (no permission to see which process)\n"
+        );
+    }
+
+    #[test]
+    fn several_files_are_told_apart_and_each_is_answered() {
+        let mut seen = holder(7);
+        seen.seen_for = Some(Duration::from_millis(61_700));
+        let missing = io::ErrorKind::NotFound.into();
+        let looks = [
+            look("/a\n", Ok(vec![seen])),
+            look("/b", Ok(vec![])),
+            look("/c", Err(missing)),
+        ];
+        let table = shown(&looks);
+        let lines: Vec<_> = table.lines().collect();
+        assert!(lines[0].starts_with("FILE  PID"), "{table}");
+        assert!(lines[1].starts_with("/a\\n  7"), "{table}");
+        assert!(lines[1].ends_with("1m 1s  sleep 100"), "{table}");
+        assert!(lines[2].starts_with("nobody ") && lines[2].ends_with(" holds /b"));
+        assert_eq!(lines.len(), 3);
+    }
+
+    #[test]
+    fn only_a_colourful_table_has_escape_sequences() {
+        let looks = [look("/a", Ok(vec![holder(7)]))];
+        assert!(!shown(&looks).contains('\x1b'));
+        assert!(of(&looks, &mut Users::default(), true).contains(BOLD));
+    }
+}

@@ -1,0 +1,93 @@
+//! `who --watch`: looking again and again.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use touchfile::Holder;
+
+use super::names::Users;
+use super::{Args, conclude, is_colourful, is_terminal, json, look, table};
+use crate::exit::Failure;
+
+/// So that a period of nothing does not keep a processor busy.
+const SHORTEST: Duration = Duration::from_millis(50);
+
+/// Erases the screen.
+const CLEAR: &str = "\x1b[2J";
+
+/// Shows what it sees until a signal ends it, or nobody reads it any more.
+///
+/// Neither the terminal nor anything else is left in a state that would have to be put right, so
+/// signals have their usual effect.
+pub(super) fn run(args: &Args, period: Duration, users: &mut Users) -> Result<ExitCode, Failure> {
+    let mut seen = Seen::default();
+    let mut shown = String::new();
+    loop {
+        let looks = look(&args.paths, Some(&mut seen));
+        let text = if args.json {
+            format!("{}\n", json::of(&looks, users))
+        } else {
+            table::of(&looks, users, is_colourful())
+        };
+        let output = if args.json {
+            text
+        } else if is_terminal() {
+            screen(period, &text, shown.is_empty())
+        } else if shown.is_empty() {
+            text
+        } else {
+            format!("\n{text}")
+        };
+        let mut stdout = io::stdout();
+        let written = stdout.write_all(output.as_bytes());
+        if written.and_then(|()| stdout.flush()).is_err() {
+            return Ok(conclude(looks, args.json));
+        }
+        if shown.is_empty() {
+            // What cannot be looked at is said once.
+            conclude(looks, args.json || is_terminal());
+        }
+        shown = output;
+        thread::sleep(period.max(SHORTEST));
+    }
+}
+
+/// What draws `text` over what was there before, without erasing all of it first: that flickers.
+fn screen(period: Duration, text: &str, first: bool) -> String {
+    const HOME: &str = "\x1b[H";
+    const REST_OF_LINE: &str = "\x1b[K";
+    const REST_OF_SCREEN: &str = "\x1b[J";
+    let clear = if first { CLEAR } else { "" };
+    let period = humantime::format_duration(period);
+    let text = format!("every {period}, until Ctrl-C\n\n{text}");
+    let text = text.replace('\n', &format!("{REST_OF_LINE}\n"));
+    format!("{clear}{HOME}{text}{REST_OF_SCREEN}")
+}
+
+/// Since when each holder has been seen.
+#[derive(Debug, Default)]
+pub(super) struct Seen(HashMap<PathBuf, Vec<(Instant, Holder)>>);
+
+impl Seen {
+    /// Says of each holder for how long it has been seen.
+    pub(super) fn date(&mut self, path: &Path, holders: &mut [Holder]) {
+        let now = Instant::now();
+        let before = self.0.entry(path.to_owned()).or_default();
+        let since = |holder: &Holder| {
+            let before = before.iter().find(|(_, before)| before.is_same(holder));
+            before.map_or(now, |(since, _)| *since)
+        };
+        let dated: Vec<_> = holders
+            .iter()
+            .map(|holder| (since(holder), holder.clone()))
+            .collect();
+        for (holder, (since, _)) in holders.iter_mut().zip(&dated) {
+            holder.seen_for = Some(now - *since);
+        }
+        *before = dated;
+    }
+}

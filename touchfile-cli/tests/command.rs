@@ -1,0 +1,191 @@
+//! The command as a whole: help, colours, hints, and what packagers generate.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::io::Read;
+
+use assert_cmd::Command;
+use assert_cmd::cargo::cargo_bin;
+use pty_process::blocking::open;
+
+fn touchfile() -> Command {
+    Command::new(cargo_bin!("touchfile"))
+}
+
+#[test]
+fn help_has_examples_and_names_every_command_but_the_hidden_one() {
+    let help = touchfile().arg("--help").assert().success().stderr("");
+    let help = String::from_utf8(help.get_output().stdout.clone()).unwrap();
+    for part in ["Examples:", "conformance", "flock", "run"] {
+        assert!(help.contains(part), "{part:?} is missing in {help}");
+    }
+    assert!(!help.contains("generate"), "{help}");
+    assert!(!help.contains('\x1b'), "{help:?}");
+    for command in ["conformance", "flock", "run"] {
+        let help = touchfile().args([command, "--help"]).assert().success();
+        let help = String::from_utf8(help.get_output().stdout.clone()).unwrap();
+        assert!(help.contains("Examples:"), "{help}");
+        assert!(!help.contains('\x1b'), "{help:?}");
+    }
+}
+
+#[test]
+fn help_is_coloured_on_a_terminal_unless_that_is_not_wanted() {
+    let help = |no_color: Option<&str>| {
+        let (mut keys, terminal) = open().unwrap();
+        let mut command = pty_process::blocking::Command::new(cargo_bin!("touchfile"));
+        command = command.arg("--help").env("TERM", "xterm");
+        command = command.env_remove("NO_COLOR").env_remove("CLICOLOR");
+        if let Some(value) = no_color {
+            command = command.env("NO_COLOR", value);
+        }
+        let mut child = command.spawn(terminal).unwrap();
+        let mut shown = Vec::new();
+        // Reading fails with EIO once nobody has the terminal open.
+        keys.read_to_end(&mut shown).ok();
+        assert!(child.wait().unwrap().success());
+        String::from_utf8(shown).unwrap()
+    };
+    let coloured = help(None);
+    assert!(coloured.contains("\x1b["), "{coloured:?}");
+    assert!(coloured.contains("Examples:"), "{coloured:?}");
+    let plain = help(Some("1"));
+    assert!(!plain.contains('\x1b'), "{plain:?}");
+    assert!(plain.contains("Examples:"), "{plain:?}");
+}
+
+#[test]
+fn wrong_usage_is_one_line_with_the_next_step() {
+    for (words, says) in [
+        (&["rum"][..], "see 'touchfile --help'"),
+        (&["run"], "see 'touchfile run --help'"),
+        (
+            &["run", "--shard", "a", "true"],
+            "similar argument exists: '--shared'",
+        ),
+        (
+            &["run", "--timeout", "5", "a", "true"],
+            "see 'touchfile run --help'",
+        ),
+        (&["conformance"], "see 'touchfile conformance --help'"),
+        (
+            &["conformance", "--dir"],
+            "see 'touchfile conformance --help'",
+        ),
+        (
+            &["generate", "completions", "csh"],
+            "see 'touchfile generate --help'",
+        ),
+    ] {
+        let told = touchfile().args(words).assert().code(64).stdout("");
+        let told = str::from_utf8(&told.get_output().stderr).unwrap();
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(
+            told.starts_with("touchfile: ") && told.contains(says),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn without_words_it_says_what_there_is() {
+    let told = touchfile().assert().code(64).stdout("");
+    let told = str::from_utf8(&told.get_output().stderr).unwrap();
+    assert!(told.contains("Usage:"), "{told}");
+}
+
+#[test]
+fn completions_know_the_options() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = touchfile()
+            .args(["generate", "completions", shell])
+            .assert();
+        let script = script.success().stderr("").get_output().stdout.clone();
+        let script = String::from_utf8(script).unwrap();
+        for option in ["kill-after", "no-inherit", "fcntl", "conflict-exit-code"] {
+            assert!(script.contains(option), "{shell}: {option}");
+        }
+    }
+}
+
+#[test]
+fn completions_are_what_their_shell_can_read() {
+    let dir = tempfile::tempdir().unwrap();
+    for shell in ["bash", "fish", "zsh"] {
+        if std::process::Command::new(shell)
+            .arg("-c")
+            .arg("true")
+            .output()
+            .is_err()
+        {
+            println!("skipped: {shell} is not installed");
+            continue;
+        }
+        let script = touchfile()
+            .args(["generate", "completions", shell])
+            .assert();
+        let file = dir.path().join(shell);
+        fs::write(&file, &script.get_output().stdout).unwrap();
+        Command::new(shell)
+            .arg("-n")
+            .arg(&file)
+            .assert()
+            .success()
+            .stderr("");
+    }
+}
+
+#[test]
+fn man_pages_are_written_for_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let man = dir.path().join("share/man1");
+    touchfile()
+        .args(["generate", "man"])
+        .arg(&man)
+        .assert()
+        .success()
+        .stdout("")
+        .stderr("");
+    for (page, says) in [
+        ("touchfile.1", "touchfile"),
+        ("touchfile-conformance.1", "laws of locking"),
+        ("touchfile-flock.1", "drop\\-in"),
+        ("touchfile-run.1", "SIGKILL"),
+    ] {
+        let text = fs::read_to_string(man.join(page)).unwrap();
+        assert!(
+            text.contains(".TH touchfile") && text.contains(says),
+            "{page}: {text}"
+        );
+    }
+    let told = touchfile()
+        .args(["generate", "man", "/dev/null/man"])
+        .assert()
+        .code(73);
+    let told = str::from_utf8(&told.get_output().stderr).unwrap();
+    assert!(
+        told.contains("/dev/null/man") && told.lines().count() == 1,
+        "{told}"
+    );
+}
+
+#[test]
+fn nobody_who_reads_is_no_reason_to_panic() {
+    for words in [
+        &["--help"][..],
+        &["generate", "completions", "bash"],
+        &["flock", "--help"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(cargo_bin!("touchfile"));
+        let output = command
+            .args(words)
+            .stdout(writer)
+            .stderr(std::process::Stdio::piped());
+        let output = output.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{words:?}");
+        assert!(output.stderr.is_empty(), "{words:?}: {output:?}");
+    }
+}

@@ -1,0 +1,127 @@
+//! What happens when something takes long: the wait, or the command's end.
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Place, run};
+
+/// Ends at no signal but SIGKILL and USR2, says that it runs, and which signals it gets.
+const STUBBORN: &str = "
+    trap 'exit 42' USR2
+    for signal in HUP INT QUIT TERM USR1; do trap \"echo $signal\" $signal; done
+    echo inside
+    while :; do sleep 0.05; done";
+
+#[test]
+fn the_status_for_giving_up_in_time_can_be_another() {
+    let place = Place::new();
+    let _held = place.held(&[]);
+    let options = ["--conflict-exit-code", "7", "--lock-timeout-exit-code", "8"];
+    let give_up = |how: &[&str]| {
+        let mut command = run();
+        command.args(options).args(how).arg(place.lock());
+        command.arg("true").assert()
+    };
+    give_up(&["--nonblock"]).code(7);
+    give_up(&["--timeout", "10ms"]).code(8);
+    give_up(&["--timeout", "0s"]).code(8);
+}
+
+#[test]
+fn a_command_that_does_not_end_when_told_to_is_killed() {
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+    ] {
+        let place = Place::new();
+        let mut process = place.start(&["--kill-after", "100ms"], &["sh", "-c", STUBBORN]);
+        assert_eq!(process.line(), "inside");
+        process.send(signal);
+        assert_eq!(process.ended().code(), Some(128 + 9));
+        place.assert_free();
+    }
+}
+
+#[test]
+fn a_command_that_ends_in_time_is_not_killed() {
+    let place = Place::new();
+    let mut process = place.start(&["--kill-after", "1h"], &["sh", "-c", STUBBORN]);
+    assert_eq!(process.line(), "inside");
+    process.send(Signal::SIGTERM);
+    assert_eq!(process.line(), "TERM");
+    process.send(Signal::SIGUSR2);
+    assert_eq!(process.ended().code(), Some(42));
+}
+
+#[test]
+fn no_command_is_killed_that_was_not_told_to_end() {
+    let place = Place::new();
+    let mut process = place.start(&["--kill-after", "1ms"], &["sh", "-c", STUBBORN]);
+    assert_eq!(process.line(), "inside");
+    for _ in 0..10 {
+        process.send(Signal::SIGUSR1);
+        assert_eq!(process.line(), "USR1");
+    }
+    process.send(Signal::SIGUSR2);
+    assert_eq!(process.ended().code(), Some(42));
+}
+
+#[test]
+fn a_long_wait_runs_a_command_once_beside_the_streams_of_the_other() {
+    let place = Place::new();
+    let mut held = place.held(&[]);
+    let said = place.file("said");
+    let script = format!(
+        "cat; echo \"$TOUCHFILE_WAITING\" >> '{}'; echo waiting",
+        said.display()
+    );
+    let options = ["--on-wait", &script];
+    let mut waiting = place.start(&options, &["sh", "-c", "echo inside; cat"]);
+    assert!(waiting.complaint().starts_with("touchfile: waiting for "));
+    assert_eq!(waiting.complaint(), "waiting"); // on standard error, and it had nothing to read
+    assert!(held.finish().success());
+    assert_eq!(waiting.line(), "inside");
+    assert!(waiting.finish().success());
+    let said = std::fs::read_to_string(said).unwrap();
+    assert_eq!(said, format!("{}\n", place.lock().display()));
+    assert!(waiting.complaints().is_empty());
+}
+
+#[test]
+fn where_there_is_no_wait_nothing_is_run() {
+    let place = Place::new();
+    run()
+        .args(["--on-wait", "echo waiting >&2"])
+        .arg(place.lock())
+        .arg("true")
+        .assert()
+        .success()
+        .stderr("");
+}
+
+#[test]
+fn a_command_that_goes_on_does_not_delay_the_other() {
+    let place = Place::new();
+    let mut held = place.held(&[]);
+    let options = ["--on-wait", "echo waiting; exec sleep 1000 2>&-"];
+    let mut waiting = place.start(&options, &["sh", "-c", "echo $PPID"]);
+    assert!(waiting.complaint().starts_with("touchfile: waiting for "));
+    assert_eq!(waiting.complaint(), "waiting");
+    let left = children(waiting.pid());
+    assert!(held.finish().success());
+    waiting.line();
+    assert!(waiting.ended().success());
+    place.assert_free();
+    for child in left {
+        nix::sys::signal::kill(child, Signal::SIGKILL).unwrap();
+    }
+}
+
+/// The children of a process.
+pub(crate) fn children(of: nix::unistd::Pid) -> Vec<nix::unistd::Pid> {
+    let children = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children"));
+    let children = children.unwrap_or_default();
+    let numbers = children.split_whitespace().map(|pid| pid.parse().unwrap());
+    numbers.map(nix::unistd::Pid::from_raw).collect()
+}

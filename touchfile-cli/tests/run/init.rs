@@ -1,0 +1,71 @@
+//! As process 1, which a container's only program is.
+
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::geteuid;
+
+use crate::deadlines::children;
+use crate::support::{Place, Process, has_open, touchfile, until};
+
+#[test]
+fn a_wait_as_process_1_ends_at_signals_too() {
+    for command in ["run", "flock"] {
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            let place = Place::new();
+            let mut held = place.held(&[]);
+            let Some(mut outer) = in_new_pid_namespace(&[command, place.lock().to_str().unwrap()])
+            else {
+                return;
+            };
+            let mut init = None;
+            until("process 1 waits", || {
+                init = children(outer.pid()).first().copied();
+                init.is_some_and(|init| has_open(init, &place.lock()))
+            });
+            kill(init.unwrap(), signal).unwrap();
+            assert_eq!(outer.ended().code(), Some(128 + signal as i32), "{command}");
+            place.assert_held();
+            assert!(held.finish().success());
+            place.assert_free();
+        }
+    }
+}
+
+#[test]
+fn a_command_of_process_1_has_its_signals_passed_on() {
+    let place = Place::new();
+    let lock = place.lock();
+    let script = "trap 'exit 42' TERM; echo inside; while :; do sleep 0.05; done";
+    let words = ["run", lock.to_str().unwrap(), "--", "sh", "-c", script];
+    let Some(mut outer) = in_new_pid_namespace(&words) else {
+        return;
+    };
+    assert_eq!(outer.line(), "inside");
+    kill(children(outer.pid())[0], Signal::SIGTERM).unwrap();
+    assert_eq!(outer.ended().code(), Some(42));
+}
+
+/// `touchfile` as the first process of a new namespace, as a child of what is returned; says that
+/// the test is skipped where that cannot be done.
+fn in_new_pid_namespace(words: &[&str]) -> Option<Process> {
+    let unshare = || {
+        let mut command = Command::new("unshare");
+        if !geteuid().is_root() {
+            command.arg("--map-root-user");
+        }
+        command.args(["--pid", "--fork", "--kill-child"]);
+        command
+    };
+    let possible = unshare().arg("true").output();
+    if !possible.is_ok_and(|output| output.status.success()) {
+        println!("skipped: there can be no new pid namespace here");
+        return None;
+    }
+    let mut command = unshare();
+    command.arg(touchfile()).args(words);
+    if words.len() == 2 {
+        command.args(["echo", "ran"]);
+    }
+    Some(Process::spawn(&mut command))
+}

@@ -1,0 +1,292 @@
+//! Who holds a lock, as far as anybody can tell.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::{Duration, SystemTime};
+
+use crate::LockMode;
+
+/// How much of a command fits into a message.
+const SHORT: usize = 60;
+
+/// Somebody who holds a lock or waits for it.
+///
+/// Made by [`file::holders`](crate::file::holders) for files, and by whatever backend can tell
+/// ([`LockBackend::holders`](crate::LockBackend::holders)). It tells what was so when it was looked
+/// at: locks come and go. Displays as it stands in a message: `pid 4242 (cargo build)`.
+///
+/// ```
+/// use touchfile_core::{Holder, LockMode, Unseen};
+///
+/// let mut holder = Holder::new(LockMode::Exclusive);
+/// holder.pid = Some(4242);
+/// holder.command = Some("/usr/bin/cargo build".into());
+/// assert_eq!(holder.to_string(), "pid 4242 (cargo build)");
+///
+/// let mut holder = Holder::new(LockMode::Exclusive);
+/// holder.unseen = Some(Unseen::Namespace);
+/// assert_eq!(holder.to_string(), "a process in another pid namespace");
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// The process, by its number in our own pid namespace; `None` if there is none that we could
+    /// name, and [`unseen`](Self::unseen) says why.
+    pub pid: Option<u32>,
+    /// Why the process is not named.
+    pub unseen: Option<Unseen>,
+    /// The effective user of the process.
+    pub uid: Option<u32>,
+    /// What it runs, with its arguments, or the name of a thread of the kernel. Anybody may have
+    /// put anything there; [`short_command`](Self::short_command) is fit to be shown.
+    pub command: Option<String>,
+    /// When the process began: it has not held the lock for longer, unless it inherited it.
+    pub started: Option<SystemTime>,
+    /// The kind of lock, if there are several kinds.
+    pub kind: Option<LockKind>,
+    /// How it holds the lock, or wants to.
+    pub mode: LockMode,
+    /// The bytes that are locked, the last one included; `None` if that is the whole file.
+    pub range: Option<RangeInclusive<u64>>,
+    /// It does not hold the lock but is blocked until it does.
+    pub waiting: bool,
+    /// False if all that is known is that this process *took* the lock: we may not look at its
+    /// descriptors, and it could have passed the lock on to another process since.
+    pub confirmed: bool,
+    /// For how long it has been seen to hold the lock, by looking at both ends of that time.
+    /// Nobody but the holder knows since when it does: the kernel keeps no record of it.
+    pub seen_for: Option<Duration>,
+}
+
+impl Holder {
+    /// Somebody of whom nothing is known but that they hold the lock in `mode`.
+    #[must_use]
+    pub fn new(mode: LockMode) -> Self {
+        Self {
+            pid: None,
+            unseen: None,
+            uid: None,
+            command: None,
+            started: None,
+            kind: None,
+            mode,
+            range: None,
+            waiting: false,
+            confirmed: true,
+            seen_for: None,
+        }
+    }
+
+    /// Whether this is what keeps somebody else from taking the lock in `mode`.
+    #[must_use]
+    pub fn is_in_the_way_of(&self, mode: LockMode) -> bool {
+        !self.waiting && self.mode.conflicts_with(mode)
+    }
+
+    /// Whether both are the same lock of the same process.
+    ///
+    /// Two that are not named are not known to be the same.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let key = |holder: &Self| {
+            let range = holder.range.clone();
+            (holder.pid, holder.started, holder.kind, holder.mode, range)
+        };
+        let named = self.pid.is_some() || self.command.is_some();
+        named && key(self) == key(other) && (self.pid.is_some() || self.command == other.command)
+    }
+
+    /// Names those who hold a lock, for the end of a message: `held by pid 1 (a), pid 2 (b)`.
+    ///
+    /// `None` if there is nobody. Of many, the first three are named.
+    ///
+    /// ```
+    /// use touchfile_core::{Holder, LockMode};
+    ///
+    /// let mut holder = Holder::new(LockMode::Exclusive);
+    /// holder.pid = Some(4242);
+    /// holder.command = Some("cargo build".into());
+    /// let words = Holder::in_words(&[holder]);
+    /// assert_eq!(words.as_deref(), Some("held by pid 4242 (cargo build)"));
+    /// ```
+    #[must_use]
+    pub fn in_words(holders: &[Self]) -> Option<String> {
+        const NAMED: usize = 3;
+        let first = holders.first()?;
+        let verb = if first.confirmed { "held" } else { "taken" };
+        let named = holders.iter().take(NAMED).map(Self::in_a_few_words);
+        let mut words = format!("{verb} by {}", named.collect::<Vec<_>>().join(", "));
+        if let more @ 1.. = holders.len().saturating_sub(NAMED) {
+            words.push_str(&format!(" and {more} more"));
+        }
+        Some(words)
+    }
+
+    fn in_a_few_words(&self) -> String {
+        // Nobody else can let go of it: worth a word to whoever waits for himself.
+        let this = if self.pid == Some(std::process::id()) {
+            "this process, "
+        } else {
+            ""
+        };
+        match self.seen_for {
+            Some(seen) => format!("{this}{self} for {seen:.1?}"),
+            None => format!("{this}{self}"),
+        }
+    }
+
+    /// The command fit for a line of text: without the directories of the program, without control
+    /// characters, and not longer than sixty characters.
+    #[must_use]
+    pub fn short_command(&self) -> Option<String> {
+        let command = self.command.as_deref()?;
+        let (program, arguments) = match command.split_once(' ') {
+            Some((program, arguments)) => (program, Some(arguments)),
+            None => (command, None),
+        };
+        // Not of what only looks like a path, such as the kernel's `kworker/0:1`.
+        let program = match program.rsplit_once('/') {
+            Some((_, name)) if program.starts_with(['/', '.']) && !name.is_empty() => name,
+            _ => program,
+        };
+        let words = program
+            .chars()
+            .chain(arguments.map(|_| ' '))
+            .chain(arguments.unwrap_or_default().chars());
+        let mut short = String::new();
+        for (length, c) in words.enumerate() {
+            if length == SHORT {
+                short.push('…');
+                break;
+            }
+            if c.is_control() {
+                short.extend(c.escape_default());
+            } else {
+                short.push(c);
+            }
+        }
+        Some(short)
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.pid, self.short_command()) {
+            (Some(pid), Some(command)) => write!(f, "pid {pid} ({command})"),
+            (Some(pid), None) => write!(f, "pid {pid}"),
+            (None, Some(command)) => write!(f, "process {command}"),
+            (None, None) => f.write_str(match self.unseen {
+                Some(Unseen::Namespace) => "a process in another pid namespace",
+                Some(Unseen::Permission) => "an unknown process (no permission to see which)",
+                Some(Unseen::Untold) | None => "an unknown process",
+            }),
+        }
+    }
+}
+
+/// Why a process is not named.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Unseen {
+    /// It is in a pid namespace that cannot be seen from ours: outside of our container, say.
+    Namespace,
+    /// It is one of those whose descriptors we may not look at.
+    Permission,
+    /// The kernel does not tell, and no process was found to have it: a descriptor in flight
+    /// between two processes, or a blocked wait for an open-file-description lock.
+    Untold,
+}
+
+/// The kinds of locks on files that Linux tells apart; displays as in /proc/locks.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum LockKind {
+    /// flock(2): of an open file description, and of the whole file.
+    Flock,
+    /// fcntl(2) with `F_OFD_SETLK`: of an open file description.
+    Ofd,
+    /// fcntl(2) with `F_SETLK`, lockf(3): of a process.
+    Posix,
+}
+
+impl fmt::Display for LockKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Flock => "FLOCK",
+            Self::Ofd => "OFDLCK",
+            Self::Posix => "POSIX",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(pid: u32, command: &str) -> Holder {
+        let mut holder = Holder::new(LockMode::Exclusive);
+        holder.pid = Some(pid);
+        holder.command = Some(command.into());
+        holder
+    }
+
+    #[test]
+    fn a_command_is_shown_without_directories_control_characters_and_length() {
+        for (command, shown) in [
+            ("/usr/bin/cargo build", "pid 7 (cargo build)"),
+            ("cat /etc/passwd", "pid 7 (cat /etc/passwd)"),
+            ("kworker/0:1", "pid 7 (kworker/0:1)"),
+            ("./ a", "pid 7 (./ a)"),
+            ("a \x1b[31m\n", "pid 7 (a \\u{1b}[31m\\n)"),
+            ("", "pid 7 ()"),
+        ] {
+            assert_eq!(holder(7, command).to_string(), shown);
+        }
+        let long = holder(7, &"ä".repeat(500)).short_command().unwrap();
+        assert_eq!(long.chars().count(), SHORT + 1);
+    }
+
+    #[test]
+    fn a_message_names_a_few_and_counts_the_rest() {
+        let mut known = holder(1, "a");
+        known.seen_for = Some(Duration::from_millis(11_960));
+        assert_eq!(Holder::in_words(&[]), None);
+        assert_eq!(
+            Holder::in_words(&[known.clone()]).unwrap(),
+            "held by pid 1 (a) for 12.0s"
+        );
+        let five: Vec<_> = (1..6).map(|pid| holder(pid, "a")).collect();
+        assert_eq!(
+            Holder::in_words(&five).unwrap(),
+            "held by pid 1 (a), pid 2 (a), pid 3 (a) and 2 more"
+        );
+        known.confirmed = false;
+        assert!(
+            Holder::in_words(&[known])
+                .unwrap()
+                .starts_with("taken by pid 1")
+        );
+    }
+
+    #[test]
+    fn another_process_with_the_same_number_is_another_holder() {
+        let one = holder(1, "a");
+        let mut other = one.clone();
+        assert!(one.is_same(&other));
+        other.started = Some(SystemTime::UNIX_EPOCH);
+        assert!(!one.is_same(&other));
+        let unknown = Holder::new(LockMode::Exclusive);
+        assert!(!unknown.is_same(&unknown.clone()));
+    }
+
+    #[test]
+    fn a_waiter_and_a_fellow_reader_are_in_nobodys_way() {
+        let mut waiter = holder(1, "a");
+        assert!(waiter.is_in_the_way_of(LockMode::Shared));
+        waiter.waiting = true;
+        assert!(!waiter.is_in_the_way_of(LockMode::Shared));
+        let reader = Holder::new(LockMode::Shared);
+        assert!(!reader.is_in_the_way_of(LockMode::Shared));
+        assert!(reader.is_in_the_way_of(LockMode::Exclusive));
+    }
+}
