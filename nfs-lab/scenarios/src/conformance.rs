@@ -50,13 +50,11 @@ fn check(lab: &Lab, suite: Suite, places: &[At]) -> Outcome {
         "liveness::a_writer_among_readers",
         "between hosts there is no order of waiters",
     );
-    if lab.is_v3() {
-        suite = suite.skip(
-            "lockstep::random_schedules_with_files_that_are_replaced",
-            "a client of NFS 3 may open the file it remembers by that name; `is_current` says so, \
-             and `TouchFile` starts over: see the scenarios of `replaced`",
-        );
-    }
+    suite = suite.skip(
+        "lockstep::random_schedules_with_files_that_are_replaced",
+        "a client of NFS may open the file it remembers by that name; `is_current` says so, and \
+         `TouchFile` starts over: see the scenarios of `replaced`",
+    );
     for &at in places {
         suite = suite.place(Place::new(lab.dir(at)).launcher(at.launcher()));
     }

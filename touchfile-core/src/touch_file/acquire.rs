@@ -149,7 +149,8 @@ impl<B: LockBackend> TouchFile<B> {
                 note_contention(&mut contended, "another holder");
                 asking.store(false, Ordering::Relaxed);
                 let path = self.verify.then_some(self.path());
-                current = match handle.lock(mode, path).await {
+                // Boxed, so that thousands who queue in this process do not carry it with them.
+                current = match Box::pin(handle.lock(mode, path)).await {
                     Ok(()) => self.is_current(&handle).await?,
                     Err(error) if is_stale(&error) => false,
                     Err(error) => return Err(self.error(Operation::Lock(mode), error)),

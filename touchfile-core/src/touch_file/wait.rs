@@ -124,7 +124,9 @@ pub(super) async fn supervise<B: LockBackend, R>(
         return acquisition.await;
     }
     let lookout = Lookout::new(touch, mode);
-    match watch(touch, mode, timeout, asking, &lookout, acquisition).await {
+    // Boxed, so that those who wait without a deadline do not carry it with them.
+    let watch = watch(touch, mode, timeout, asking, &lookout, acquisition);
+    match Box::pin(watch).await {
         Ok(done) => done,
         Err(GaveUp { waited }) => Err(Error::Timeout {
             path: touch.path.clone(),

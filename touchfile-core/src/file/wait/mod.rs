@@ -42,7 +42,7 @@ use crate::{Attempt, LockMode};
 const MOMENT: Duration = Duration::from_micros(150);
 
 /// How often the first in line looks at the lock: foreign programs may release it without an event.
-const LOOK: Duration = Duration::from_millis(6);
+const LOOK: Duration = Duration::from_millis(8);
 
 /// How often the first in line looks after an event that was early: the kernel tells of the close
 /// a little before the lock is free, milliseconds before if the dying holder is preempted.
@@ -50,6 +50,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// For how long an event may be early.
 const EARLY: Duration = Duration::from_millis(6);
+
+/// When somebody in line looks at the lock for the first time; then four times as late each time.
+const FIRST_LOOK_PAST: Duration = Duration::from_millis(50);
 
 /// How often somebody in line looks at the lock in the end, in case whoever is ahead does not run.
 const LOOK_PAST: Duration = Duration::from_secs(1);
@@ -137,7 +140,7 @@ async fn follow<R: RawFileLock>(
     follower: &mut Follower,
 ) -> io::Result<Option<Turn>> {
     let mut alarm = pin!(runtime::alarm(tokio::time::Instant::now()));
-    let mut pause = 2 * LOOK;
+    let mut pause = FIRST_LOOK_PAST;
     let mut was_free = false;
     loop {
         alarm
@@ -161,7 +164,7 @@ async fn follow<R: RawFileLock>(
                 } else {
                     LOOK
                 };
-                pause = (2 * pause).min(longest);
+                pause = (4 * pause).min(longest);
             }
         }
         handle.refuse_stale()?;
