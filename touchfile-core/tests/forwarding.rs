@@ -71,6 +71,11 @@ impl LockHandle for Recorder {
         Ok(())
     }
 
+    fn others_wait(&mut self) -> bool {
+        self.note("others_wait".into());
+        true
+    }
+
     async fn unlock(&mut self) -> io::Result<()> {
         self.note("unlock".into());
         Ok(())
@@ -120,6 +125,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     assert!(backend.open_may_block(Path::new("/a"), &options));
     let mut handle = backend.open(Path::new("/a"), &options).await.unwrap();
     assert_eq!(handle.try_lock(Shared).await.unwrap(), Attempt::WouldBlock);
+    assert!(handle.others_wait());
     // The default would wait for ever.
     let lock = tokio::time::timeout(Duration::from_secs(20), handle.lock(Exclusive));
     lock.await.unwrap().unwrap();
@@ -135,6 +141,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
         "open_may_block /a false",
         "open /a false",
         "try_lock shared",
+        "others_wait",
         "lock exclusive",
         "unlock",
         "is_current /b",
