@@ -120,7 +120,11 @@ impl<'a, B: LockBackend> Lookout<'a, B> {
         // What was seen before the last look may be true no more.
         latest(Vec::new());
         // A thread that looks at what hangs would stay with it for as long.
-        if self.touch.backend.open_may_block(&self.touch.path, &self.touch.options) {
+        if self
+            .touch
+            .backend
+            .open_may_block(&self.touch.path, &self.touch.options)
+        {
             return;
         }
         // If it fails the message tells less.

@@ -80,7 +80,8 @@ async fn wait_once(path: &Path) {
     drop(held);
 }
 
-fn has_inotify() -> bool {
+/// Whether this process has waited for long enough to need it.
+pub(crate) fn has_inotify() -> bool {
     let open = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted");
     open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
         .any(|open| open.ends_with("anon_inode:inotify"))
