@@ -40,7 +40,7 @@ use touchfile_core::{Attempt, Capabilities, Holder, LockBackend, LockKind, LockM
 /// # Fairness
 ///
 /// On Linux, processes of one network namespace that wait for a lock with touchfile get it in the
-/// order they came; one that does not wait yet may overtake them for about a millisecond. Elsewhere,
+/// order they came; one that does not wait yet may overtake them for a few milliseconds. Elsewhere,
 /// and with programs that do not use touchfile, a waiter may be overtaken.
 ///
 /// # Errors

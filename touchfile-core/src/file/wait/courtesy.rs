@@ -3,28 +3,29 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
+use super::stopwatch::{Stopwatch, tick};
 use super::{Follower, Leader, Releases};
 use crate::LockMode;
 
 /// What a handle knows of others who want its lock.
 ///
 /// Two courtesies make waiting prompt and fair, and neither costs an uncontended holder more than
-/// a look at the clock:
+/// a look at the clock's ticks:
 ///
 /// - Releasing a lock makes no event by itself. A holder makes one if somebody may be waiting for
 ///   it: if it has held the lock for longer than [`BRIEF`](Self::BRIEF), or had to wait for it
 ///   itself. Whoever waits for less is still trying.
 /// - Whoever locks again at once would always win against those who have to wake up first. So a
-///   holder looks whether anybody is in line, once in [`OFTEN`](Self::OFTEN) and each time after
-///   there was, and then stands in line behind them.
+///   holder looks whether anybody is in line, once in some milliseconds and each time after there
+///   was, and then stands in line behind them.
 #[derive(Debug, Default)]
 pub(in crate::file) struct Courtesy {
     /// The present or latest lock was waited for.
     waited: bool,
-    /// When somebody in line was last looked for.
-    looked: Option<Instant>,
-    /// When the present lock was acquired.
-    since: Option<Instant>,
+    /// When somebody in line was last looked for, by the [`tick`]s of the clock.
+    looked: Option<Duration>,
+    /// How long the present lock has been held.
+    hold: Stopwatch,
     /// Those in line are known not to run, and not looked for, until then.
     ignored: Option<(Instant, Duration)>,
     /// The place in line that was found when looking for others.
@@ -44,23 +45,24 @@ impl Courtesy {
     const IGNORED: Duration = Duration::from_millis(500);
     const LONGEST_IGNORED: Duration = Duration::from_secs(60);
 
-    /// How often a handle that does not meet anybody looks for others.
+    /// How often a handle that does not meet anybody looks for others: at each tick of the clock.
     const OFTEN: Duration = Duration::from_millis(1);
 
     /// Whether to look for others now.
     #[inline]
     pub(in crate::file) fn is_time_to_look(&mut self) -> bool {
-        let now = Instant::now();
+        let now = tick();
         // The lock is about to be tried: this moment will do for when it was acquired.
-        self.since = Some(now);
+        self.hold.start(now);
         if !self.waited
             && let Some(looked) = self.looked
-            && now.duration_since(looked) < Self::OFTEN
+            && now - looked < Self::OFTEN
         {
             return false;
         }
         self.looked = Some(now);
-        self.ignored.is_none_or(|(until, _)| now >= until)
+        self.ignored
+            .is_none_or(|(until, _)| Instant::now() >= until)
     }
 
     /// Keeps the place in line that looking for others has brought; `None` if there are none.
@@ -102,8 +104,8 @@ impl Courtesy {
     #[inline]
     pub(in crate::file) fn acquired(&mut self) {
         self.place = None;
-        if self.since.is_none() {
-            self.since = Some(Instant::now());
+        if !self.hold.is_started() {
+            self.hold.start(tick());
         }
     }
 
@@ -111,8 +113,7 @@ impl Courtesy {
     /// with `announce` those who are not.
     #[inline]
     pub(in crate::file) fn released(&mut self, announce: impl FnOnce()) {
-        let since = self.since.take();
-        if !self.waited && since.is_some_and(|since| since.elapsed() < Self::BRIEF) {
+        if !self.hold.was_longer_than(Self::BRIEF) && !self.waited {
             return;
         }
         self.let_pass(announce);

@@ -12,6 +12,7 @@
 //! What a touchfile holder does for those who wait is in [`Courtesy`].
 
 mod courtesy;
+mod stopwatch;
 #[cfg(target_os = "linux")]
 #[path = "linux/mod.rs"]
 mod system;
