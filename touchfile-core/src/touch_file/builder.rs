@@ -170,7 +170,8 @@ impl<B: LockBackend> Builder<B> {
     /// if it does not. Default: true where the backend can tell.
     ///
     /// Turn it off only where nobody ever removes or replaces the file: it costs a stat(2). It
-    /// stays on for files that are temporary or [removed on release](Self::remove_on_release).
+    /// stays on for files that are temporary or [removed on release](Self::remove_on_release), and
+    /// who has to wait for the lock of a real file looks at the path all the same.
     /// Requires [`Capabilities::identity`](crate::Capabilities) to be turned on.
     ///
     /// ```
