@@ -202,27 +202,19 @@ fn claims() -> Vec<Claim> {
         );
     }
 
-    claim(
-        "idle: 100 tasks, % of a core",
-        "idle",
-        "tasks: CPU",
-        Who::Both,
-        Bound::AtMost(1.0),
-    );
-    claim(
-        "idle: 100 tasks, own paths, % of a core",
-        "idle",
-        "tasks, own paths: CPU",
-        Who::Both,
-        Bound::AtMost(1.0),
-    );
-    claim(
-        "idle: 64 processes, % of a core",
-        "idle",
-        "processes: CPU",
-        Who::Both,
-        Bound::AtMost(1.0),
-    );
+    for (who, metric) in [
+        ("100 tasks and 64 processes", "together"),
+        ("100 tasks, own paths", "own paths"),
+        ("100 tasks, foreign holder", "foreign holder"),
+    ] {
+        claim(
+            &format!("idle: {who}, % of a core"),
+            "idle",
+            &format!("{metric}: CPU"),
+            Who::Both,
+            Bound::AtMost(1.0),
+        );
+    }
 
     for count in [2, 4, 8] {
         for section in [20, 200] {

@@ -38,15 +38,25 @@ impl Range {
         }
     }
 
+    /// The first and the last byte, as the kernel lists them; `None` if it is the whole file.
+    pub(crate) fn listed(self) -> Option<RangeInclusive<u64>> {
+        (self != Self::WHOLE).then(|| self.bytes())
+    }
+
     /// Whether it has a byte in common with these.
     pub(crate) fn overlaps(self, bytes: &RangeInclusive<u64>) -> bool {
+        let own = self.bytes();
+        own.start() <= bytes.end() && bytes.start() <= own.end()
+    }
+
+    fn bytes(self) -> RangeInclusive<u64> {
         // Neither is negative: `new` saw to that.
         let start = u64::try_from(self.start).unwrap_or_default();
         let end = match u64::try_from(self.len).unwrap_or_default() {
             0 => u64::MAX,
             len => start + (len - 1),
         };
-        start <= *bytes.end() && *bytes.start() <= end
+        start..=end
     }
 }
 
@@ -71,6 +81,13 @@ mod tests {
         let rest = Range::new(10, 0).unwrap();
         assert!(rest.overlaps(&(99..=u64::MAX)) && !rest.overlaps(&(0..=9)));
         assert!(Range::WHOLE.overlaps(&(0..=0)));
+    }
+
+    #[test]
+    fn a_range_is_listed_by_its_first_and_last_byte() {
+        assert_eq!(Range::WHOLE.listed(), None);
+        assert_eq!(Range::new(7, 3).unwrap().listed(), Some(7..=9));
+        assert_eq!(Range::new(7, 0).unwrap().listed(), Some(7..=u64::MAX));
     }
 
     #[test]

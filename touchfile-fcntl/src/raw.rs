@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
+use std::ops::RangeInclusive;
 
 use touchfile_core::file::{FileHandle, RawFileConvert, RawFileLock};
-use touchfile_core::{Attempt, ConvertLock, LockMode, OpenOptions};
+use touchfile_core::{Attempt, ConvertLock, LockKind, LockMode, OpenOptions};
 
 use crate::range::Range;
 
@@ -54,6 +55,10 @@ impl RawFileLock for Fcntl {
         } else {
             format!("fcntl {}+{}", self.range.start, self.range.len).into()
         })
+    }
+
+    fn listed(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
+        Some((LockKind::Ofd, self.range.listed()))
     }
 
     /// Refuses at once what could only fail at each release.

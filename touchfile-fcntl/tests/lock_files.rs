@@ -134,6 +134,25 @@ fn ranges_without_a_byte_in_common_are_locks_of_their_own() {
     assert_eq!(fs::metadata(&path).unwrap().len(), 0, "it was written to");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lock_is_listed_as_its_backend_says() {
+    use touchfile_core::file::{self, RawFileLock};
+
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    for touch in [touch(&path), bytes(&path, 7, 3), bytes(&path, 7, 0)] {
+        let guard = touch.blocking().lock_exclusive().unwrap();
+        let listed = guard.handle().unwrap().raw().listed();
+        let holders = file::holders(&path).unwrap();
+        let [holder] = &holders[..] else {
+            panic!("one holder: {holders:?}");
+        };
+        let told = holder.kind.map(|kind| (kind, holder.range.clone()));
+        assert_eq!(listed, told);
+    }
+}
+
 #[test]
 fn a_range_converts_its_own_bytes_only() {
     let dir = tempdir().unwrap();

@@ -28,6 +28,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -121,5 +122,9 @@ impl RawFileLock for Flock {
 
     fn space(&self) -> Option<Cow<'static, str>> {
         Some("flock".into())
+    }
+
+    fn listed(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
+        Some((LockKind::Flock, None))
     }
 }

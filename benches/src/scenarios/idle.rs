@@ -16,40 +16,52 @@ use crate::worker::{Side, Worker, say};
 
 pub(super) const NAME: &str = "idle";
 pub(super) const ROLE: &str = "idle";
+pub(super) const HOLDER: &str = "idle-holder";
 
 pub(super) fn run(run: &mut Run) -> io::Result<()> {
     let (tasks, processes) = run.effort.pick((100, 64), (100, 64), (5, 2));
-    let (time_ms, settle_ms) = run.effort.pick((4_000, 500), (150, 40), (20, 5));
+    // Who waits may look around first, and it is not that which is asked for.
+    let (settle_ms, time_ms) = run.effort.pick((2_000, 4_000), (800, 200), (5, 20));
+    let (settle, time) = (
+        Duration::from_millis(settle_ms),
+        Duration::from_millis(time_ms),
+    );
+    let one_lock = Crowd {
+        processes: 1,
+        tasks,
+        paths: 1,
+        foreign_holder: false,
+    };
     let crowds = [
-        Crowd {
-            processes: 1,
-            tasks,
-            paths: 1,
-        },
-        Crowd {
-            processes: 1,
-            tasks,
-            paths: tasks,
-        },
+        one_lock,
         Crowd {
             processes,
             tasks: 1,
-            paths: 1,
+            ..one_lock
+        },
+        Crowd {
+            paths: tasks,
+            ..one_lock
+        },
+        Crowd {
+            foreign_holder: true,
+            ..one_lock
         },
     ];
     let (contenders, unable) = run.unlike();
     run.begin(NAME, contenders.len());
-    let (time, settle) = (
-        Duration::from_millis(time_ms),
-        Duration::from_millis(settle_ms),
-    );
     let mut lines = Vec::new();
     for contender in contenders {
-        let mut values = Vec::new();
-        for crowd in crowds {
-            values.extend(wait_idly(run, contender, crowd, time, settle)?);
-        }
-        lines.push((contender.name, values));
+        let [one_lock, processes, own_paths, foreign] =
+            wait_idly(run, contender, crowds, settle, time)?;
+        let values = [
+            vec![one_lock[0] + processes[0]],
+            one_lock,
+            processes,
+            own_paths,
+            foreign[..1].to_vec(),
+        ];
+        lines.push((contender.name, values.concat()));
         run.step();
     }
     run.end();
@@ -57,21 +69,25 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
         scenario: NAME,
         variant: String::new(),
         caption: format!(
-            "{tasks} tasks (or threads) of one process wait for one lock, then each for a lock of \
-             its own, then {processes} processes of one task each for one lock, and nothing happens \
-             for {time_ms} ms: processor time, user and system, of one core, and the threads and \
-             descriptors that they have because they wait."
+            "{tasks} tasks (or threads) of one process wait for one lock, {processes} processes of \
+             one task each for another, and {tasks} tasks of one process each for a lock of its own, \
+             which another process of the same kind holds; at last {tasks} tasks for a lock that was \
+             taken by the bare system call. They have waited for {settle_ms} ms, and nothing happens \
+             for {time_ms} ms: processor time, user and system, of one core, the first two together \
+             and each by itself; and the threads and descriptors that they have because they wait."
         ),
         columns: vec![
+            column("together: CPU", "%"),
             column("tasks: CPU", "%"),
-            column("threads", ""),
-            column("descriptors", ""),
-            column("tasks, own paths: CPU", "%"),
-            column("own paths: threads", ""),
-            column("own paths: descriptors", ""),
+            column("tasks: threads", ""),
+            column("tasks: descriptors", ""),
             column("processes: CPU", "%"),
             column("processes: threads", ""),
             column("processes: descriptors", ""),
+            column("own paths: CPU", "%"),
+            column("own paths: threads", ""),
+            column("own paths: descriptors", ""),
+            column("foreign holder: CPU", "%"),
         ],
         lines,
         unable,
@@ -87,40 +103,68 @@ struct Crowd {
     tasks: u64,
     /// One for all, or one for each task.
     paths: u64,
+    /// Whether the bare system call holds the locks, or a process like those that wait.
+    foreign_holder: bool,
 }
 
-fn wait_idly(
-    run: &mut Run,
-    contender: &'static Contender,
-    crowd: Crowd,
-    time: Duration,
-    settle: Duration,
-) -> io::Result<Vec<f64>> {
-    let path = run.new_path();
-    let open = |number| (contender.raw_of_its_family().open)(&numbered(&path, number));
-    let holders: Vec<_> = (0..crowd.paths).map(open).collect::<io::Result<_>>()?;
-    while_held(holders, || {
+impl Crowd {
+    /// Those who wait, and whoever they wait for.
+    fn gather(
+        self,
+        run: &mut Run,
+        contender: &'static Contender,
+    ) -> io::Result<(Worker, Vec<Worker>)> {
+        let path = run.new_path();
+        let of_holder = if self.foreign_holder {
+            contender.raw_of_its_family()
+        } else {
+            contender
+        };
+        let mut holder = Worker::spawn(HOLDER, of_holder, &path)?;
+        holder.ask(&self.paths.to_string())?;
         let spawn = |_| Worker::spawn(ROLE, contender, &path);
-        let mut all: Vec<_> = (0..crowd.processes).map(spawn).collect::<io::Result<_>>()?;
-        for worker in &mut all {
-            worker.tell(&format!("{} {}", crowd.tasks, crowd.paths))?;
+        let mut waiting: Vec<_> = (0..self.processes).map(spawn).collect::<io::Result<_>>()?;
+        for worker in &mut waiting {
+            worker.tell(&format!("{} {}", self.tasks, self.paths))?;
         }
-        for worker in &mut all {
+        for worker in &mut waiting {
             worker.answer()?;
         }
-        thread::sleep(settle);
+        Ok((holder, waiting))
+    }
+}
 
-        let started = now();
-        let mut used = 0;
-        for worker in &mut all {
+/// The share of a core, the threads and the descriptors of each crowd.
+fn wait_idly<const N: usize>(
+    run: &mut Run,
+    contender: &'static Contender,
+    crowds: [Crowd; N],
+    settle: Duration,
+    time: Duration,
+) -> io::Result<[Vec<f64>; N]> {
+    let mut gathered = Vec::new();
+    for crowd in crowds {
+        gathered.push(crowd.gather(run, contender)?);
+    }
+    thread::sleep(settle);
+
+    let started = now();
+    for (_, waiting) in &mut gathered {
+        for worker in waiting {
             worker.ask("begin")?;
         }
-        thread::sleep(time);
-        for worker in &mut all {
+    }
+    thread::sleep(time);
+    for (_, waiting) in &mut gathered {
+        for worker in waiting {
             worker.tell("end")?;
         }
-        let (mut threads, mut descriptors) = (0, 0);
-        for worker in &mut all {
+    }
+    let elapsed = (now() - started) as f64;
+    let mut values = [const { Vec::new() }; N];
+    for (values, (_, waiting)) in values.iter_mut().zip(&mut gathered) {
+        let (mut used, mut threads, mut descriptors) = (0, 0, 0);
+        for worker in waiting {
             let [processor_time, its_threads, its_descriptors] = worker.numbers()?[..] else {
                 return Err(misheard());
             };
@@ -128,29 +172,36 @@ fn wait_idly(
             threads += its_threads;
             descriptors += its_descriptors;
         }
-        let elapsed = now() - started;
-        let share = 100.0 * used as f64 / elapsed as f64;
-        Ok(vec![share, threads as f64, descriptors as f64])
-    })
-}
-
-/// Does something while all of these hold their locks.
-fn while_held<T>(
-    mut holders: Vec<Participant>,
-    critical: impl FnOnce() -> io::Result<T>,
-) -> io::Result<T> {
-    let mut held = Vec::new();
-    for holder in &mut holders {
-        let Participant::Thread(lock) = holder else {
-            unreachable!("the system calls block");
-        };
-        held.push(lock.lock(Mode::Exclusive)?);
+        let share = 100.0 * used as f64 / elapsed;
+        *values = vec![share, threads as f64, descriptors as f64];
     }
-    critical()
+    Ok(values)
 }
 
 fn numbered(path: &Path, number: u64) -> PathBuf {
     path.with_extension(number.to_string())
+}
+
+/// Holds so many locks until this process ends.
+pub(super) fn hold(mut side: Side) -> io::Result<()> {
+    let numbers = side.commands.hear_numbers().ok_or_else(misheard)?;
+    let [paths] = numbers[..] else {
+        return Err(misheard());
+    };
+    let open = |number| (side.contender.open)(&numbered(&side.path, number));
+    let mut holders: Vec<_> = (0..paths).map(open).collect::<io::Result<_>>()?;
+    let (mut by_tasks, mut by_threads) = (Vec::new(), Vec::new());
+    for holder in &mut holders {
+        match holder {
+            Participant::Task(lock) => {
+                by_tasks.push(side.runtime.block_on(lock.lock(Mode::Exclusive))?);
+            }
+            Participant::Thread(lock) => by_threads.push(lock.lock(Mode::Exclusive)?),
+        }
+    }
+    say("held")?;
+    while side.commands.hear().is_some() {}
+    Ok(())
 }
 
 pub(super) fn play(mut side: Side) -> io::Result<()> {

@@ -74,6 +74,7 @@ pub(crate) fn play(role: &str, side: Side) -> io::Result<()> {
         cancel::ROLE => cancel::play(side),
         fan_in::ROLE => fan_in::play(side),
         idle::ROLE => idle::play(side),
+        idle::HOLDER => idle::hold(side),
         loops::ROLE => loops::play(side),
         many_paths::ROLE => many_paths::play(side),
         turns::ROLE => turns::play(side),

@@ -4,20 +4,23 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use rustix::fs::OFlags;
 use tracing::warn;
 
 use super::identity::FileId;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::nfs;
+use super::open::open_with;
 use super::process::Process;
-use super::wait::{self, Courtesy, Follower, Line, Place, Releases};
-use super::{FileSystem, file_system_name, open, retry_interrupted};
+use super::wait::{self, Courtesy, Follower, Line, Lock, Place, Releases};
+use super::{FileSystem, file_system_name, retry_interrupted};
 use crate::backoff::Backoff;
-use crate::{Attempt, ConvertLock, LockHandle, LockMode, OpenOptions};
+use crate::{Attempt, ConvertLock, LockHandle, LockKind, LockMode, OpenOptions};
 
 /// The two system calls in which one way of locking files differs from another.
 ///
@@ -41,6 +44,15 @@ pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
     /// each other. Those who wait for such a lock stand in one line; without an answer each waits
     /// by itself.
     fn space(&self) -> Option<Cow<'static, str>> {
+        None
+    }
+
+    /// How the kernel lists such a lock (/proc/locks in proc(5)): its kind, and its range unless that
+    /// is the whole file.
+    ///
+    /// With this and [`space`](Self::space), a wait finds out whether the holder is a [`FileHandle`]
+    /// too, which wakes it up; without, it looks every few milliseconds for as long as it lasts.
+    fn listed(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
         None
     }
 
@@ -146,11 +158,11 @@ pub struct FileHandle<R: RawFileLock> {
 }
 
 impl<R: RawFileLock> FileHandle<R> {
-    /// Opens `path` by the rules of [`open`] and takes no lock.
+    /// Opens `path` by the rules of [`open`](super::open()) and takes no lock.
     ///
     /// # Errors
     ///
-    /// Those of [`open`]; with `remove_on_release` also [`io::ErrorKind::IsADirectory`] for a
+    /// Those of [`open`](super::open()); with `remove_on_release` also [`io::ErrorKind::IsADirectory`] for a
     /// directory and [`io::ErrorKind::Unsupported`] together with `follow_symlinks`.
     ///
     /// ```
@@ -165,7 +177,8 @@ impl<R: RawFileLock> FileHandle<R> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn open(raw: R, path: &Path, options: &OpenOptions) -> io::Result<Self> {
-        Self::with_opened(raw, open_for(path, options)?, path, options)
+        let opened = open_for(&raw, path, options)?;
+        Self::with_opened(raw, opened, path, options)
     }
 
     /// [`open`](Self::open), and waits while somebody has a lease on the file.
@@ -177,7 +190,7 @@ impl<R: RawFileLock> FileHandle<R> {
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open).
+    /// Those of [`open`](super::open())(Self::open).
     ///
     /// # Cancel safety
     ///
@@ -185,7 +198,7 @@ impl<R: RawFileLock> FileHandle<R> {
     pub async fn open_unleased(raw: R, path: &Path, options: &OpenOptions) -> io::Result<Self> {
         let mut backoff = Backoff::new();
         let opened = loop {
-            match open_for(path, options) {
+            match open_for(&raw, path, options) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => backoff.pause().await,
                 opened => break opened?,
             }
@@ -232,7 +245,7 @@ impl<R: RawFileLock> FileHandle<R> {
             ));
         }
         if !self.process.is_current() {
-            let (file, id, file_system) = open_for(&self.path, &self.options)?;
+            let (file, id, file_system) = open_for(&self.raw, &self.path, &self.options)?;
             self.raw.opened(&file, &self.options)?;
             (self.file, self.id, self.file_system) = (file, id, file_system);
             self.process = Process::current();
@@ -329,6 +342,20 @@ impl<R: RawFileLock> FileHandle<R> {
 
     pub(super) fn courtesy(&mut self) -> &mut Courtesy {
         &mut self.courtesy
+    }
+
+    /// The lock as it is listed while it is held; `None` if that is not known, or may take long.
+    pub(super) fn listed(&self, mode: LockMode) -> Option<Lock> {
+        if self.file_system.may_stall() {
+            return None;
+        }
+        let (kind, range) = self.raw.listed()?;
+        Some(Lock {
+            file: self.id,
+            kind,
+            range,
+            mode,
+        })
     }
 
     fn line(&self) -> Option<Line> {
@@ -493,9 +520,18 @@ impl<R: RawFileLock> Drop for FileHandle<R> {
 /// that it is gone, before it is not only the file that is gone.
 const MAX_STALE: u32 = 100;
 
-fn open_for(path: &Path, options: &OpenOptions) -> io::Result<(File, FileId, FileSystem)> {
+fn open_for<R: RawFileLock>(
+    raw: &R,
+    path: &Path,
+    options: &OpenOptions,
+) -> io::Result<(File, FileId, FileSystem)> {
+    // Those who wait will be told, unless their host tells of nothing.
+    let mark = match raw.listed() {
+        Some(_) => wait::MARK,
+        None => OFlags::empty(),
+    };
     for _ in 1..MAX_STALE {
-        match open_once(path, options) {
+        match open_once(path, options, mark) {
             // Another host has removed it: there is a new one, or one is to be made.
             Err(error) if error.kind() == io::ErrorKind::StaleNetworkFileHandle => {
                 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -504,17 +540,21 @@ fn open_for(path: &Path, options: &OpenOptions) -> io::Result<(File, FileId, Fil
             done => return done,
         }
     }
-    open_once(path, options)
+    open_once(path, options, mark)
 }
 
-fn open_once(path: &Path, options: &OpenOptions) -> io::Result<(File, FileId, FileSystem)> {
+fn open_once(
+    path: &Path,
+    options: &OpenOptions,
+    mark: OFlags,
+) -> io::Result<(File, FileId, FileSystem)> {
     if options.remove_on_release && options.follow_symlinks {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
             "removing on release would remove a followed link and leave the file behind it",
         ));
     }
-    let file = open(path, options)?;
+    let file = open_with(path, options, mark)?;
     if options.remove_on_release && file.metadata()?.is_dir() {
         return Err(io::Error::new(
             io::ErrorKind::IsADirectory,

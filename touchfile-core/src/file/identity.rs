@@ -72,6 +72,22 @@ impl FileId {
         }
     }
 
+    /// The identity of what a link in /proc/PID/fd leads to, without asking a server that may not
+    /// answer.
+    #[cfg(target_os = "linux")]
+    pub(super) fn of_link(link: &str) -> io::Result<Self> {
+        use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+
+        let stat = retry_interrupted(|| {
+            let flags = AtFlags::STATX_DONT_SYNC;
+            Ok(statx(CWD, link, flags, StatxFlags::INO)?)
+        })?;
+        Ok(Self {
+            device: makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            inode: stat.stx_ino,
+        })
+    }
+
     fn key(&self) -> (u64, u64) {
         (self.inode, self.device)
     }

@@ -50,10 +50,15 @@ const ALWAYS: OFlags = OFlags::CLOEXEC
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    open_with(path, options, OFlags::empty())
+}
+
+/// [`open`], with a flag that does not matter to what is opened.
+pub(super) fn open_with(path: &Path, options: &OpenOptions, mark: OFlags) -> io::Result<File> {
     let flags = if options.follow_symlinks {
-        ALWAYS
+        ALWAYS | mark
     } else {
-        ALWAYS | OFlags::NOFOLLOW
+        ALWAYS | OFlags::NOFOLLOW | mark
     };
     for _ in 0..MAX_ROUNDS {
         match open_existing(path, flags) {

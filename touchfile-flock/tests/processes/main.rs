@@ -9,6 +9,7 @@ mod cancelling;
 mod exclusion;
 mod forking;
 mod load;
+mod looking;
 mod replacing;
 mod waiting;
 mod worker;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     trials.extend(exclusion::trials());
     trials.extend(forking::trials());
     trials.extend(load::trials());
+    trials.extend(looking::trials());
     trials.extend(replacing::trials());
     trials.extend(waiting::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

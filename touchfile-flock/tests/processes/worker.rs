@@ -210,6 +210,19 @@ impl Worker {
         })
     }
 
+    /// How often its threads have slept since they were started.
+    pub(crate) fn times_slept(&self) -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
+        tasks
+            .filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok())
+            .filter_map(|status| {
+                let mut lines = status.lines();
+                let slept = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+                slept?.trim().parse::<u64>().ok()
+            })
+            .sum()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("it is a child of ours");

@@ -6,14 +6,14 @@ use crate::{LockKind, LockMode};
 
 /// A lock, or the wait for one, as the kernel lists it (`lock_get_status` in fs/locks.c).
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Entry {
-    pub(super) kind: LockKind,
-    pub(super) mode: LockMode,
+pub(in crate::file) struct Entry {
+    pub(in crate::file) kind: LockKind,
+    pub(in crate::file) mode: LockMode,
     /// The process that took it, seen from our pid namespace: 0 if it is not visible in it, and -1
     /// for open-file-description locks, which belong to no process.
     pub(super) pid: i64,
     pub(super) file: FileNumber,
-    pub(super) range: Option<RangeInclusive<u64>>,
+    pub(in crate::file) range: Option<RangeInclusive<u64>>,
     pub(super) waiting: bool,
 }
 
@@ -88,11 +88,10 @@ impl Entry {
         entries.filter(|entry| entry.file == file).collect()
     }
 
-    /// All the locks of `file` in the text of a /proc/PID/fdinfo/FD.
-    pub(super) fn parse_fdinfo(text: &str, file: FileNumber) -> Vec<Self> {
+    /// The locks in the text of a /proc/PID/fdinfo/FD.
+    pub(in crate::file) fn parse_fdinfo(text: &str) -> impl Iterator<Item = Self> {
         let lines = text.lines().filter_map(|line| line.strip_prefix("lock:"));
-        let entries = lines.filter_map(Self::parse);
-        entries.filter(|entry| entry.file == file).collect()
+        lines.filter_map(Self::parse)
     }
 }
 
@@ -162,6 +161,6 @@ mod tests {
         let fdinfo = "pos:\t0\nflags:\t0100000\nmnt_id:\t45\nino:\t8\n\
                       lock:\t1: FLOCK  ADVISORY  WRITE 5 00:28:8 0 EOF\n\
                       lock:\t2: OFDLCK ADVISORY  WRITE -1 00:28:8 0 EOF\n";
-        assert_eq!(pids(Entry::parse_fdinfo(fdinfo, file)), [5, -1]);
+        assert_eq!(pids(Entry::parse_fdinfo(fdinfo).collect()), [5, -1]);
     }
 }

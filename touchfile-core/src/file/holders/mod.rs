@@ -87,6 +87,10 @@ pub fn holders(path: &Path) -> io::Result<Vec<Holder>> {
 
 #[cfg(target_os = "linux")]
 use join::{Reach, holders as find};
+#[cfg(target_os = "linux")]
+pub(super) use locks::Entry;
+#[cfg(target_os = "linux")]
+pub(super) use scan::{each_descriptor, processes};
 
 #[cfg(not(target_os = "linux"))]
 use elsewhere::{Reach, find};

@@ -15,22 +15,20 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// Looks at every process there is. One that comes or goes meanwhile is no error.
+    /// Looks at every process there is.
     pub(super) fn of(file: FileNumber) -> io::Result<Self> {
-        let mut processes = Vec::new();
-        for process in fs::read_dir("/proc")? {
-            let name = process?.file_name();
-            processes.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
-        }
-        Ok(Self::of_some(processes, file))
+        Ok(Self::of_some(processes()?, file))
     }
 
     /// Looks at these processes, as far as they are still there.
     pub(super) fn of_some(processes: impl IntoIterator<Item = u32>, file: FileNumber) -> Self {
         let mut scan = Self::default();
-        let mut text = String::new();
         for pid in processes {
-            match scan.look_at(pid, file, &mut text) {
+            let looked = each_descriptor(pid, |_, fdinfo| {
+                let locks = Entry::parse_fdinfo(fdinfo).filter(|lock| lock.file == file);
+                scan.owners.extend(locks.map(|lock| (pid, lock)));
+            });
+            match looked {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     scan.hidden.push(pid);
                 }
@@ -39,32 +37,44 @@ impl Scan {
         }
         scan
     }
+}
 
-    fn look_at(&mut self, pid: u32, file: FileNumber, text: &mut String) -> io::Result<()> {
-        for descriptor in fs::read_dir(format!("/proc/{pid}/fd"))? {
-            let descriptor = descriptor?;
-            // Where it leads is cheap to learn, and rules out sockets and pipes, which are the
-            // most. Asking what it is, by stat(2), could wait for a server.
-            let target = fs::read_link(descriptor.path());
-            if target.is_ok_and(|target| !target.as_os_str().as_encoded_bytes().starts_with(b"/")) {
-                continue;
-            }
-            let Some(number) = descriptor.file_name().to_str().map(str::to_owned) else {
-                continue;
-            };
-            text.clear();
-            let read = File::open(format!("/proc/{pid}/fdinfo/{number}"))
-                .and_then(|mut info| info.read_to_string(text));
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
-                Err(_) => {} // closed meanwhile
-                Ok(_) => {
-                    let locks = Entry::parse_fdinfo(text, file);
-                    self.owners
-                        .extend(locks.into_iter().map(|lock| (pid, lock)));
-                }
-            }
-        }
-        Ok(())
+/// Every process there is; some may be gone by the time they are looked at.
+pub(in crate::file) fn processes() -> io::Result<Vec<u32>> {
+    let mut processes = Vec::new();
+    for process in fs::read_dir("/proc")? {
+        let name = process?.file_name();
+        processes.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
     }
+    Ok(processes)
+}
+
+/// Shows each descriptor of a process that leads to a file: its number, and the text of its fdinfo.
+pub(in crate::file) fn each_descriptor(
+    pid: u32,
+    mut show: impl FnMut(&str, &str),
+) -> io::Result<()> {
+    let mut text = String::new();
+    for descriptor in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let descriptor = descriptor?;
+        // Where it leads is cheap to learn, and rules out sockets and pipes, which are the
+        // most. Asking what it is, by stat(2), could wait for a server.
+        let target = fs::read_link(descriptor.path());
+        if target.is_ok_and(|target| !target.as_os_str().as_encoded_bytes().starts_with(b"/")) {
+            continue;
+        }
+        let name = descriptor.file_name();
+        let Some(number) = name.to_str() else {
+            continue;
+        };
+        text.clear();
+        let read = File::open(format!("/proc/{pid}/fdinfo/{number}"))
+            .and_then(|mut info| info.read_to_string(&mut text));
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+            Err(_) => {} // closed meanwhile
+            Ok(_) => show(number, &text),
+        }
+    }
+    Ok(())
 }

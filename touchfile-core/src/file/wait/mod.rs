@@ -4,13 +4,15 @@
 //! time than it takes to arrange anything. Then it stands in line ([`Line`]) behind the other
 //! waiters of this host. At the head of the line it tries each time something happens to the lock
 //! file that may have been a release ([`Releases`]), and every few milliseconds, for holders that
-//! release without an event.
+//! release without an event; or every other second, once the holder is known to be one of ours, which
+//! makes an event ([`Acquaintance`]).
 //!
 //! **The lock is only ever acquired by an attempt that does not wait**, so a dropped future has
 //! taken nothing, and all else that it has (its place in line, its watch) goes with it.
 //!
 //! What a touchfile holder does for those who wait is in [`Courtesy`].
 
+mod acquaintance;
 mod courtesy;
 mod stopwatch;
 #[cfg(target_os = "linux")]
@@ -30,8 +32,10 @@ use std::time::{Duration, Instant};
 use tokio::task::yield_now;
 use tokio::time::Sleep;
 
+use acquaintance::Acquaintance;
+pub(super) use acquaintance::Lock;
 pub(super) use courtesy::Courtesy;
-pub(super) use system::{Follower, Line, Place, Releases, announce};
+pub(super) use system::{Follower, Line, MARK, Place, Releases, announce};
 use system::{Leader, Turn};
 
 use super::handle::{FileHandle, RawFileLock};
@@ -55,8 +59,9 @@ const EARLY: Duration = Duration::from_millis(6);
 /// When somebody in line looks at the lock for the first time; then four times as late each time.
 const FIRST_LOOK_PAST: Duration = Duration::from_millis(50);
 
-/// How often somebody in line looks at the lock in the end, in case whoever is ahead does not run.
-const LOOK_PAST: Duration = Duration::from_secs(1);
+/// How often somebody who is to be told looks at the lock all the same: in line, in case whoever is
+/// ahead does not run; and at its head, if the release will be an event.
+const LOOK_PAST: Duration = Duration::from_secs(2);
 
 /// How often a line may break before a wait does without.
 const MOST_BROKEN: u32 = 8;
@@ -186,6 +191,7 @@ async fn lead<R: RawFileLock>(
     let mut alarm = pin!(runtime::alarm(tokio::time::Instant::now()));
     let mut early_until = None;
     let mut looked_at_path = None;
+    let mut holder = Acquaintance::new(handle.listed(mode));
     loop {
         if handle.try_lock_now(mode)? == Attempt::Acquired {
             break;
@@ -196,7 +202,13 @@ async fn lead<R: RawFileLock>(
             looked_at_path = Some(now);
         }
         let is_early = early_until.is_some_and(|until| now < until);
-        let pause = if is_early { LOOK_AGAIN } else { LOOK };
+        let pause = if is_early {
+            LOOK_AGAIN
+        } else if releases.is_some() && holder.announces() {
+            LOOK_PAST
+        } else {
+            LOOK
+        };
         alarm.as_mut().reset(next_look(pause));
         let Some(listening) = &mut releases else {
             alarm.as_mut().await;
@@ -207,11 +219,16 @@ async fn lead<R: RawFileLock>(
             Some(Ok(())) => {
                 early_until = Some(Instant::now() + EARLY);
                 looked_at_path = None;
+                holder.may_be_another();
                 if spin(handle, mode).await? {
                     break;
                 }
             }
-            Some(Err(_)) => releases = handle.releases(), // its runtime is gone
+            Some(Err(_)) => {
+                // Its runtime is gone, and what has happened since is not known.
+                releases = handle.releases();
+                holder.may_be_another();
+            }
         }
     }
     if let Some(listening) = &mut releases {

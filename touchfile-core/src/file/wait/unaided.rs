@@ -4,8 +4,20 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::task::{Context, Poll};
+use std::time::Instant;
+
+use rustix::fs::OFlags;
+
+use super::Lock;
 
 pub(in crate::file) fn announce(_: &Path, _: bool) {}
+
+pub(in crate::file) const MARK: OFlags = OFlags::empty();
+
+/// Nobody's release is announced.
+pub(in crate::file) fn is_announced(_: &Lock, _: Instant) -> Option<bool> {
+    Some(false)
+}
 
 #[derive(Debug)]
 pub(in crate::file) enum Place {

@@ -1,8 +1,10 @@
 //! What Linux tells of, and how those who wait find each other.
 
+mod census;
 mod releases;
 mod table;
 mod turnstile;
 
+pub(in crate::file) use census::{MARK, is_announced};
 pub(in crate::file) use releases::{Releases, announce};
 pub(in crate::file) use turnstile::{Follower, Leader, Line, Place, Turn};

@@ -1,0 +1,173 @@
+//! Which locks are held by handles that announce their release, so that who waits need not look.
+//!
+//! A program that merely unlocks makes no event, and is noticed by looking every few milliseconds.
+//! A handle of ours makes one if it has held the lock for as long as a wait takes to get here. It
+//! bears a [`mark`] that other processes can see, and once a wait has lasted for a while, a thread
+//! looks through all processes for it, once for all waits of this process. As long as such a handle
+//! holds a lock, nobody else's release of it matters.
+
+use std::io;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
+
+use super::super::Lock;
+use crate::file::holders::{Entry, each_descriptor, processes};
+use crate::file::{FileId, Process};
+
+/// A flag of an open file that shows whoever looks at /proc/PID/fdinfo that its locks will be
+/// announced.
+///
+/// `O_ASYNC` asks for signals from a terminal, a socket or a pipe. To open a file with it does
+/// nothing (open(2), "BUGS"), so nobody else does.
+pub(in crate::file) const MARK: OFlags = OFlags::ASYNC;
+
+fn is_marked(fdinfo: &str) -> bool {
+    let flags = fdinfo.lines().find_map(|line| line.strip_prefix("flags:"));
+    flags
+        .and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok())
+        .is_some_and(|flags| OFlags::from_bits_retain(flags).contains(MARK))
+}
+
+/// Whether somebody who will announce its end held a lock in the way of `wanted` at some time after
+/// `since`; `None` while that is not known. Who asks makes it known within milliseconds, mostly.
+pub(in crate::file) fn is_announced(wanted: &Lock, since: Instant) -> Option<bool> {
+    // Whoever has it is about to know more. A forked child may find it locked for ever.
+    let mut census = CENSUS.try_lock().ok()?;
+    if census.process.is_none_or(|process| !process.is_current()) {
+        *census = Census {
+            process: Some(Process::current()),
+            ..Census::NONE
+        };
+    }
+    if census.taken.is_some_and(|taken| taken >= since) {
+        let mut held = census.held.iter();
+        return Some(held.any(|held| held.is_in_the_way_of(wanted)));
+    }
+    let now = Instant::now();
+    if !census.is_under_way && census.not_before.is_none_or(|then| now >= then) {
+        census.is_under_way = thread::Builder::new()
+            .name("touchfile-census".into())
+            .spawn(take)
+            .is_ok();
+        census.not_before = Some(now + Census::PAUSE);
+    }
+    None
+}
+
+static CENSUS: Mutex<Census> = Mutex::new(Census::NONE);
+
+#[derive(Debug)]
+struct Census {
+    /// A forked child has its parent's, and none of its threads.
+    process: Option<Process>,
+    is_under_way: bool,
+    /// When it was begun.
+    taken: Option<Instant>,
+    held: Vec<Lock>,
+    /// When there may be another.
+    not_before: Option<Instant>,
+}
+
+impl Census {
+    const NONE: Self = Self {
+        process: None,
+        is_under_way: false,
+        taken: None,
+        held: Vec::new(),
+        not_before: None,
+    };
+
+    /// At least, from the beginning of one to that of the next.
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    /// For so many times as long as it has taken there is no other, so that it costs little even
+    /// where there are thousands of processes.
+    const RARE: u32 = 100;
+}
+
+fn take() {
+    let taken = Instant::now();
+    let held = marked_locks().unwrap_or_default();
+    let ended = Instant::now();
+    let Ok(mut census) = CENSUS.lock() else {
+        return;
+    };
+    census.taken = Some(taken);
+    census.held = held;
+    census.is_under_way = false;
+    let next = ended + Census::RARE * (ended - taken);
+    census.not_before = census.not_before.max(Some(next));
+}
+
+/// The locks of all marked descriptors, as far as we may look at them: mostly those of this user.
+fn marked_locks() -> io::Result<Vec<Lock>> {
+    let mut locks = Vec::new();
+    for pid in processes()? {
+        let looked = each_descriptor(pid, |number, fdinfo| {
+            let mut listed = Entry::parse_fdinfo(fdinfo).peekable();
+            if !is_marked(fdinfo) || listed.peek().is_none() {
+                return;
+            }
+            // Not by the numbers of the kernel's list, which stat(2) may not know.
+            let Ok(file) = FileId::of_link(&format!("/proc/{pid}/fd/{number}")) else {
+                return;
+            };
+            locks.extend(listed.map(|entry| Lock {
+                file,
+                kind: entry.kind,
+                range: entry.range,
+                mode: entry.mode,
+            }));
+        });
+        drop(looked); // or it has gone meanwhile
+    }
+    Ok(locks)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use rustix::fs::Mode;
+
+    use super::*;
+
+    #[test]
+    fn a_mark_is_seen_by_whoever_looks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.lock");
+        let marks: Vec<_> = [OFlags::empty(), MARK]
+            .into_iter()
+            .map(|mark| {
+                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | mark;
+                let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).unwrap();
+                let mut marked = None;
+                each_descriptor(std::process::id(), |number, fdinfo| {
+                    if number == file.as_raw_fd().to_string() {
+                        marked = Some(is_marked(fdinfo));
+                    }
+                })
+                .unwrap();
+                marked.unwrap()
+            })
+            .collect();
+        assert_eq!(marks, [false, true]);
+    }
+
+    #[test]
+    fn nonsense_is_no_mark() {
+        assert!(is_marked("pos:\t0\nflags:\t02524002\n"));
+        for text in [
+            "",
+            "flags:",
+            "flags:\t0100002\n",
+            "flags:\t9\n",
+            "mnt_id:\t020000\n",
+        ] {
+            assert!(!is_marked(text), "{text}");
+        }
+    }
+}
