@@ -22,7 +22,7 @@ mod system;
 #[path = "unaided.rs"]
 mod system;
 
-use std::future::{Future, poll_fn};
+use std::future::{self, Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::OnceLock;
@@ -192,10 +192,9 @@ async fn lead<R: RawFileLock>(
     let mut early_until = None;
     let mut looked_at_path = None;
     let mut holder = Acquaintance::new(handle.listed(mode));
-    loop {
-        if handle.try_lock_now(mode)? == Attempt::Acquired {
-            break;
-        }
+    // What has happened before this was listening.
+    let mut acquired = handle.try_lock_now(mode)? == Attempt::Acquired;
+    while !acquired {
         let now = Instant::now();
         if looked_at_path.is_none_or(|then| now > then + LOOK_AT_PATH) {
             handle.refuse_stale()?;
@@ -210,24 +209,21 @@ async fn lead<R: RawFileLock>(
             LOOK
         };
         alarm.as_mut().reset(next_look(pause));
-        let Some(listening) = &mut releases else {
-            alarm.as_mut().await;
-            continue;
-        };
-        match before(alarm.as_mut(), listening.next()).await {
-            None => {}
-            Some(Ok(())) => {
+        match until_woken(handle, mode, releases.as_mut(), alarm.as_mut()).await? {
+            Woken::Acquired => acquired = true,
+            // It may have gone off before there was a pause.
+            Woken::ByAlarm => acquired = handle.try_lock_now(mode)? == Attempt::Acquired,
+            Woken::ByEvent => {
                 early_until = Some(Instant::now() + EARLY);
                 looked_at_path = None;
                 holder.may_be_another();
-                if spin(handle, mode).await? {
-                    break;
-                }
+                acquired = spin(handle, mode).await?;
             }
-            Some(Err(_)) => {
-                // Its runtime is gone, and what has happened since is not known.
+            Woken::ByShutdown => {
+                // What has happened since is not known.
                 releases = handle.releases();
                 holder.may_be_another();
+                acquired = handle.try_lock_now(mode)? == Attempt::Acquired;
             }
         }
     }
@@ -235,6 +231,47 @@ async fn lead<R: RawFileLock>(
         listening.retire();
     }
     Ok(releases)
+}
+
+/// What ended a pause of the first in line.
+enum Woken {
+    /// The lock was free when it woke up.
+    Acquired,
+    ByAlarm,
+    ByEvent,
+    /// The runtime whose reactor was used is gone.
+    ByShutdown,
+}
+
+/// Pauses until something happens. Whatever that was, the lock is tried first, and to find out can
+/// wait: it takes as long as all the rest.
+async fn until_woken<R: RawFileLock>(
+    handle: &mut FileHandle<R>,
+    mode: LockMode,
+    releases: Option<&mut Releases>,
+    mut alarm: Pin<&mut Sleep>,
+) -> io::Result<Woken> {
+    let mut next = pin!(async {
+        match releases {
+            Some(listening) => listening.next().await,
+            None => future::pending().await,
+        }
+    });
+    let mut woken = false;
+    poll_fn(|cx| {
+        if woken && handle.try_lock_now(mode)? == Attempt::Acquired {
+            return Poll::Ready(Ok(Woken::Acquired));
+        }
+        woken = true;
+        if let Poll::Ready(next) = next.as_mut().poll(cx) {
+            return Poll::Ready(Ok(match next {
+                Ok(()) => Woken::ByEvent,
+                Err(_) => Woken::ByShutdown,
+            }));
+        }
+        alarm.as_mut().poll(cx).map(|()| Ok(Woken::ByAlarm))
+    })
+    .await
 }
 
 /// Tries a few times, for as long as an event is usually early.
