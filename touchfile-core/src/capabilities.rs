@@ -65,4 +65,17 @@ impl Capabilities {
         excludes_flock: false,
         excludes_fcntl: false,
     };
+
+    /// What [`FileHandle`](crate::file::FileHandle) gives every backend whose locks exclude other
+    /// processes and end with them.
+    pub const FILES: Self = Self {
+        shared: true,
+        cross_process: true,
+        crash_release: true,
+        fork_safe: true,
+        identity: true,
+        remove_on_release: true,
+        real_files: true,
+        ..Self::NONE
+    };
 }

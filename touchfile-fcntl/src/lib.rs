@@ -126,14 +126,8 @@ impl LockBackend for FcntlBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::NONE;
-        capabilities.shared = true;
-        capabilities.cross_process = true;
-        capabilities.crash_release = true;
-        capabilities.fork_safe = true;
-        capabilities.identity = true;
+        let mut capabilities = Capabilities::FILES;
         capabilities.remove_on_release = self.range == Range::WHOLE;
-        capabilities.real_files = true;
         capabilities.atomic_conversion = true;
         capabilities.excludes_fcntl = true;
         capabilities

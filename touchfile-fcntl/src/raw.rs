@@ -10,6 +10,24 @@ use touchfile_core::{Attempt, ConvertLock, LockKind, LockMode, OpenOptions};
 
 use crate::range::Range;
 
+/// Without such locks it is raw/system.rs; as on these architectures, where libc's `struct flock` has
+/// fields that nobody else can name.
+#[cfg_attr(
+    all(
+        any(target_os = "linux", target_os = "android"),
+        not(any(
+            target_arch = "mips",
+            target_arch = "mips32r6",
+            target_arch = "mips64",
+            target_arch = "mips64r6",
+            target_arch = "sparc",
+            target_arch = "sparc64"
+        ))
+    ),
+    path = "raw/ofd.rs"
+)]
+mod system;
+
 /// `F_OFD_SETLK` of fcntl(2); by default on whole files.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fcntl {
@@ -111,94 +129,4 @@ fn is(error: &io::Error, codes: &[i32]) -> bool {
     error
         .raw_os_error()
         .is_some_and(|code| codes.contains(&code))
-}
-
-/// On these architectures libc's `struct flock` has fields that nobody else can name.
-#[cfg(all(
-    any(target_os = "linux", target_os = "android"),
-    not(any(
-        target_arch = "mips",
-        target_arch = "mips32r6",
-        target_arch = "mips64",
-        target_arch = "mips64r6",
-        target_arch = "sparc",
-        target_arch = "sparc64"
-    ))
-))]
-mod system {
-    use std::fs::File;
-    use std::io;
-
-    use nix::fcntl::{FcntlArg, fcntl};
-    use nix::libc::{self, c_int};
-
-    use crate::range::Range;
-
-    #[inline]
-    pub(super) fn exclusive(file: &File, range: Range) -> io::Result<()> {
-        set(file, range, libc::F_WRLCK)
-    }
-
-    #[inline]
-    pub(super) fn shared(file: &File, range: Range) -> io::Result<()> {
-        set(file, range, libc::F_RDLCK)
-    }
-
-    #[inline]
-    pub(super) fn unlock(file: &File, range: Range) -> io::Result<()> {
-        set(file, range, libc::F_UNLCK)
-    }
-
-    // The types of the constants differ from one C library to the next; their values are small.
-    #[inline]
-    #[allow(clippy::cast_possible_truncation, clippy::unnecessary_cast)]
-    fn set(file: &File, range: Range, lock: impl Into<c_int>) -> io::Result<()> {
-        let lock = libc::flock {
-            l_type: lock.into() as libc::c_short,
-            l_whence: libc::SEEK_SET as libc::c_short,
-            l_start: range.start,
-            l_len: range.len,
-            l_pid: 0, // must be, for a lock that is no process's
-        };
-        fcntl(file, FcntlArg::F_OFD_SETLK(&lock))?;
-        Ok(())
-    }
-}
-
-#[cfg(not(all(
-    any(target_os = "linux", target_os = "android"),
-    not(any(
-        target_arch = "mips",
-        target_arch = "mips32r6",
-        target_arch = "mips64",
-        target_arch = "mips64r6",
-        target_arch = "sparc",
-        target_arch = "sparc64"
-    ))
-)))]
-mod system {
-    use std::fs::File;
-    use std::io;
-
-    use crate::range::Range;
-
-    pub(super) fn exclusive(_: &File, _: Range) -> io::Result<()> {
-        Err(unsupported())
-    }
-
-    pub(super) fn shared(_: &File, _: Range) -> io::Result<()> {
-        Err(unsupported())
-    }
-
-    pub(super) fn unlock(_: &File, _: Range) -> io::Result<()> {
-        Err(unsupported())
-    }
-
-    fn unsupported() -> io::Error {
-        io::Error::new(
-            io::ErrorKind::Unsupported,
-            "on this system touchfile knows no fcntl(2) locks that belong to an open file; use the \
-             flock backend",
-        )
-    }
 }

@@ -70,14 +70,7 @@ impl LockBackend for FlockBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::NONE;
-        capabilities.shared = true;
-        capabilities.cross_process = true;
-        capabilities.crash_release = true;
-        capabilities.fork_safe = true;
-        capabilities.identity = true;
-        capabilities.remove_on_release = true;
-        capabilities.real_files = true;
+        let mut capabilities = Capabilities::FILES;
         capabilities.exclusive_read_only = true;
         capabilities.excludes_flock = true;
         capabilities.fair = cfg!(target_os = "linux");

@@ -127,15 +127,7 @@ impl LockBackend for AutoBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::NONE;
-        capabilities.shared = true;
-        capabilities.cross_process = true;
-        capabilities.crash_release = true;
-        capabilities.fork_safe = true;
-        capabilities.identity = true;
-        capabilities.remove_on_release = true;
-        capabilities.real_files = true;
-        capabilities
+        Capabilities::FILES
     }
 
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<AutoHandle> {
