@@ -5,7 +5,7 @@ mod choice;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, RangeInclusive};
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -215,6 +215,13 @@ impl RawFileLock for AutoLock {
         }
     }
 
+    fn listed(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
+        match self.method {
+            Method::Flock => Flock.listed(),
+            Method::Fcntl => Fcntl::default().listed(),
+        }
+    }
+
     /// Chooses, also anew in a forked child, whose file may be another one.
     fn opened(&mut self, file: &File, options: &OpenOptions) -> io::Result<()> {
         self.file_system = (self.tell)(file)?;
@@ -323,6 +330,10 @@ mod tests {
             (here.raw().method(), nfs.raw().method()),
             (Method::Flock, Method::Fcntl)
         );
+
+        // What those who wait are to look for.
+        assert_eq!(here.raw().listed(), Some((LockKind::Flock, None)));
+        assert_eq!(nfs.raw().listed(), Some((LockKind::Ofd, None)));
 
         assert_eq!(here.try_lock(Exclusive).await.unwrap(), Attempt::Acquired);
         assert_eq!(flock.try_lock(Shared).await.unwrap(), Attempt::WouldBlock);
