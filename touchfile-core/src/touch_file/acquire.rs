@@ -4,12 +4,10 @@
 //! file? → guard. Whatever is dropped on the way releases what it has: first the handle, then the
 //! place in the queue.
 
-use std::future::{Future, poll_fn};
 use std::io;
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,7 +16,7 @@ use tracing::{Instrument, Span, debug, debug_span};
 
 use super::TouchFile;
 use super::guard::Guard;
-use super::polite::PoliteHandle;
+use super::polite::{PoliteHandle, now_or_never};
 use super::wait::supervise;
 use crate::{Attempt, Error, LockBackend, LockMode, Operation, Result};
 
@@ -47,31 +45,9 @@ where
 {
     touch.refuse_unclaimed(mode)?;
     let span = touch.span(mode);
-    let let_others_pass = AtomicBool::new(false);
-    let asking = AtomicBool::new(false);
-    let acquisition = touch.acquire(mode, timeout, &let_others_pass, &asking);
-    let acquisition = supervise(&touch, mode, timeout, &asking, acquisition);
-    let held = match acquisition.instrument(span.clone()).await {
-        // Perhaps they did not take their turn.
-        Err(error) if error.is_timeout() && let_others_pass.into_inner() => {
-            match at_once(touch.try_acquire(mode).instrument(span)).await {
-                Some(Ok(Some(held))) => held,
-                _ => return Err(error),
-            }
-        }
-        done => done?,
-    };
+    // Pinned where it is made: it is large, and would be copied at each `await` around it.
+    let held = pin!(touch.acquire_in_time(mode, timeout).instrument(span)).await?;
     Ok(Guard::new(touch, held, mode))
-}
-
-/// The output of `future` if it is ready at once.
-async fn at_once<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }
 
 /// Takes the lock if nobody has it or is queued for it in this process.
@@ -108,6 +84,31 @@ impl<B: LockBackend> TouchFile<B> {
         debug_span!(target: "touchfile", "acquire", %path, backend, %mode)
     }
 
+    /// [`acquire`](Self::acquire) under the deadline.
+    async fn acquire_in_time(&self, mode: LockMode, timeout: Option<Duration>) -> Result<Held<B>> {
+        let let_others_pass = AtomicBool::new(false);
+        let asking = AtomicBool::new(false);
+        let done = {
+            let acquisition = pin!(self.acquire(mode, timeout, &let_others_pass, &asking));
+            if timeout.is_none() && self.on_wait.is_none() {
+                acquisition.await
+            } else {
+                supervise(self, mode, timeout, &asking, acquisition).await
+            }
+        };
+        // By now the acquisition has given back its place in the queue.
+        match done {
+            // Perhaps they did not take their turn.
+            Err(error) if error.is_timeout() && let_others_pass.load(Ordering::Relaxed) => {
+                match now_or_never(pin!(self.try_acquire(mode))) {
+                    Some(Ok(Some(held))) => Ok(held),
+                    _ => Err(error),
+                }
+            }
+            done => done,
+        }
+    }
+
     /// `let_others_pass` is set if no attempt was made, because others were waiting.
     ///
     /// `asking` is set while the first attempt is made on another thread, which takes its time
@@ -130,7 +131,11 @@ impl<B: LockBackend> TouchFile<B> {
             }
         };
         for _ in 0..MAX_REPLACED {
-            let mut handle = self.idle_or_new(asking).await?;
+            let mut handle = match self.take_idle() {
+                Some(idle) => idle,
+                None => self.open(asking).await?,
+            };
+            asking.store(handle.is_elsewhere(), Ordering::Relaxed);
             let attempt = if has_time && handle.others_wait() {
                 let_others_pass.store(true, Ordering::Relaxed);
                 Attempt::WouldBlock
@@ -173,7 +178,10 @@ impl<B: LockBackend> TouchFile<B> {
             return Ok(None);
         };
         for _ in 0..MAX_REPLACED {
-            let mut handle = self.idle_or_new(&AtomicBool::new(false)).await?;
+            let mut handle = match self.take_idle() {
+                Some(idle) => idle,
+                None => self.open(&AtomicBool::new(false)).await?,
+            };
             let attempt = match handle.try_lock(mode).await {
                 Err(error) if is_stale(&error) => {
                     self.start_over(handle).await;
@@ -197,19 +205,12 @@ impl<B: LockBackend> TouchFile<B> {
         Err(self.replaced())
     }
 
-    async fn idle_or_new(&self, asking: &AtomicBool) -> Result<PoliteHandle<B::Handle>> {
-        let handle = match self.take_idle() {
-            Some(handle) => handle,
-            None => {
-                let elsewhere = self.backend.open_may_block(&self.path, &self.options);
-                asking.store(elsewhere, Ordering::Relaxed);
-                PoliteHandle::open(&self.backend, &self.path, &self.options, elsewhere)
-                    .await
-                    .map_err(|error| self.error(Operation::Open, error))?
-            }
-        };
-        asking.store(handle.is_elsewhere(), Ordering::Relaxed);
-        Ok(handle)
+    async fn open(&self, asking: &AtomicBool) -> Result<PoliteHandle<B::Handle>> {
+        let elsewhere = self.backend.open_may_block(&self.path, &self.options);
+        asking.store(elsewhere, Ordering::Relaxed);
+        PoliteHandle::open(&self.backend, &self.path, &self.options, elsewhere)
+            .await
+            .map_err(|error| self.error(Operation::Open, error))
     }
 
     async fn is_current(&self, handle: &PoliteHandle<B::Handle>) -> Result<bool> {

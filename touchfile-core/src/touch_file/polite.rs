@@ -439,7 +439,7 @@ pub(super) fn remove_if_free<B: LockBackend>(
 
 /// The output of a future that is ready at once, as those of backends on local files are.
 #[inline]
-fn now_or_never<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
+pub(super) fn now_or_never<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
     match future.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,

@@ -118,39 +118,28 @@ pub(super) async fn supervise<B: LockBackend, R>(
     mode: LockMode,
     timeout: Option<Duration>,
     asking: &AtomicBool,
-    acquisition: impl Future<Output = Result<R>>,
+    mut acquisition: Pin<&mut impl Future<Output = Result<R>>>,
 ) -> Result<R> {
-    if timeout.is_none() && touch.on_wait.is_none() {
-        return acquisition.await;
+    let started = Instant::now();
+    if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(acquisition.as_mut().poll(cx))).await {
+        return done;
     }
-    let lookout = Lookout::new(touch, mode);
     // Boxed, so that those who wait without a deadline do not carry it with them.
-    let watch = watch(touch, mode, timeout, asking, &lookout, acquisition);
-    match Box::pin(watch).await {
-        Ok(done) => done,
-        Err(GaveUp { waited }) => Err(Error::Timeout {
-            path: touch.path.clone(),
-            mode,
-            waited,
-            holders: lookout.latest(),
-        }),
-    }
+    Box::pin(watch(touch, mode, timeout, started, asking, acquisition)).await
 }
 
-/// The deadline has passed.
-struct GaveUp {
-    waited: Duration,
-}
-
+/// The rest of [`supervise`], once there is something to wait for.
 async fn watch<B: LockBackend, R>(
     touch: &TouchFile<B>,
     mode: LockMode,
     timeout: Option<Duration>,
+    started: Instant,
     asking: &AtomicBool,
-    lookout: &Lookout<'_, B>,
-    acquisition: impl Future<Output = Result<R>>,
-) -> Result<Result<R>, GaveUp> {
-    let started = Instant::now();
+    mut acquisition: Pin<&mut impl Future<Output = Result<R>>>,
+) -> Result<R> {
+    // It has been polled without a runtime, perhaps, and must not be asked again before it has one.
+    runtime::settle().await;
+    let lookout = Lookout::new(touch, mode);
     // A deadline beyond the end of time is none.
     let mut deadline = timeout.and_then(|timeout| started.checked_add(timeout));
     let mut report = touch
@@ -162,18 +151,12 @@ async fn watch<B: LockBackend, R>(
     let mut looking: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
     let asking = || asking.load(Ordering::Relaxed);
     let mut last_attempt = false;
-    let mut acquisition = pin!(acquisition);
-    if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(acquisition.as_mut().poll(cx))).await {
-        return Ok(done);
-    }
-    // It has been polled without a runtime, perhaps, and must not be asked again before it has one.
-    runtime::settle().await;
     loop {
         let next_report = report.as_ref().map(|(_, next)| *next);
         let next_look = looks.last().and_then(|after| started.checked_add(*after));
         let alarms = [deadline, next_report, next_look];
         let Some(alarm) = alarms.into_iter().flatten().min() else {
-            return Ok(acquisition.await);
+            return acquisition.await;
         };
         let is_deadline = deadline == Some(alarm);
         let mut alarm = pin!(runtime::sleep_until(alarm, is_deadline));
@@ -192,7 +175,7 @@ async fn watch<B: LockBackend, R>(
             alarm.as_mut().poll(cx).map(|()| None)
         });
         if let Some(done) = done.await {
-            return Ok(done);
+            return done;
         }
         let now = Instant::now();
         let waited = now - started;
@@ -202,7 +185,12 @@ async fn watch<B: LockBackend, R>(
                 deadline = started.checked_add(ONE_ATTEMPT);
                 continue;
             }
-            return Err(GaveUp { waited });
+            return Err(Error::Timeout {
+                path: touch.path.clone(),
+                mode,
+                waited,
+                holders: lookout.latest(),
+            });
         }
         if looks.pop_if(|after| *after <= waited).is_some() {
             looking = Some(Box::pin(lookout.look_ahead()));
@@ -216,7 +204,7 @@ async fn watch<B: LockBackend, R>(
                 backend,
                 mode,
                 waited,
-                lookout,
+                lookout: &lookout,
             });
             *next += on_wait.period;
             // What was missed while the task did not run does not pile up.
