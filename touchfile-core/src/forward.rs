@@ -13,7 +13,7 @@ use crate::{
     Attempt, Capabilities, ConvertLock, Holder, LockBackend, LockHandle, LockMode, OpenOptions,
 };
 
-type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 macro_rules! forward_backend {
     ($($pointer:ident),*) => {$(

@@ -17,6 +17,7 @@ use super::acquire::EVERYBODY;
 use super::blocking::block_on;
 use crate::backoff::Backoff;
 use crate::file::Process;
+use crate::forward::BoxFuture;
 use crate::{Attempt, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions};
 
 /// How often a waiter on a handle that may block looks whether its path still names the file:
@@ -92,13 +93,11 @@ impl<H: LockHandle> PoliteHandle<H> {
     }
 
     #[inline]
-    pub(super) async fn try_lock(&mut self, mode: LockMode) -> io::Result<Attempt> {
+    pub(super) fn try_lock(&mut self, mode: LockMode) -> BoxFuture<'_, io::Result<Attempt>> {
         match &mut self.0 {
-            Place::Here(handle) => handle.try_lock(mode).await,
+            Place::Here(handle) => handle.try_lock(mode),
             Place::Elsewhere(keeper) => {
-                keeper
-                    .call_mut(move |handle| block_on(handle.try_lock(mode)))
-                    .await
+                Box::pin(keeper.call_mut(move |handle| block_on(handle.try_lock(mode))))
             }
         }
     }
@@ -157,14 +156,12 @@ impl<H: LockHandle> PoliteHandle<H> {
     }
 
     #[inline]
-    pub(super) async fn is_current(&self, path: &Path) -> io::Result<bool> {
+    pub(super) fn is_current<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<bool>> {
         match &self.0 {
-            Place::Here(handle) => handle.is_current(path).await,
+            Place::Here(handle) => handle.is_current(path),
             Place::Elsewhere(keeper) => {
                 let path = path.to_owned();
-                keeper
-                    .call(move |handle| block_on(handle.is_current(&path)))
-                    .await
+                Box::pin(keeper.call(move |handle| block_on(handle.is_current(&path))))
             }
         }
     }
