@@ -33,6 +33,16 @@ pub(super) struct Held<B: LockBackend> {
     pub(super) permit: OwnedSemaphorePermit,
 }
 
+/// What an acquisition tells whoever bounds it.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Set while the first attempt is made on another thread, which takes its time whether or not
+    /// the lock is free.
+    asking: AtomicBool,
+    /// Set if no attempt was made, because others were waiting.
+    let_others_pass: AtomicBool,
+}
+
 /// Waits for the lock.
 pub(super) async fn lock<T, B>(
     touch: T,
@@ -45,8 +55,14 @@ where
 {
     touch.refuse_unclaimed(mode)?;
     let span = touch.span(mode);
+    let progress = Progress::default();
     // Pinned where it is made: it is large, and would be copied at each `await` around it.
-    let held = pin!(touch.acquire_in_time(mode, timeout).instrument(span)).await?;
+    let held = if timeout.is_none() && touch.on_wait.is_none() {
+        pin!(touch.acquire(mode, None, &progress).instrument(span)).await?
+    } else {
+        let acquisition = touch.acquire_supervised(mode, timeout, &progress);
+        pin!(acquisition.instrument(span)).await?
+    };
     Ok(Guard::new(touch, held, mode))
 }
 
@@ -84,22 +100,23 @@ impl<B: LockBackend> TouchFile<B> {
         debug_span!(target: "touchfile", "acquire", %path, backend, %mode)
     }
 
-    /// [`acquire`](Self::acquire) under the deadline.
-    async fn acquire_in_time(&self, mode: LockMode, timeout: Option<Duration>) -> Result<Held<B>> {
-        let let_others_pass = AtomicBool::new(false);
-        let asking = AtomicBool::new(false);
+    /// [`acquire`](Self::acquire) under a deadline, or with somebody to report to.
+    async fn acquire_supervised(
+        &self,
+        mode: LockMode,
+        timeout: Option<Duration>,
+        progress: &Progress,
+    ) -> Result<Held<B>> {
         let done = {
-            let acquisition = pin!(self.acquire(mode, timeout, &let_others_pass, &asking));
-            if timeout.is_none() && self.on_wait.is_none() {
-                acquisition.await
-            } else {
-                supervise(self, mode, timeout, &asking, acquisition).await
-            }
+            let acquisition = pin!(self.acquire(mode, timeout, progress));
+            supervise(self, mode, timeout, &progress.asking, acquisition).await
         };
         // By now the acquisition has given back its place in the queue.
         match done {
             // Perhaps they did not take their turn.
-            Err(error) if error.is_timeout() && let_others_pass.load(Ordering::Relaxed) => {
+            Err(error)
+                if error.is_timeout() && progress.let_others_pass.load(Ordering::Relaxed) =>
+            {
                 match now_or_never(pin!(self.try_acquire(mode))) {
                     Some(Ok(Some(held))) => Ok(held),
                     _ => Err(error),
@@ -109,16 +126,11 @@ impl<B: LockBackend> TouchFile<B> {
         }
     }
 
-    /// `let_others_pass` is set if no attempt was made, because others were waiting.
-    ///
-    /// `asking` is set while the first attempt is made on another thread, which takes its time
-    /// whether or not the lock is free.
     async fn acquire(
         &self,
         mode: LockMode,
         timeout: Option<Duration>,
-        let_others_pass: &AtomicBool,
-        asking: &AtomicBool,
+        progress: &Progress,
     ) -> Result<Held<B>> {
         let has_time = timeout.is_none_or(|timeout| !timeout.is_zero());
         let mut contended = None;
@@ -133,11 +145,13 @@ impl<B: LockBackend> TouchFile<B> {
         for _ in 0..MAX_REPLACED {
             let mut handle = match self.take_idle() {
                 Some(idle) => idle,
-                None => self.open(asking).await?,
+                None => self.open(&progress.asking).await?,
             };
-            asking.store(handle.is_elsewhere(), Ordering::Relaxed);
+            progress
+                .asking
+                .store(handle.is_elsewhere(), Ordering::Relaxed);
             let attempt = if has_time && handle.others_wait() {
-                let_others_pass.store(true, Ordering::Relaxed);
+                progress.let_others_pass.store(true, Ordering::Relaxed);
                 Attempt::WouldBlock
             } else {
                 match handle.try_lock(mode).await {
@@ -152,7 +166,7 @@ impl<B: LockBackend> TouchFile<B> {
             // A holder of a file that the path no longer names is in nobody's way.
             if current && attempt == Attempt::WouldBlock {
                 note_contention(&mut contended, "another holder");
-                asking.store(false, Ordering::Relaxed);
+                progress.asking.store(false, Ordering::Relaxed);
                 let path = self.verify.then_some(self.path());
                 // Boxed, so that thousands who queue in this process do not carry it with them.
                 current = match Box::pin(handle.lock(mode, path)).await {
