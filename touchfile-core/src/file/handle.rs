@@ -162,7 +162,8 @@ impl<R: RawFileLock> FileHandle<R> {
     ///
     /// # Errors
     ///
-    /// Those of [`open`](super::open()); with `remove_on_release` also [`io::ErrorKind::IsADirectory`] for a
+    /// Those of [`open`](super::open()); with `remove_on_release` also
+    /// [`io::ErrorKind::IsADirectory`] for a
     /// directory and [`io::ErrorKind::Unsupported`] together with `follow_symlinks`.
     ///
     /// ```
@@ -190,7 +191,7 @@ impl<R: RawFileLock> FileHandle<R> {
     ///
     /// # Errors
     ///
-    /// Those of [`open`](super::open())(Self::open).
+    /// Those of [`open`](Self::open).
     ///
     /// # Cancel safety
     ///
