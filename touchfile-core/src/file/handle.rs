@@ -275,9 +275,10 @@ impl<R: RawFileLock> FileHandle<R> {
             Ok(())
         };
         retry_interrupted(|| self.raw.unlock(&self.file))?;
-        let (path, follow_symlinks) = (&self.path, self.options.follow_symlinks);
+        let (file, id) = (&self.file, self.id);
+        let (path, follow) = (&self.path, self.options.follow_symlinks);
         self.courtesy
-            .released(|| wait::announce(path, follow_symlinks));
+            .released(|| wait::announce(file, id, path, follow));
         removed
     }
 
@@ -286,7 +287,7 @@ impl<R: RawFileLock> FileHandle<R> {
         self.held = None;
         retry_interrupted(|| self.raw.unlock(&self.file))?;
         // Whoever tried meanwhile found it busy.
-        wait::announce(&self.path, self.options.follow_symlinks);
+        self.announce();
         Ok(())
     }
 
@@ -359,6 +360,11 @@ impl<R: RawFileLock> FileHandle<R> {
         })
     }
 
+    fn announce(&self) {
+        let follow = self.options.follow_symlinks;
+        wait::announce(&self.file, self.id, &self.path, follow);
+    }
+
     fn line(&self) -> Option<Line> {
         let space = self.raw.space()?;
         Line::of(format_args!("{space}/{}", self.id))
@@ -370,7 +376,7 @@ impl<R: RawFileLock> FileHandle<R> {
         let found = self.courtesy.keep_place(place);
         if found {
             // Our own latest release may have been a silent one.
-            wait::announce(&self.path, self.options.follow_symlinks);
+            self.announce();
         }
         found
     }
@@ -493,9 +499,10 @@ impl<R: RawFileConvert> FileHandle<R> {
             self.held = Some(mode);
             if mode == LockMode::Shared {
                 // For those who wait for a shared lock it is a release.
-                let (path, follow_symlinks) = (&self.path, self.options.follow_symlinks);
+                let (file, id) = (&self.file, self.id);
+                let (path, follow) = (&self.path, self.options.follow_symlinks);
                 self.courtesy
-                    .let_pass(|| wait::announce(path, follow_symlinks));
+                    .let_pass(|| wait::announce(file, id, path, follow));
             }
         }
         Ok(attempt)

@@ -2,21 +2,31 @@
 //! hold the lock.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use tempfile::tempdir;
+use touchfile_flock::FlockBackend;
 
 use crate::trial;
-use crate::worker::{Worker, wait_until};
+use crate::worker::{Touch, Worker, wait_until};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial(
             "who_waits_for_one_of_us_sleeps_until_it_is_told",
             sleeps_until_told,
+        ),
+        trial(
+            "who_waits_is_told_by_a_holder_whose_file_was_renamed",
+            is_told_of_a_renamed_file,
+        ),
+        trial(
+            "who_waits_for_one_of_us_that_cannot_tell_goes_on_looking",
+            unmarked,
         ),
         trial(
             "who_waits_for_a_foreign_holder_goes_on_looking",
@@ -32,8 +42,9 @@ pub(crate) fn trials() -> Vec<Trial> {
 /// How long a worker is watched.
 const WHILE: Duration = Duration::from_millis(600);
 
-/// A look every second, and what else may wake it up; a look every few milliseconds is sixty.
-const FEW: u64 = 5;
+/// A look every quarter of a second, and what else may wake it up; a look every few milliseconds is
+/// seventy-five.
+const FEW: u64 = 10;
 
 fn wake_ups(worker: &Worker) -> u64 {
     let before = worker.times_slept();
@@ -56,25 +67,68 @@ fn waiting(path: &Path) -> Worker {
     waiter
 }
 
-fn sleeps_until_told() {
-    /// They would take three times as long if each were half a second, which the next look is away.
-    const ROUNDS: u32 = 6;
-    const IN_ALL: Duration = Duration::from_secs(1);
+/// Whoever sleeps looks after a quarter of a second: all together would wait for about six times as
+/// long as they may if nobody were told.
+const ALL: usize = 12;
+const IN_ALL: Duration = Duration::from_millis(250);
 
+/// Holds locks, of which others wait for what `rename` returns, until these sleep; and adds up how
+/// long each of them waits after its lock was released.
+fn time_to_wake(rename: impl Fn(&Path) -> PathBuf) -> Duration {
     let dir = tempdir().unwrap();
-    let path = dir.path().join("a.lock");
-    let mut holder = Worker::new(&path);
+    let all: Vec<_> = (0..ALL)
+        .map(|number| {
+            let path = dir.path().join(number.to_string());
+            let touch = Arc::new(Touch::new(FlockBackend::new(), &path).unwrap());
+            let held = touch.blocking_owned().lock_exclusive().unwrap();
+            // Kept, as its end would be an event.
+            (touch, held, waiting(&rename(&path)))
+        })
+        .collect();
+    for (_, _, waiter) in &all {
+        wait_until("the waiter sleeps", || sleeps(waiter));
+    }
     let mut in_all = Duration::ZERO;
-    for _ in 0..ROUNDS {
-        assert_eq!(holder.ask("lock exclusive"), "held");
-        let mut waiter = waiting(&path);
-        wait_until("the waiter sleeps", || sleeps(&waiter));
+    for (_touch, held, mut waiter) in all {
         let released = Instant::now();
-        assert_eq!(holder.ask("unlock"), "released");
+        held.blocking_unlock().unwrap();
         assert_eq!(waiter.answer(), "held");
         in_all += released.elapsed();
     }
+    in_all
+}
+
+fn sleeps_until_told() {
+    let in_all = time_to_wake(Path::to_owned);
     assert!(in_all < IN_ALL, "{in_all:?}");
+}
+
+fn is_told_of_a_renamed_file() {
+    let in_all = time_to_wake(|path| {
+        let new = path.with_extension("new");
+        fs::rename(path, &new).unwrap();
+        new
+    });
+    assert!(in_all < IN_ALL, "{in_all:?}");
+}
+
+fn unmarked() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let mut holder = Worker::new(&path);
+    assert_eq!(holder.ask("lock exclusive"), "held");
+    let mut waiter = waiting(&path);
+    wait_until("the waiter sleeps", || sleeps(&waiter));
+    assert_eq!(holder.ask("unlock-without-descriptors"), "released");
+    assert_eq!(waiter.answer(), "held");
+    assert_eq!(waiter.ask("unlock"), "released");
+
+    assert_eq!(holder.ask("lock exclusive"), "held");
+    waiter.tell("lock exclusive");
+    thread::sleep(3 * WHILE); // for it to become acquainted, if it would
+    wait_until("the waiter looks", || looks(&waiter));
+    assert_eq!(holder.ask("unlock"), "released");
+    assert_eq!(waiter.answer(), "held");
 }
 
 fn goes_on_looking() {

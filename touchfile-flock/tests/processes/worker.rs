@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use touchfile_core::{LockMode, OwnedLockGuard, TouchFile};
 use touchfile_flock::FlockBackend;
 
@@ -94,6 +94,11 @@ fn obey(path: &Path, remove: bool) {
                     .expect("a release");
                 "released"
             }
+            "unlock-without-descriptors" => {
+                let guard = guard.take().expect("a lock to release");
+                without_descriptors(|| guard.blocking_unlock()).expect("a release");
+                "released"
+            }
             "drop" => {
                 guard = None;
                 "released"
@@ -109,6 +114,19 @@ fn obey(path: &Path, remove: bool) {
         say(answer);
     }
     drop(guard);
+}
+
+/// Does something while this process cannot open anything.
+fn without_descriptors<T>(something: impl FnOnce() -> T) -> T {
+    let usual = getrlimit(Resource::Nofile);
+    let none = Rlimit {
+        current: Some(0),
+        ..usual
+    };
+    setrlimit(Resource::Nofile, none).expect("a lower limit");
+    let done = something();
+    setrlimit(Resource::Nofile, usual).expect("the limit that it had");
+    done
 }
 
 /// Answers the parent.

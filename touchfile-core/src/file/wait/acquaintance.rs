@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use super::system::is_announced;
+use super::system::Inquiry;
 use crate::file::FileId;
 use crate::{LockKind, LockMode};
 
@@ -29,12 +29,12 @@ impl Lock {
 
 /// What a wait knows of the holder: whether the end of its hold will be an event.
 ///
-/// That takes looking through all processes, and so it is asked only once nothing has happened for
-/// a while, and then ever more rarely.
+/// That takes looking through the processes of this user, and so it is asked only once nothing has
+/// happened for a while, and then ever more rarely.
 #[derive(Debug)]
 pub(super) struct Acquaintance {
-    /// What is waited for, if anybody could announce that it is free.
-    wanted: Option<Lock>,
+    /// None if nobody could announce that the lock is free.
+    inquiry: Option<Inquiry>,
     /// Since when nothing has happened to the lock that was seen.
     since: Instant,
     /// How long after that to ask.
@@ -51,9 +51,16 @@ impl Acquaintance {
     /// How much longer to wait with asking again, at most.
     const LONGEST: Duration = Duration::from_secs(60);
 
+    /// To know the holder may cost this part of the time it was waited for.
+    const EXPENSE: u32 = 32;
+
+    /// An announcement can get lost: the holder's path may lead nowhere by then. So the lock is looked
+    /// at all the same, at least when it was waited for so much longer again.
+    const DOUBT: u32 = 8;
+
     pub(super) fn new(wanted: Option<Lock>) -> Self {
         Self {
-            wanted,
+            inquiry: wanted.map(Inquiry::new),
             since: Instant::now(),
             patience: Self::PATIENCE,
             announces: false,
@@ -67,20 +74,32 @@ impl Acquaintance {
         self.announces = false;
     }
 
-    /// Whether the lock cannot become free without an event, for as long as there was none.
-    pub(super) fn announces(&mut self) -> bool {
-        let Some(wanted) = &self.wanted else {
-            return false;
+    /// When to look at the lock for the next time if there is no event: after `usual`, or some times
+    /// as long if its end will be one.
+    pub(super) fn pause(&mut self, usual: Duration, longest: Duration) -> Duration {
+        let quiet = self.since.elapsed();
+        self.ask(quiet);
+        let mut pause = usual;
+        // By doubling, so that those who look more often do it at the same times, among others.
+        while self.announces && 2 * pause <= longest && 2 * pause * Self::DOUBT <= quiet {
+            pause *= 2;
+        }
+        pause
+    }
+
+    fn ask(&mut self, quiet: Duration) {
+        let Some(inquiry) = &self.inquiry else {
+            return;
         };
-        if self.announces || self.since.elapsed() < self.patience {
-            return self.announces;
+        if quiet < self.patience {
+            return;
         }
         // What another wait of this process has asked meanwhile will do.
-        if let Some(announces) = is_announced(wanted, self.since + self.patience / 2) {
+        let since = self.since + self.patience / 2;
+        if let Some(announces) = inquiry.answer(since, self.patience / Self::EXPENSE) {
             self.announces = announces;
             self.patience += self.patience.min(Self::LONGEST);
         }
-        self.announces
     }
 }
 
@@ -97,6 +116,24 @@ mod tests {
             range: None,
             mode,
         }
+    }
+
+    #[test]
+    fn the_longer_nothing_has_happened_the_more_rarely_it_looks() {
+        let (usual, longest) = (Duration::from_millis(8), Duration::from_millis(256));
+        let mut holder = Acquaintance::new(None);
+        let mut pauses = |announces, quiet: [u64; 5]| {
+            holder.announces = announces;
+            quiet.map(|quiet| {
+                holder.since = Instant::now() - Duration::from_millis(quiet);
+                holder.pause(usual, longest).as_millis()
+            })
+        };
+        assert_eq!(
+            pauses(true, [0, 130, 600, 1_100, 9_000]),
+            [8, 16, 64, 128, 256]
+        );
+        assert_eq!(pauses(false, [0, 130, 600, 1_100, 9_000]), [8; 5]);
     }
 
     #[test]

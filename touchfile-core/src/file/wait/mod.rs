@@ -4,7 +4,7 @@
 //! time than it takes to arrange anything. Then it stands in line ([`Line`]) behind the other
 //! waiters of this host. At the head of the line it tries each time something happens to the lock
 //! file that may have been a release ([`Releases`]), and every few milliseconds, for holders that
-//! release without an event; or every other second, once the holder is known to be one of ours, which
+//! release without an event; more and more rarely once the holder is known to be one of ours, which
 //! makes an event ([`Acquaintance`]).
 //!
 //! **The lock is only ever acquired by an attempt that does not wait**, so a dropped future has
@@ -59,9 +59,11 @@ const EARLY: Duration = Duration::from_millis(6);
 /// When somebody in line looks at the lock for the first time; then four times as late each time.
 const FIRST_LOOK_PAST: Duration = Duration::from_millis(50);
 
-/// How often somebody who is to be told looks at the lock all the same: in line, in case whoever is
-/// ahead does not run; and at its head, if the release will be an event.
+/// How often somebody in line looks at the lock in the end, in case whoever is ahead does not run.
 const LOOK_PAST: Duration = Duration::from_secs(2);
+
+/// How often the first in line looks at the lock in the end, if its release will be an event.
+const LONGEST_LOOK: Duration = Duration::from_millis(256);
 
 /// How often a line may break before a wait does without.
 const MOST_BROKEN: u32 = 8;
@@ -203,8 +205,8 @@ async fn lead<R: RawFileLock>(
         let is_early = early_until.is_some_and(|until| now < until);
         let pause = if is_early {
             LOOK_AGAIN
-        } else if releases.is_some() && holder.announces() {
-            LOOK_PAST
+        } else if releases.is_some() {
+            holder.pause(LOOK, LONGEST_LOOK)
         } else {
             LOOK
         };

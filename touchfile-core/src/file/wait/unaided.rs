@@ -1,22 +1,33 @@
 //! Waiting where the system tells of nothing: by looking.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
 use super::Lock;
+use crate::file::FileId;
 
-pub(in crate::file) fn announce(_: &Path, _: bool) {}
+pub(in crate::file) fn announce(_: &File, _: FileId, _: &Path, _: bool) {}
 
 pub(in crate::file) const MARK: OFlags = OFlags::empty();
 
 /// Nobody's release is announced.
-pub(in crate::file) fn is_announced(_: &Lock, _: Instant) -> Option<bool> {
-    Some(false)
+#[derive(Debug)]
+pub(in crate::file) struct Inquiry;
+
+impl Inquiry {
+    pub(in crate::file) fn new(_: Lock) -> Self {
+        Self
+    }
+
+    pub(in crate::file) fn answer(&self, _: Instant, _: Duration) -> Option<bool> {
+        Some(false)
+    }
 }
 
 #[derive(Debug)]

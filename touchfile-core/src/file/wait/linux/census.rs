@@ -2,27 +2,39 @@
 //!
 //! A program that merely unlocks makes no event, and is noticed by looking every few milliseconds.
 //! A handle of ours makes one if it has held the lock for as long as a wait takes to get here. It
-//! bears a [`mark`] that other processes can see, and once a wait has lasted for a while, a thread
-//! looks through all processes for it, once for all waits of this process. As long as such a handle
-//! holds a lock, nobody else's release of it matters.
+//! bears a [`MARK`] that other processes can see, and once a wait has lasted for a while, a thread
+//! looks through the processes of this user for it, once for all waits of this process. As long as
+//! such a handle holds a lock, nobody else's release of it matters.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::super::Lock;
 use crate::file::holders::{Entry, each_descriptor, processes};
 use crate::file::{FileId, Process};
 
-/// A flag of an open file that shows whoever looks at /proc/PID/fdinfo that its locks will be
+/// Flags of an open file that show whoever looks at /proc/PID/fdinfo that its locks will be
 /// announced.
 ///
 /// `O_ASYNC` asks for signals from a terminal, a socket or a pipe. To open a file with it does
-/// nothing (open(2), "BUGS"), so nobody else does.
-pub(in crate::file) const MARK: OFlags = OFlags::ASYNC;
+/// nothing (open(2), "BUGS"), so nobody else does. It cannot be taken off a regular file; so it
+/// counts together with `O_NONBLOCK` only, which does as little there.
+pub(in crate::file) const MARK: OFlags = OFlags::ASYNC.union(OFlags::NONBLOCK);
+
+/// Takes the [`MARK`] off a file whose locks cannot be announced.
+pub(super) fn unmark(file: &fs::File) {
+    if let Ok(flags) = rustix::fs::fcntl_getfl(file) {
+        rustix::fs::fcntl_setfl(file, flags - OFlags::NONBLOCK).ok();
+    }
+}
 
 fn is_marked(fdinfo: &str) -> bool {
     let flags = fdinfo.lines().find_map(|line| line.strip_prefix("flags:"));
@@ -31,30 +43,51 @@ fn is_marked(fdinfo: &str) -> bool {
         .is_some_and(|flags| OFlags::from_bits_retain(flags).contains(MARK))
 }
 
-/// Whether somebody who will announce its end held a lock in the way of `wanted` at some time after
-/// `since`; `None` while that is not known. Who asks makes it known within milliseconds, mostly.
-pub(in crate::file) fn is_announced(wanted: &Lock, since: Instant) -> Option<bool> {
-    // Whoever has it is about to know more. A forked child may find it locked for ever.
-    let mut census = CENSUS.try_lock().ok()?;
-    if census.process.is_none_or(|process| !process.is_current()) {
-        *census = Census {
-            process: Some(Process::current()),
-            ..Census::NONE
-        };
+/// Somebody's wish to know whether the lock it waits for is held by whoever will announce its end.
+#[derive(Debug)]
+pub(in crate::file) struct Inquiry(Lock);
+
+/// How many there are.
+static INQUIRIES: AtomicUsize = AtomicUsize::new(0);
+
+impl Inquiry {
+    pub(in crate::file) fn new(wanted: Lock) -> Self {
+        INQUIRIES.fetch_add(1, Ordering::Relaxed);
+        Self(wanted)
     }
-    if census.taken.is_some_and(|taken| taken >= since) {
-        let mut held = census.held.iter();
-        return Some(held.any(|held| held.is_in_the_way_of(wanted)));
+
+    /// Whether such a lock was held at some time after `since`; `None` while that is not known. Who
+    /// asks has it found out, within milliseconds mostly, and at the expense of so much processor
+    /// time: what was not found by then counts as none.
+    pub(in crate::file) fn answer(&self, since: Instant, expense: Duration) -> Option<bool> {
+        // Whoever has it is about to know more. A forked child may find it locked for ever.
+        let mut census = CENSUS.try_lock().ok()?;
+        if census.process.is_none_or(|process| !process.is_current()) {
+            *census = Census {
+                process: Some(Process::current()),
+                ..Census::NONE
+            };
+        }
+        if census.taken.is_some_and(|taken| taken >= since) {
+            let mut held = census.held.iter();
+            return Some(held.any(|held| held.is_in_the_way_of(&self.0)));
+        }
+        let now = Instant::now();
+        if !census.is_under_way && census.not_before.is_none_or(|then| now >= then) {
+            census.is_under_way = thread::Builder::new()
+                .name("touchfile-census".into())
+                .spawn(move || take(expense))
+                .is_ok();
+            census.not_before = Some(now + Census::PAUSE);
+        }
+        None
     }
-    let now = Instant::now();
-    if !census.is_under_way && census.not_before.is_none_or(|then| now >= then) {
-        census.is_under_way = thread::Builder::new()
-            .name("touchfile-census".into())
-            .spawn(take)
-            .is_ok();
-        census.not_before = Some(now + Census::PAUSE);
+}
+
+impl Drop for Inquiry {
+    fn drop(&mut self) {
+        INQUIRIES.fetch_sub(1, Ordering::Relaxed);
     }
-    None
 }
 
 static CENSUS: Mutex<Census> = Mutex::new(Census::NONE);
@@ -83,29 +116,51 @@ impl Census {
     /// At least, from the beginning of one to that of the next.
     const PAUSE: Duration = Duration::from_millis(100);
 
-    /// For so many times as long as it has taken there is no other, so that it costs little even
-    /// where there are thousands of processes.
+    /// There is no other for so many times as long as the processor was used.
     const RARE: u32 = 100;
+
+    const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 }
 
-fn take() {
+/// Ends early if it has taken too much of the processor's time, or if nobody wants to know any more.
+fn take(expense: Duration) {
     let taken = Instant::now();
-    let held = marked_locks().unwrap_or_default();
-    let ended = Instant::now();
+    let begun = processor_time();
+    let used = || processor_time().saturating_sub(begun);
+    let goes_on = || used() < expense && INQUIRIES.load(Ordering::Relaxed) > 0;
+    let held = marked_locks(goes_on).unwrap_or_default();
+    let pause = (Census::RARE * used()).min(Census::LONGEST_PAUSE);
     let Ok(mut census) = CENSUS.lock() else {
         return;
     };
     census.taken = Some(taken);
     census.held = held;
     census.is_under_way = false;
-    let next = ended + Census::RARE * (ended - taken);
-    census.not_before = census.not_before.max(Some(next));
+    census.not_before = census.not_before.max(Some(Instant::now() + pause));
 }
 
-/// The locks of all marked descriptors, as far as we may look at them: mostly those of this user.
-fn marked_locks() -> io::Result<Vec<Lock>> {
+/// That of this thread.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        time.tv_nsec.unsigned_abs() as u32,
+    )
+}
+
+/// The locks of all marked descriptors of this user's processes; of everybody's, for root.
+fn marked_locks(goes_on: impl Fn() -> bool) -> io::Result<Vec<Lock>> {
+    let user = rustix::process::geteuid();
     let mut locks = Vec::new();
     for pid in processes()? {
+        if !goes_on() {
+            break;
+        }
+        let may_look = fs::metadata(format!("/proc/{pid}"))
+            .is_ok_and(|process| user.is_root() || process.uid() == user.as_raw());
+        if !may_look {
+            continue;
+        }
         let looked = each_descriptor(pid, |number, fdinfo| {
             let mut listed = Entry::parse_fdinfo(fdinfo).peekable();
             if !is_marked(fdinfo) || listed.peek().is_none() {
@@ -160,6 +215,7 @@ mod tests {
     #[test]
     fn nonsense_is_no_mark() {
         assert!(is_marked("pos:\t0\nflags:\t02524002\n"));
+        assert!(!is_marked("pos:\t0\nflags:\t02520002\n"), "unmarked");
         for text in [
             "",
             "flags:",

@@ -5,6 +5,6 @@ mod releases;
 mod table;
 mod turnstile;
 
-pub(in crate::file) use census::{MARK, is_announced};
+pub(in crate::file) use census::{Inquiry, MARK};
 pub(in crate::file) use releases::{Releases, announce};
 pub(in crate::file) use turnstile::{Follower, Leader, Line, Place, Turn};

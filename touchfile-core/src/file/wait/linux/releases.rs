@@ -9,6 +9,7 @@ use std::fs::File;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
@@ -20,20 +21,32 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::runtime::Id;
 use tracing::warn;
 
+use super::census::unmark;
 use super::table::{self, Event, Key, Locked, Source, Table, Watched};
-use crate::file::Process;
+use crate::file::{FileId, Process};
 use crate::runtime;
 
-/// Wakes those who wait for the lock of the file at `path`, which was just released.
+/// Wakes those who wait for the lock of `file`, which was just released: opened as `path`, it is `id`.
 ///
-/// Opening and closing the file are events that need no write access and leave no trace. If it
-/// fails they are late by one timed look, and nothing else.
-pub(in crate::file) fn announce(path: &Path, follow_symlinks: bool) {
-    let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    if !follow_symlinks {
-        flags |= OFlags::NOFOLLOW;
+/// Opening and closing the file are events that need no write access and leave no trace. If neither
+/// the path nor the descriptor can be opened, who waits is late by one timed look; and has to go on
+/// looking, for the next time will be no better.
+pub(in crate::file) fn announce(file: &File, id: FileId, path: &Path, follow_symlinks: bool) {
+    let plain = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let flags = if follow_symlinks {
+        plain
+    } else {
+        plain | OFlags::NOFOLLOW
+    };
+    let opened = rustix::fs::open(path, flags, Mode::empty()).map(File::from);
+    if opened.is_ok_and(|opened| FileId::of_file(&opened).is_ok_and(|opened| opened == id)) {
+        return;
     }
-    rustix::fs::open(path, flags, Mode::empty()).ok();
+    // It has another name by now, or one that is out of our reach.
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if rustix::fs::open(link, plain, Mode::empty()).is_err() {
+        unmark(file);
+    }
 }
 
 /// A wait for the events of one file; it ends when dropped.
