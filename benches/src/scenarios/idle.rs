@@ -21,7 +21,7 @@ pub(super) const HOLDER: &str = "idle-holder";
 pub(super) fn run(run: &mut Run) -> io::Result<()> {
     let (tasks, processes) = run.effort.pick((100, 64), (100, 64), (5, 2));
     // Who waits may look around first, and it is not that which is asked for.
-    let (settle_ms, time_ms) = run.effort.pick((2_000, 4_000), (800, 200), (5, 20));
+    let (settle_ms, time_ms) = run.effort.pick((3_000, 4_000), (800, 200), (5, 20));
     let (settle, time) = (
         Duration::from_millis(settle_ms),
         Duration::from_millis(time_ms),

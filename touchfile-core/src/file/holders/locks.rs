@@ -33,7 +33,7 @@ impl Entry {
     /// 1: -> FLOCK  ADVISORY  WRITE 4243 fe:00:382078 0 EOF
     /// 2: OFDLCK ADVISORY  READ  -1 00:28:8 100 199
     /// ```
-    pub(super) fn parse(line: &str) -> Option<Self> {
+    pub(in crate::file) fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_ascii_whitespace().skip(1);
         let mut kind = words.next()?;
         let waiting = kind == "->";
@@ -78,7 +78,7 @@ impl Entry {
     }
 
     /// The process that took it, if the kernel names one that we can see.
-    pub(super) fn taker(&self) -> Option<u32> {
+    pub(in crate::file) fn taker(&self) -> Option<u32> {
         u32::try_from(self.pid).ok().filter(|pid| *pid > 0)
     }
 

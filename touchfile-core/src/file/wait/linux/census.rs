@@ -6,6 +6,7 @@
 //! looks through the processes of this user for it, once for all waits of this process. As long as
 //! such a handle holds a lock, nobody else's release of it matters.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -152,7 +153,7 @@ fn processor_time() -> Duration {
 fn marked_locks(goes_on: impl Fn() -> bool) -> io::Result<Vec<Lock>> {
     let user = rustix::process::geteuid();
     let mut locks = Vec::new();
-    for pid in processes()? {
+    for pid in likeliest_first(processes()?) {
         if !goes_on() {
             break;
         }
@@ -180,6 +181,18 @@ fn marked_locks(goes_on: impl Fn() -> bool) -> io::Result<Vec<Lock>> {
         drop(looked); // or it has gone meanwhile
     }
     Ok(locks)
+}
+
+/// Whoever took a lock with flock(2), which the kernel lists, before all others; and this process last.
+fn likeliest_first(mut processes: Vec<u32>) -> Vec<u32> {
+    let listed = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let takers: BTreeSet<u32> = listed
+        .lines()
+        .filter_map(|line| Entry::parse(line)?.taker())
+        .collect();
+    let this = std::process::id();
+    processes.sort_by_key(|pid| (*pid == this, !takers.contains(pid)));
+    processes
 }
 
 #[cfg(test)]
