@@ -228,6 +228,8 @@ impl<R: RawFileLock> FileHandle<R> {
     }
 
     /// The open file.
+    ///
+    /// To be locked and unlocked through this handle only, which wakes those who wait.
     pub fn file(&self) -> &File {
         &self.file
     }
