@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
+use rustix::process::Signal;
 use tempfile::tempdir;
 use touchfile_flock::FlockBackend;
 
@@ -152,7 +153,7 @@ fn looks_again() {
     let file = File::open(&path).unwrap();
     let mut waiter = waiting(&path);
     wait_until("the waiter sleeps", || sleeps(&waiter));
-    // It is blocked in the kernel, and so the first to have the lock.
+    // It is blocked in the kernel, and the first to have the lock, as the other is stopped.
     let foreign = thread::spawn(move || {
         fs4::FileExt::lock(&file).unwrap();
         file
@@ -163,8 +164,10 @@ fn looks_again() {
         let mut waiting = locks.lines().filter(|line| line.contains("->"));
         waiting.any(|line| line.contains(&us))
     });
+    waiter.signal(Signal::STOP);
     assert_eq!(holder.ask("unlock"), "released");
     let file = foreign.join().unwrap();
+    waiter.signal(Signal::CONT);
     wait_until("the waiter looks", || looks(&waiter));
     fs4::FileExt::unlock(&file).unwrap();
     assert_eq!(waiter.answer(), "held");
