@@ -11,6 +11,7 @@ mod forking;
 mod load;
 mod looking;
 mod replacing;
+mod telling;
 mod waiting;
 mod worker;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     trials.extend(load::trials());
     trials.extend(looking::trials());
     trials.extend(replacing::trials());
+    trials.extend(telling::trials());
     trials.extend(waiting::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

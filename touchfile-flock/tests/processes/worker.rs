@@ -14,7 +14,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 use touchfile_core::{LockMode, OwnedLockGuard, TouchFile};
 use touchfile_flock::FlockBackend;
 
-use crate::{bad_input, cancelling, forking, load, waiting};
+use crate::{bad_input, cancelling, forking, load, telling, waiting};
 
 pub(crate) type Touch = TouchFile<FlockBackend>;
 pub(crate) type Held = OwnedLockGuard<FlockBackend>;
@@ -40,11 +40,15 @@ pub(crate) fn run(role: &str) -> ExitCode {
     match role {
         "obey" => obey(path, false),
         "obey and remove" => obey(path, true),
+        "hold all" => telling::hold_all(path),
         "increment" => load::increment(path),
         "bad input" => bad_input::meet_all(path),
         "cancel" => cancelling::cancel_many(path),
         "fork" => forking::fork_while_holding(path),
         "runtimes" => waiting::wait_in_many_runtimes(path),
+        "wait and keep a wait" => telling::wait_and_keep_a_wait(path),
+        "wait in threads" => telling::wait_in_threads(path),
+        "wait in two runtimes" => telling::wait_in_two_runtimes(path),
         "wait without a reactor" => waiting::wait_without_a_reactor(path),
         other => unreachable!("nobody has the role {other:?}"),
     }

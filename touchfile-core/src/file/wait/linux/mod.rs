@@ -2,6 +2,7 @@
 
 mod census;
 mod releases;
+mod station;
 mod table;
 mod turnstile;
 

@@ -8,21 +8,17 @@
 use std::fs::File;
 use std::future::poll_fn;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-use tokio::net::unix::pipe::Receiver;
-use tokio::runtime::Id;
 use tracing::warn;
 
 use super::census::unmark;
-use super::table::{self, Event, Key, Locked, Source, Table, Watched};
+use super::station::Station;
+use super::table::{self, Key, Locked, Number, Table, Watched};
 use crate::file::{FileId, Process};
 use crate::runtime;
 
@@ -78,7 +74,11 @@ impl Releases {
     fn listen(path: &Path, follow_symlinks: bool) -> io::Result<Self> {
         let inotify = Inotify::of_this_process()?;
         let station = inotify.station()?;
-        let (key, watched) = inotify.add(path, follow_symlinks, station.id)?;
+        let (key, watched) = inotify
+            .add(path, follow_symlinks, station.number())
+            .inspect_err(|_| inotify.leave(&station))?;
+        // If it is new, nobody has yet; and if it was closed meanwhile, this wait has not heard.
+        station.listen();
         Ok(Self {
             key,
             watched,
@@ -98,22 +98,13 @@ impl Releases {
     ///
     /// Nothing is missed.
     pub(in crate::file) async fn next(&mut self) -> io::Result<()> {
-        poll_fn(|cx| {
-            let Some(mut station) = self.station.as_deref() else {
-                return Poll::Pending;
-            };
-            table::poll(&self.inotify.table, self.key, &mut station, cx)
-        })
-        .await
+        poll_fn(|cx| table::poll(&*self.inotify.table, self.key, cx)).await
     }
 
     /// Stops listening, and leaves the system calls for this to when it is dropped: whoever has
     /// waited long enough has the lock now.
     pub(in crate::file) fn retire(&mut self) {
-        let heir = self.inotify.table.with(|table| table.remove(self.key));
-        if let Some(waker) = heir {
-            waker.wake();
-        }
+        drop(self.inotify.table.with(|table| table.remove(self.key)));
     }
 }
 
@@ -121,8 +112,10 @@ impl Drop for Releases {
     fn drop(&mut self) {
         if self.process.is_current() {
             self.retire();
-            let station = self.station.take();
-            self.inotify.clean_up(self.watched, station);
+            self.inotify.unwatch(self.watched);
+            if let Some(station) = &self.station {
+                self.inotify.leave(station);
+            }
         } else {
             // A forked child's copy: it would end the parent's watch, and take its station out of
             // the reactor that both have.
@@ -139,17 +132,9 @@ impl Drop for Releases {
 #[derive(Debug)]
 struct Inotify {
     file: File,
-    table: Mutex<Table<Id>>,
-    /// By runtime.
+    table: Arc<Mutex<Table>>,
+    /// One for each runtime with a wait, and for moments one that is closed.
     stations: Mutex<Vec<Arc<Station>>>,
-}
-
-/// The inotify instance in one runtime's reactor.
-#[derive(Debug)]
-struct Station {
-    id: Id,
-    // No pipe, but read like one: tokio has no other safe way to watch a descriptor.
-    receiver: Receiver,
 }
 
 impl Inotify {
@@ -164,7 +149,7 @@ impl Inotify {
         }
         let new = Arc::new(Self {
             file: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?.into(),
-            table: Mutex::new(Table::new()),
+            table: Arc::new(Mutex::new(Table::new())),
             stations: Mutex::new(Vec::new()),
         });
         // The parent's is forgotten, not dropped: its table may be locked, by a thread that is not
@@ -173,24 +158,37 @@ impl Inotify {
         Ok(new)
     }
 
+    /// The station of the runtime at hand, to be left again.
     fn station(&self) -> io::Result<Arc<Station>> {
         let Some(reactor) = runtime::reactor() else {
             return Err(io::Error::other("the system lets nobody watch descriptors"));
         };
-        let mut stations = self.stations.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(station) = stations.iter().find(|station| station.id == reactor.id()) {
+        let mut stations = self.stations();
+        let mut known = stations.iter();
+        if let Some(station) = known.find(|station| station.join(reactor.id())) {
             return Ok(station.clone());
         }
-        let _entered = reactor.enter();
-        let station = Arc::new(Station {
-            id: reactor.id(),
-            receiver: Receiver::from_file_unchecked(self.file.try_clone()?)?,
-        });
+        let station = Station::open(&reactor, &self.file, &self.table)?;
         stations.push(station.clone());
         Ok(station)
     }
 
-    fn add(&self, path: &Path, follow_symlinks: bool, station: Id) -> io::Result<(Key, Watched)> {
+    fn leave(&self, station: &Arc<Station>) {
+        if station.leave() {
+            self.stations().retain(|other| !Arc::ptr_eq(other, station));
+        }
+    }
+
+    fn stations(&self) -> MutexGuard<'_, Vec<Arc<Station>>> {
+        self.stations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(
+        &self,
+        path: &Path,
+        follow_symlinks: bool,
+        station: Number,
+    ) -> io::Result<(Key, Watched)> {
         let mut what = WatchFlags::CLOSE
             | WatchFlags::OPEN
             | WatchFlags::ATTRIB // the number of links, for one
@@ -206,62 +204,13 @@ impl Inotify {
         })
     }
 
-    /// Ends the watch on a file, and the station, if nobody needs them.
-    fn clean_up(&self, watched: Watched, station: Option<Arc<Station>>) {
+    /// Ends the watch on a file, if nobody needs it.
+    fn unwatch(&self, watched: Watched) {
         self.table.with(|table| {
             if !table.has(watched) {
                 // It may be gone already, with its file.
                 inotify::remove_watch(&self.file, watched).ok();
             }
         });
-        let mut stations = self.stations.lock().unwrap_or_else(PoisonError::into_inner);
-        // The list has one, and this call the other.
-        if let Some(station) = station
-            && Arc::strong_count(&station) <= 2
-        {
-            // What is left there would wake the next who comes.
-            drop(read(&station.receiver));
-            stations.retain(|other| !Arc::ptr_eq(other, &station));
-        }
-    }
-}
-
-impl Source for &'_ Station {
-    fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<Event>>> {
-        loop {
-            match self.receiver.poll_read_ready(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(ready) => ready?,
-            }
-            match self.receiver.try_io(|| read(&self.receiver)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                events => return Poll::Ready(events),
-            }
-        }
-    }
-}
-
-/// The next few events; `WouldBlock` if there is none.
-fn read(receiver: &Receiver) -> io::Result<Vec<Event>> {
-    let mut buffer = [MaybeUninit::uninit(); 4096];
-    let mut reader = Reader::new(receiver, &mut buffer);
-    let mut events = Vec::new();
-    loop {
-        match reader.next() {
-            Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => {
-                events.push(Event::Lost);
-            }
-            Ok(event) if event.events().contains(ReadFlags::IGNORED) => {
-                events.push(Event::Gone(event.wd()));
-            }
-            // Events of what is in a watched directory have a name.
-            Ok(event) if event.file_name().is_some() => {}
-            Ok(event) => events.push(Event::At(event.wd())),
-            Err(Errno::INTR) => continue,
-            Err(errno) => return Err(errno.into()),
-        }
-        if reader.is_buffer_empty() {
-            return Ok(events);
-        }
     }
 }

@@ -1,14 +1,14 @@
-//! Who in this process waits for which file's events, and who of them looks for events.
+//! Who in this process waits for which file's events.
 //!
 //! All waits of a process share one inotify instance. Each runtime that has waits watches it in
-//! its own reactor, through a *station*, and one wait of each station, its *driver*, is the one
-//! that the reactor wakes: it reads the events and wakes those they are for. A driver that leaves
-//! hands over to another wait of its station. So an event costs one wake-up, however many wait,
-//! and no task or thread has to be kept for it.
+//! its own reactor, through a *station*, which the reactor calls and which reads the events, at
+//! once and on the spot. Whichever station reads an event, all waits that it concerns are woken, of
+//! whichever station they are. So no wait depends on another being polled, an event costs one
+//! wake-up for each wait it concerns, and no task or thread has to be kept for it.
 
-use std::collections::{BTreeSet, HashMap};
-use std::hash::Hash;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -17,6 +17,9 @@ pub(super) type Key = u64;
 
 /// What inotify calls a watch descriptor: a watched file.
 pub(super) type Watched = i32;
+
+/// The number of a station.
+pub(super) type Number = u64;
 
 /// What has happened.
 #[derive(Clone, Copy, Debug)]
@@ -29,77 +32,68 @@ pub(super) enum Event {
     Lost,
 }
 
-/// Where a driver gets its events.
+/// Where a station gets its events.
 pub(super) trait Source {
-    /// The events since the last look; none means pending, with the waker registered.
-    fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<Event>>>;
+    /// The events since the last look; pending means that the waker will be called.
+    fn poll_events(&self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<Event>>>;
 }
 
 /// A table behind a lock: std's, and in the test loom's.
-pub(super) trait Locked<S> {
-    fn with<R>(&self, f: impl FnOnce(&mut Table<S>) -> R) -> R;
+pub(super) trait Locked {
+    fn with<R>(&self, f: impl FnOnce(&mut Table) -> R) -> R;
 }
 
-impl<S> Locked<S> for Mutex<Table<S>> {
-    fn with<R>(&self, f: impl FnOnce(&mut Table<S>) -> R) -> R {
+impl Locked for Mutex<Table> {
+    fn with<R>(&self, f: impl FnOnce(&mut Table) -> R) -> R {
         f(&mut self.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// All waits of a process, by station `S`.
+/// All waits of a process.
 #[derive(Debug)]
-pub(super) struct Table<S> {
-    waits: HashMap<Key, Wait<S>>,
+pub(super) struct Table {
+    /// In the order they came.
+    waits: BTreeMap<Key, Wait>,
     files: HashMap<Watched, BTreeSet<Key>>,
-    stations: HashMap<S, Station>,
     next: Key,
 }
 
 #[derive(Debug)]
-struct Wait<S> {
+struct Wait {
     file: Watched,
-    station: S,
+    station: Number,
     waker: Option<Waker>,
     /// Something happened that this wait has not been told of.
     due: bool,
+    /// Its station hears nothing any more.
+    ended: bool,
 }
 
-#[derive(Debug)]
-struct Station {
-    driver: Key,
-    waits: BTreeSet<Key>,
-}
-
-impl<S: Clone + Eq + Hash> Table<S> {
+impl Table {
     pub(super) fn new() -> Self {
         Self {
-            waits: HashMap::new(),
+            waits: BTreeMap::new(),
             files: HashMap::new(),
-            stations: HashMap::new(),
             next: 0,
         }
     }
 
-    pub(super) fn add(&mut self, file: Watched, station: S) -> Key {
+    pub(super) fn add(&mut self, file: Watched, station: Number) -> Key {
         let key = self.next;
         self.next += 1;
         self.files.entry(file).or_default().insert(key);
-        let at = self.stations.entry(station.clone()).or_insert(Station {
-            driver: key,
-            waits: BTreeSet::new(),
-        });
-        at.waits.insert(key);
         let wait = Wait {
             file,
             station,
             waker: None,
             due: false,
+            ended: false,
         };
         self.waits.insert(key, wait);
         key
     }
 
-    /// Ends a wait, and returns whom to wake: the new driver of its station.
+    /// Ends a wait, and returns its waker, to be dropped where no lock is held.
     pub(super) fn remove(&mut self, key: Key) -> Option<Waker> {
         let wait = self.waits.remove(&key)?;
         if let Some(keys) = self.files.get_mut(&wait.file) {
@@ -108,45 +102,23 @@ impl<S: Clone + Eq + Hash> Table<S> {
                 self.files.remove(&wait.file);
             }
         }
-        let station = self.stations.get_mut(&wait.station)?;
-        station.waits.remove(&key);
-        let Some(&heir) = station.waits.first() else {
-            self.stations.remove(&wait.station);
-            return None;
+        wait.waker
+    }
+
+    /// Notes who is to be woken for `key`, if nothing is due already.
+    fn poll(&mut self, key: Key, waker: &mut Option<Waker>) -> Poll<io::Result<()>> {
+        let Some(wait) = self.waits.get_mut(&key) else {
+            return Poll::Ready(Err(io::ErrorKind::NotFound.into()));
         };
-        if station.driver != key {
-            return None;
+        if wait.ended {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        station.driver = heir;
-        self.waits.get(&heir).and_then(|wait| wait.waker.clone())
-    }
-
-    /// Whether anybody waits for the events of `file`.
-    pub(super) fn has(&self, file: Watched) -> bool {
-        self.files.contains_key(&file)
-    }
-
-    /// Notes who is to be woken for `key`, and returns whether something is due already, else
-    /// whether this wait is its station's driver.
-    fn arrive(&mut self, key: Key, waker: &mut Option<Waker>) -> Option<Arrival> {
-        let wait = self.waits.get_mut(&key)?;
         if std::mem::take(&mut wait.due) {
-            return Some(Arrival::Due);
+            return Poll::Ready(Ok(()));
         }
         // The old one is swapped out, to be dropped where no lock is held.
         std::mem::swap(&mut wait.waker, waker);
-        let drives = self.stations.get(&wait.station)?.driver == key;
-        Some(if drives {
-            Arrival::Drives
-        } else {
-            Arrival::Waits
-        })
-    }
-
-    fn is_due(&mut self, key: Key) -> bool {
-        self.waits
-            .get_mut(&key)
-            .is_some_and(|wait| std::mem::take(&mut wait.due))
+        Poll::Pending
     }
 
     /// Makes `event` due for whom it concerns, and returns whom to wake.
@@ -172,47 +144,67 @@ impl<S: Clone + Eq + Hash> Table<S> {
         }
         wakers
     }
+
+    /// Ends `station` for all its waits, and returns whom to wake.
+    fn end(&mut self, station: Number) -> Vec<Waker> {
+        let waits = self.waits.values_mut();
+        waits
+            .filter(|wait| wait.station == station)
+            .filter_map(|wait| {
+                wait.ended = true;
+                wait.waker.take()
+            })
+            .collect()
+    }
+
+    /// Whether anybody waits for the events of `file`.
+    pub(super) fn has(&self, file: Watched) -> bool {
+        self.files.contains_key(&file)
+    }
 }
 
-enum Arrival {
-    Due,
-    Drives,
-    Waits,
-}
-
-/// Whether something has happened that concerns `key`; drives its station if that is its turn.
-pub(super) fn poll<S: Clone + Eq + Hash>(
-    table: &impl Locked<S>,
-    key: Key,
-    source: &mut impl Source,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
+/// Whether something has happened that concerns `key`; an error if its station hears nothing any
+/// more.
+pub(super) fn poll(table: &impl Locked, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
     let mut waker = Some(cx.waker().clone());
-    let arrival = table.with(|table| table.arrive(key, &mut waker));
-    drop(waker);
-    match arrival {
-        Some(Arrival::Due) => return Poll::Ready(Ok(())),
-        Some(Arrival::Waits) => return Poll::Pending,
-        Some(Arrival::Drives) => {}
-        None => return Poll::Ready(Err(io::ErrorKind::NotFound.into())),
-    }
+    table.with(|table| table.poll(key, &mut waker))
+}
+
+/// Tells of all that `station` has heard, and has `cx` called when there is more.
+pub(super) fn listen(
+    table: &impl Locked,
+    station: Number,
+    source: &impl Source,
+    cx: &mut Context<'_>,
+) {
     while let Poll::Ready(events) = source.poll_events(cx) {
-        for event in events? {
-            // Wakers may run anything, so they are called with no lock held.
-            for waker in table.with(|table| table.tell(event)) {
-                waker.wake();
-            }
-        }
-        if table.with(|table| table.is_due(key)) {
-            return Poll::Ready(Ok(()));
+        match events {
+            Ok(events) => tell(table, events),
+            Err(_) => return wake(table.with(|table| table.end(station))),
         }
     }
-    Poll::Pending
+}
+
+/// Wakes those whom `events` concern.
+pub(super) fn tell(table: &impl Locked, events: Vec<Event>) {
+    for event in events {
+        wake(table.with(|table| table.tell(event)));
+    }
+}
+
+/// Wakers may run anything, so they are called with no lock held.
+fn wake(wakers: Vec<Waker>) {
+    for waker in wakers {
+        // The panic hook has told of it. It must harm neither the reactor, which called us, nor
+        // those who are still to be woken.
+        drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Weak};
     use std::task::Wake;
 
     use loom::sync::{Mutex as LoomMutex, Notify};
@@ -220,38 +212,72 @@ mod tests {
 
     use super::*;
 
-    const STATION: u8 = 0;
-
-    impl Locked<u8> for LoomMutex<Table<u8>> {
-        fn with<R>(&self, f: impl FnOnce(&mut Table<u8>) -> R) -> R {
+    impl Locked for LoomMutex<Table> {
+        fn with<R>(&self, f: impl FnOnce(&mut Table) -> R) -> R {
             f(&mut self.lock().unwrap())
         }
     }
 
-    /// What a reactor and the kernel do: keep events, and wake whoever looked last.
-    struct Kernel(LoomMutex<(Vec<Event>, Option<Waker>)>);
+    /// A process with two runtimes, and the kernel below it.
+    struct World {
+        table: LoomMutex<Table>,
+        kernel: LoomMutex<Kernel>,
+    }
 
-    impl Kernel {
-        fn happen(&self, event: Event) {
-            let waker = {
-                let mut state = self.0.lock().unwrap();
-                state.0.push(event);
-                state.1.take()
-            };
-            if let Some(waker) = waker {
-                waker.wake();
+    /// One queue of events, and for each runtime what its reactor keeps of it.
+    #[derive(Default)]
+    struct Kernel {
+        events: Vec<Event>,
+        reactors: [Reactor; 2],
+    }
+
+    #[derive(Default)]
+    struct Reactor {
+        is_ready: bool,
+        is_shut_down: bool,
+        waker: Option<Waker>,
+    }
+
+    /// A station, as its reactor calls it.
+    struct Station {
+        number: Number,
+        world: Weak<World>,
+    }
+
+    impl Station {
+        fn reactor<'a>(&self, kernel: &'a mut Kernel) -> &'a mut Reactor {
+            &mut kernel.reactors[self.number as usize]
+        }
+
+        fn listen(self: &Arc<Self>) {
+            let waker = Waker::from(self.clone());
+            let mut cx = Context::from_waker(&waker);
+            if let Some(world) = self.world.upgrade() {
+                listen(&world.table, self.number, self.as_ref(), &mut cx);
             }
         }
     }
 
-    impl Source for &Kernel {
-        fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<Event>>> {
-            let mut state = self.0.lock().unwrap();
-            if state.0.is_empty() {
-                state.1 = Some(cx.waker().clone());
+    impl Wake for Station {
+        fn wake(self: Arc<Self>) {
+            self.listen();
+        }
+    }
+
+    impl Source for Station {
+        fn poll_events(&self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<Event>>> {
+            let world = self.world.upgrade().unwrap();
+            let mut kernel = world.kernel.lock().unwrap();
+            let reactor = self.reactor(&mut kernel);
+            if reactor.is_shut_down {
+                return Poll::Ready(Err(io::ErrorKind::Other.into()));
+            }
+            if !std::mem::take(&mut reactor.is_ready) {
+                reactor.waker = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            Poll::Ready(Ok(std::mem::take(&mut state.0)))
+            // Another may have read them.
+            Poll::Ready(Ok(std::mem::take(&mut kernel.events)))
         }
     }
 
@@ -263,42 +289,83 @@ mod tests {
         }
     }
 
-    struct World {
-        table: LoomMutex<Table<u8>>,
-        kernel: Kernel,
-    }
-
     impl World {
         fn new() -> Arc<Self> {
             Arc::new(Self {
                 table: LoomMutex::new(Table::new()),
-                kernel: Kernel(LoomMutex::new((Vec::new(), None))),
+                kernel: LoomMutex::new(Kernel::default()),
             })
         }
 
-        fn add(&self, file: Watched) -> Key {
-            self.table.with(|table| table.add(file, STATION))
+        /// Changes what the kernel has, and has it call the reactors that this concerns.
+        fn change(&self, change: impl FnOnce(&mut Kernel)) {
+            let wakers = {
+                let mut kernel = self.kernel.lock().unwrap();
+                change(&mut kernel);
+                let reactors = kernel.reactors.iter_mut();
+                let called = reactors.filter(|reactor| reactor.is_ready || reactor.is_shut_down);
+                called
+                    .filter_map(|reactor| reactor.waker.take())
+                    .collect::<Vec<_>>()
+            };
+            for waker in wakers {
+                waker.wake();
+            }
+        }
+
+        fn happen(&self, event: Event) {
+            self.change(|kernel| {
+                kernel.events.push(event);
+                for reactor in &mut kernel.reactors {
+                    reactor.is_ready = true;
+                }
+            });
+        }
+
+        fn station(self: &Arc<Self>, number: Number) -> Arc<Station> {
+            Arc::new(Station {
+                number,
+                world: Arc::downgrade(self),
+            })
+        }
+
+        /// A wait for `file` at a station that listens.
+        fn add(self: &Arc<Self>, file: Watched, station: Number) -> Key {
+            let key = self.table.with(|table| table.add(file, station));
+            self.station(station).listen();
+            key
         }
 
         fn poll_with(&self, key: Key, waker: &Waker) -> Poll<io::Result<()>> {
-            let mut cx = Context::from_waker(waker);
-            poll(&self.table, key, &mut &self.kernel, &mut cx)
+            poll(&self.table, key, &mut Context::from_waker(waker))
         }
 
         /// Waits for ever if a wake-up is lost, which loom reports as a deadlock.
-        fn wait(&self, key: Key) {
+        fn wait(&self, key: Key) -> io::Result<()> {
             let thread = Arc::new(Thread(Notify::new()));
             let waker = Waker::from(thread.clone());
-            while self.poll_with(key, &waker).is_pending() {
+            loop {
+                if let Poll::Ready(told) = self.poll_with(key, &waker) {
+                    drop(self.table.with(|table| table.remove(key)));
+                    return told;
+                }
                 thread.0.wait();
             }
-            self.leave(key);
         }
 
-        fn leave(&self, key: Key) {
-            let heir = self.table.with(|table| table.remove(key));
-            if let Some(waker) = heir {
-                waker.wake();
+        /// The same, on a thread that is the reactor of `station` too.
+        fn wait_and_react(self: &Arc<Self>, key: Key, station: Number) {
+            let thread = Arc::new(Thread(Notify::new()));
+            let waker = Waker::from(thread.clone());
+            let station = self.station(station);
+            while self.poll_with(key, &waker).is_pending() {
+                listen(
+                    &self.table,
+                    station.number,
+                    station.as_ref(),
+                    &mut Context::from_waker(&waker),
+                );
+                thread.0.wait();
             }
         }
     }
@@ -310,27 +377,26 @@ mod tests {
     }
 
     #[test]
-    fn every_wait_of_a_station_hears_of_its_file_whoever_drives() {
+    fn every_wait_of_a_station_hears_of_its_file() {
         model(|| {
             let world = World::new();
-            let (one, other) = (world.add(1), world.add(2));
-            let waits = [one, other].map(|key| {
+            let waits = [world.add(1, 0), world.add(2, 0)].map(|key| {
                 let world = world.clone();
                 thread::spawn(move || world.wait(key))
             });
-            world.kernel.happen(Event::At(1));
-            world.kernel.happen(Event::At(2));
+            world.happen(Event::At(1));
+            world.happen(Event::At(2));
             for wait in waits {
-                wait.join().unwrap();
+                wait.join().unwrap().unwrap();
             }
         });
     }
 
     #[test]
-    fn a_driver_that_gives_up_leaves_no_wait_undriven() {
+    fn a_wait_that_leaves_while_it_is_told_keeps_nothing_from_another() {
         model(|| {
             let world = World::new();
-            let (gives_up, stays) = (world.add(1), world.add(2));
+            let (gives_up, stays) = (world.add(1, 0), world.add(1, 0));
             let waits = {
                 let world = world.clone();
                 thread::spawn(move || world.wait(stays))
@@ -340,23 +406,116 @@ mod tests {
                 thread::spawn(move || {
                     // Whether something has happened is not of interest to who gives up.
                     drop(world.poll_with(gives_up, Waker::noop()));
-                    world.leave(gives_up);
+                    drop(world.table.with(|table| table.remove(gives_up)));
                 })
             };
-            world.kernel.happen(Event::At(2));
-            waits.join().unwrap();
+            world.happen(Event::At(1));
+            waits.join().unwrap().unwrap();
             leaves.join().unwrap();
+            assert!(!world.table.with(|table| table.has(1)));
+        });
+    }
+
+    #[test]
+    fn a_wait_hears_of_what_another_runtime_reads() {
+        model(|| {
+            let world = World::new();
+            let waits = [(1, 0), (2, 1)].map(|(file, station)| {
+                let key = world.table.with(|table| table.add(file, station));
+                let world = world.clone();
+                thread::spawn(move || world.wait_and_react(key, station))
+            });
+            world.happen(Event::At(1));
+            world.happen(Event::At(2));
+            for wait in waits {
+                wait.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn every_wait_of_a_runtime_hears_of_its_end() {
+        model(|| {
+            let world = World::new();
+            let [one, other] = [world.add(1, 0), world.add(2, 0)].map(|key| {
+                let world = world.clone();
+                thread::spawn(move || world.wait(key))
+            });
+            let elsewhere = world.add(1, 1);
+            world.change(|kernel| kernel.reactors[0].is_shut_down = true);
+            for wait in [one, other] {
+                wait.join().unwrap().unwrap_err();
+            }
+            assert!(world.poll_with(elsewhere, Waker::noop()).is_pending());
+        });
+    }
+
+    #[test]
+    fn who_comes_as_its_runtime_ends_hears_of_it() {
+        model(|| {
+            let world = World::new();
+            let comes = {
+                let world = world.clone();
+                thread::spawn(move || world.wait(world.add(1, 0)))
+            };
+            world.change(|kernel| kernel.reactors[0].is_shut_down = true);
+            comes.join().unwrap().unwrap_err();
         });
     }
 
     #[test]
     fn lost_events_and_vanished_files_wake_whom_they_may_concern() {
         let mut table = Table::new();
-        let (one, other) = (table.add(1, STATION), table.add(2, STATION));
+        let (one, other) = (table.add(1, 0), table.add(2, 0));
+        let is_due = |table: &mut Table, key| table.poll(key, &mut None).is_ready();
         drop(table.tell(Event::Gone(1)));
-        assert!(table.is_due(one) && !table.is_due(other));
+        assert!(is_due(&mut table, one) && !is_due(&mut table, other));
         assert!(!table.has(1), "what is gone is not unwatched again");
         drop(table.tell(Event::Lost));
-        assert!(table.is_due(one) && table.is_due(other));
+        assert!(is_due(&mut table, one) && is_due(&mut table, other));
+    }
+
+    #[test]
+    fn a_wait_is_woken_where_it_was_polled_last() {
+        struct Counts(AtomicUsize);
+
+        impl Wake for Counts {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+
+        let table = Mutex::new(Table::new());
+        let key = table.with(|table| table.add(1, 0));
+        let counts = [(); 2].map(|()| Arc::new(Counts(AtomicUsize::new(0))));
+        for count in &counts {
+            let waker = Waker::from(count.clone());
+            assert!(poll(&table, key, &mut Context::from_waker(&waker)).is_pending());
+        }
+        tell(&table, vec![Event::At(1)]);
+        let times = counts.map(|count| count.0.load(Ordering::Relaxed));
+        assert_eq!(times, [0, 1]);
+    }
+
+    #[test]
+    fn a_waker_that_panics_keeps_nobody_from_being_told() {
+        struct Panics;
+
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("as it should, in this test");
+            }
+        }
+
+        let table = Mutex::new(Table::new());
+        let keys = [1, 1].map(|file| table.with(|table| table.add(file, 0)));
+        for key in keys {
+            let waker = Waker::from(Arc::new(Panics));
+            assert!(poll(&table, key, &mut Context::from_waker(&waker)).is_pending());
+        }
+        tell(&table, vec![Event::At(1)]);
+        for key in keys {
+            assert!(poll(&table, key, &mut Context::from_waker(Waker::noop())).is_ready());
+        }
     }
 }

@@ -1,0 +1,263 @@
+//! Law 8: of all that wait in a process, each is told of its lock, whatever the others do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use tempfile::tempdir;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use touchfile_core::TouchFile;
+use touchfile_flock::FlockBackend;
+
+use crate::trial;
+use crate::worker::{Held, Touch, Worker, say, wait_until};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "locks_that_are_released_at_once_are_told_to_each_thread_that_waits",
+            each_thread,
+        ),
+        trial(
+            "who_ends_a_wait_takes_no_event_from_a_wait_in_another_runtime",
+            takes_nothing,
+        ),
+        trial(
+            "a_wait_that_is_kept_and_not_polled_keeps_nothing_from_another",
+            not_polled,
+        ),
+    ]
+}
+
+/// So many files are held by one process, and waited for by another.
+const FILES: usize = 12;
+
+/// A wait that was not told ends with the next look, an eighth of a second later on average. If none
+/// were told, all of them would take five times as long as they may.
+const ROUNDS: u32 = 4;
+const IN_ALL: Duration = Duration::from_millis(1_200);
+
+fn file(path: &Path, number: usize) -> PathBuf {
+    path.with_extension(number.to_string())
+}
+
+fn touch_at(path: &Path) -> Arc<Touch> {
+    Arc::new(TouchFile::new(FlockBackend::new(), path).expect("a touch file"))
+}
+
+/// Whether all look as seldom as they ever do. That is two or three times in this while, and each
+/// look is up to three sleeps; twice as often is more.
+fn all_sleep(worker: &Worker, waits: usize) -> bool {
+    const WHILE: Duration = Duration::from_millis(600);
+
+    let before = worker.times_slept();
+    thread::sleep(WHILE);
+    worker.times_slept() - before <= 8 * waits as u64
+}
+
+fn holding(path: &Path) -> Worker {
+    let mut holder = Worker::with_role("hold all", path);
+    assert_eq!(holder.ask("lock"), "held");
+    holder
+}
+
+/// How long all waits of `waiter` together go on after their locks were released.
+fn time_to_wake(waiter: &mut Worker, mut holder: Worker, is_killed: bool) -> Duration {
+    wait_until("all sleep", || all_sleep(waiter, FILES));
+    let released = Instant::now();
+    if is_killed {
+        holder.kill();
+    } else {
+        holder.tell("unlock");
+    }
+    let mut in_all = Duration::ZERO;
+    for _ in 0..FILES {
+        assert_eq!(waiter.answer(), "held");
+        in_all += released.elapsed();
+    }
+    in_all
+}
+
+fn each_thread() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let mut waiter = Worker::with_role("wait in threads", &path);
+    let mut in_all = Duration::ZERO;
+    for round in 0..ROUNDS {
+        let holder = holding(&path);
+        waiter.tell("lock");
+        wait_until("a thread is in line", || waiter.is_in_line());
+        in_all += time_to_wake(&mut waiter, holder, round % 2 == 1);
+        assert_eq!(waiter.answer(), "had them all");
+    }
+    waiter.finish();
+    assert!(in_all < IN_ALL, "{in_all:?}");
+}
+
+fn takes_nothing() {
+    /// If an eighth of a second were lost in each.
+    const ROUNDS: u32 = 6;
+    const IN_ALL: Duration = Duration::from_millis(250);
+
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let mut waiter = Worker::with_role("wait in two runtimes", &path);
+    let mut in_all = Duration::ZERO;
+    for _ in 0..ROUNDS {
+        let mut holder = holding(&path);
+        waiter.tell("lock");
+        wait_until("one is in line", || waiter.is_in_line());
+        wait_until("both sleep", || all_sleep(&waiter, 2));
+        // Its event is not read by itself before the other has read its own, and ended its wait.
+        assert_eq!(waiter.ask("pause"), "paused");
+        assert_eq!(holder.ask("unlock one"), "released");
+        assert_eq!(waiter.answer(), "one is held");
+        assert_eq!(holder.ask("unlock one"), "released");
+        assert_eq!(waiter.ask("drop"), "dropped");
+        let resumed = Instant::now();
+        assert_eq!(waiter.ask("resume"), "the other is held");
+        in_all += resumed.elapsed();
+    }
+    waiter.finish();
+    assert!(in_all < IN_ALL, "{in_all:?}");
+}
+
+fn not_polled() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let mut waiter = Worker::with_role("wait and keep a wait", &path);
+    let mut in_all = Duration::ZERO;
+    for _ in 0..ROUNDS {
+        let holder = holding(&path);
+        waiter.tell("lock");
+        assert_eq!(waiter.answer(), "keeps one");
+        in_all += time_to_wake(&mut waiter, holder, false);
+        assert_eq!(waiter.answer(), "had the others");
+    }
+    waiter.finish();
+    assert!(in_all < IN_ALL, "{in_all:?}");
+}
+
+/// Holds the locks of all files, and one more, and releases them one right after the other.
+pub(crate) fn hold_all(path: &Path) {
+    let touches: Vec<_> = (0..=FILES)
+        .map(|number| touch_at(&file(path, number)))
+        .collect();
+    let mut held: Vec<Held> = Vec::new();
+    for order in io::stdin().lines() {
+        match order.expect("text").as_str() {
+            "lock" => {
+                let lock = |touch: &Arc<Touch>| touch.blocking_owned().lock_exclusive();
+                held.extend(touches.iter().map(|touch| lock(touch).expect("a lock")));
+                say("held");
+            }
+            "unlock one" => {
+                drop(held.remove(0));
+                say("released");
+            }
+            _ => held.clear(),
+        }
+    }
+}
+
+/// Waits for the locks of all files, each in a thread.
+pub(crate) fn wait_in_threads(path: &Path) {
+    for order in io::stdin().lines() {
+        order.expect("text");
+        thread::scope(|threads| {
+            for number in 1..=FILES {
+                let touch = touch_at(&file(path, number));
+                threads.spawn(move || {
+                    let _held = touch.blocking().lock_exclusive().expect("a lock");
+                    say("held");
+                });
+            }
+        });
+        say("had them all");
+    }
+}
+
+/// Waits for two locks in two runtimes, of which the second stands still for a while.
+pub(crate) fn wait_in_two_runtimes(path: &Path) {
+    let (one, other) = (touch_at(&file(path, 0)), touch_at(&file(path, 1)));
+    let runtime = current_thread();
+    let mut orders = io::stdin().lines();
+    let mut obey = |expected: &str| {
+        let order = orders.next()?.expect("text");
+        assert_eq!(order, expected);
+        Some(())
+    };
+    while obey("lock").is_some() {
+        thread::scope(|threads| {
+            let (drops, is_to_drop) = mpsc::channel::<()>();
+            let (stop, is_to_stop) = oneshot::channel::<()>();
+            let (resumes, is_to_resume) = mpsc::channel::<()>();
+            let one = &one;
+            let first = threads.spawn(move || {
+                let held = one.blocking().lock_exclusive().expect("a lock");
+                say("one is held");
+                is_to_drop.recv().expect("an order");
+                drop(held);
+            });
+            let other = other.clone();
+            let runtime = &runtime;
+            threads.spawn(move || {
+                let wait = async move { other.lock_exclusive().await.map(drop) };
+                let wait = runtime.spawn(wait);
+                runtime.block_on(is_to_stop).expect("an order");
+                say("paused");
+                is_to_resume.recv().expect("an order");
+                let had = runtime.block_on(wait).expect("no panic");
+                had.expect("a lock");
+                say("the other is held");
+            });
+            obey("pause").expect("an order");
+            stop.send(()).expect("it waits");
+            obey("drop").expect("an order");
+            drops.send(()).expect("it holds the lock");
+            first.join().expect("no panic");
+            say("dropped");
+            obey("resume").expect("an order");
+            resumes.send(()).expect("it is paused");
+        });
+    }
+}
+
+fn current_thread() -> Runtime {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime")
+}
+
+/// Waits for the locks of all files in one runtime, after one wait that is polled no more once it
+/// waits.
+pub(crate) fn wait_and_keep_a_wait(path: &Path) {
+    let runtime = current_thread();
+    for order in io::stdin().lines() {
+        order.expect("text");
+        runtime.block_on(async {
+            let kept = touch_at(&file(path, 0));
+            let mut wait = std::pin::pin!(kept.lock_exclusive());
+            let waits = Duration::from_millis(100);
+            let polled = tokio::time::timeout(waits, wait.as_mut()).await;
+            assert!(polled.is_err(), "it is held");
+            say("keeps one");
+            let mut others = JoinSet::new();
+            for number in 1..=FILES {
+                let touch = touch_at(&file(path, number));
+                others.spawn(async move {
+                    let _held = touch.lock_exclusive().await.expect("a lock");
+                    say("held");
+                });
+            }
+            while let Some(had) = others.join_next().await {
+                had.expect("no panic");
+            }
+            say("had the others");
+        });
+    }
+}
