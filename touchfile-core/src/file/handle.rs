@@ -163,8 +163,8 @@ impl<R: RawFileLock> FileHandle<R> {
     /// # Errors
     ///
     /// Those of [`open`](super::open()); with `remove_on_release` also
-    /// [`io::ErrorKind::IsADirectory`] for a
-    /// directory and [`io::ErrorKind::Unsupported`] together with `follow_symlinks`.
+    /// [`io::ErrorKind::IsADirectory`] for a directory and [`io::ErrorKind::Unsupported`] together
+    /// with `follow_symlinks`.
     ///
     /// ```
     /// # use touchfile_core::OpenOptions;

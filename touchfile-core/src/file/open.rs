@@ -53,7 +53,7 @@ pub fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     open_with(path, options, OFlags::empty())
 }
 
-/// [`open`], with a flag that does not matter to what is opened.
+/// [`open`], with flags that do not matter to what is opened.
 pub(super) fn open_with(path: &Path, options: &OpenOptions, mark: OFlags) -> io::Result<File> {
     let flags = if options.follow_symlinks {
         ALWAYS | mark

@@ -68,10 +68,10 @@ fn waiting(path: &Path) -> Worker {
     waiter
 }
 
-/// Whoever sleeps looks after a quarter of a second: all together would wait for about six times as
-/// long as they may if nobody were told.
+/// Whoever sleeps looks after a quarter of a second: all together would wait for two to three times as
+/// long as they may if nobody were told. A busy machine is to be no failure.
 const ALL: usize = 12;
-const IN_ALL: Duration = Duration::from_millis(250);
+const IN_ALL: Duration = Duration::from_millis(600);
 
 /// Holds locks, of which others wait for what `rename` returns, until these sleep; and adds up how
 /// long each of them waits after its lock was released.

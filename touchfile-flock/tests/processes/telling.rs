@@ -102,7 +102,7 @@ fn each_thread() {
 fn takes_nothing() {
     /// If an eighth of a second were lost in each.
     const ROUNDS: u32 = 6;
-    const IN_ALL: Duration = Duration::from_millis(250);
+    const IN_ALL: Duration = Duration::from_millis(500);
 
     let dir = tempdir().unwrap();
     let path = dir.path().join("a.lock");
