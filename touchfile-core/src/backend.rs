@@ -7,7 +7,9 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use crate::backoff::Backoff;
-use crate::{Attempt, Capabilities, ConvertLock, Holder, LockMode, OpenOptions, file};
+use crate::{
+    Attempt, Capabilities, ConvertLock, Holder, LockMode, NoPlatform, OpenOptions, Platform,
+};
 
 /// A way of locking: flock(2), open-file-description locks, a simulator, or your own.
 ///
@@ -68,9 +70,7 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
     ///
     /// It is asked for messages: when a wait ends in a timeout, or takes long. The answer may be
     /// incomplete, and old by the time it is read; nothing is decided by it. The provided method
-    /// knows of nobody. Backends on real files have [`file::look_up_holders`].
-    ///
-    /// [`file::look_up_holders`]: crate::file::look_up_holders
+    /// knows of nobody. Backends on real files have `touchfile_file::look_up_holders`.
     ///
     /// # Errors
     ///
@@ -89,9 +89,19 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
     /// network file system. `TouchFile` then opens on a thread of its own.
     ///
     /// Asked before each opening: it must be cheap, and must not block itself. The provided method
-    /// answers for paths of [real files](Capabilities::real_files), by their mounts.
+    /// asks the [platform](Self::platform).
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
-        self.capabilities().real_files && file::opening_may_stall(path, options.follow_symlinks)
+        self.platform().open_may_block(path, options)
+    }
+
+    /// The system that the names of this backend's locks belong to; the same answer for the life of
+    /// the value.
+    ///
+    /// The provided method returns [`NoPlatform`]: a name is mere text. A backend on files of the
+    /// operating system returns `touchfile_file::platform()`, which makes paths absolute, looks at
+    /// their directories and knows which of them are on a network file system.
+    fn platform(&self) -> &'static dyn Platform {
+        &NoPlatform
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Capabilities, Holder, LockBackend, LockHandle, OpenOptions};
+use crate::{Capabilities, Holder, LockBackend, LockHandle, OpenOptions, Platform};
 
 /// Any backend behind one type, so that `TouchFile<BoxBackend>` chooses at run time.
 ///
@@ -62,6 +62,10 @@ impl LockBackend for BoxBackend {
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
         self.0.open_may_block(path, options)
     }
+
+    fn platform(&self) -> &'static dyn Platform {
+        self.0.platform()
+    }
 }
 
 impl fmt::Debug for BoxBackend {
@@ -82,6 +86,7 @@ trait ErasedBackend: fmt::Debug + Send + Sync {
     ) -> io::Result<Box<dyn LockHandle>>;
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>>;
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool;
+    fn platform(&self) -> &'static dyn Platform;
 }
 
 #[async_trait]
@@ -108,5 +113,9 @@ impl<B: LockBackend> ErasedBackend for B {
 
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
         LockBackend::open_may_block(self, path, options)
+    }
+
+    fn platform(&self) -> &'static dyn Platform {
+        LockBackend::platform(self)
     }
 }

@@ -32,8 +32,8 @@ pub struct Capabilities {
     pub identity: bool,
     /// Handles honour [`OpenOptions::remove_on_release`](crate::OpenOptions).
     pub remove_on_release: bool,
-    /// Paths name files of the operating system, so that `TouchFile` can look at the parent
-    /// directory when it is made. A backend in memory leaves this unset.
+    /// Paths name files of the operating system, which other programs can open, remove and replace.
+    /// A backend in memory leaves this unset.
     pub real_files: bool,
     /// An exclusive lock can be taken on a file that cannot be opened for writing: one without
     /// write permission, a directory, the running executable.
@@ -66,8 +66,8 @@ impl Capabilities {
         excludes_fcntl: false,
     };
 
-    /// What [`FileHandle`](crate::file::FileHandle) gives every backend whose locks exclude other
-    /// processes and end with them.
+    /// What `touchfile_file::FileHandle` gives every backend whose locks exclude other processes and
+    /// end with them.
     pub const FILES: Self = Self {
         shared: true,
         cross_process: true,

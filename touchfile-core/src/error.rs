@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::{Holder, LockMode};
+use crate::{Holder, LockBackend, LockMode};
 
 /// The result of an operation on a touch file.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -227,15 +227,62 @@ impl Error {
         matches!(self, Self::Timeout { .. })
     }
 
-    /// A failed call of `backend`, sorted by what the caller can do about it.
-    pub(crate) fn from_backend(
-        backend: &'static str,
+    /// An [`InvalidPath`](Self::InvalidPath), for a [`Platform`](crate::Platform) that refuses a name.
+    ///
+    /// `reason` completes the sentence "cannot use `path` as a lock file: …"; `source` is what the
+    /// system said, if it was asked.
+    ///
+    /// ```
+    /// use touchfile_core::Error;
+    ///
+    /// let error = Error::invalid_path("jobs/", "a name must not end with a slash", None);
+    /// let message = "cannot use jobs/ as a lock file: a name must not end with a slash";
+    /// assert_eq!(error.to_string(), message);
+    /// ```
+    pub fn invalid_path(
+        path: impl Into<PathBuf>,
+        reason: impl Into<Cow<'static, str>>,
+        source: Option<io::Error>,
+    ) -> Self {
+        Self::InvalidPath {
+            path: path.into(),
+            reason: reason.into(),
+            source,
+        }
+    }
+
+    /// A [`Permission`](Self::Permission) for opening `path`, for a [`Platform`](crate::Platform) that
+    /// may not look at it.
+    pub fn permission_to_open(path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Permission {
+            path: path.into(),
+            operation: Operation::Open,
+            source,
+        }
+    }
+
+    /// The error of a call of `backend` that failed with `source` during `operation`, as
+    /// [`TouchFile`](crate::TouchFile) makes it: the variant follows from what
+    /// [`Platform::error_kind`](crate::Platform::error_kind) says of `source`.
+    pub fn from_io<B: LockBackend + ?Sized>(
+        backend: &B,
         path: &Path,
         operation: Operation,
         source: io::Error,
     ) -> Self {
+        let kind = backend.platform().error_kind(&source);
+        Self::sort(backend.name(), path, operation, kind, source)
+    }
+
+    fn sort(
+        backend: &'static str,
+        path: &Path,
+        operation: Operation,
+        kind: io::ErrorKind,
+        source: io::Error,
+    ) -> Self {
         let path = path.to_owned();
-        match classify(operation, &source) {
+        match classify(operation, kind) {
             // A backend's own words need no cause behind them.
             ErrorKind::InvalidPath if source.get_ref().is_some() => Self::InvalidPath {
                 path,
@@ -243,7 +290,7 @@ impl Error {
                 source: None,
             },
             ErrorKind::InvalidPath => {
-                let reason = match source.kind() {
+                let reason = match kind {
                     io::ErrorKind::NotFound => {
                         "it does not exist, or a directory above it does not"
                     }
@@ -392,9 +439,9 @@ fn held_by(holders: &[Holder]) -> String {
 }
 
 /// Sorts what a backend's call failed with. What is said of a path counts only while opening.
-fn classify(operation: Operation, error: &io::Error) -> ErrorKind {
+fn classify(operation: Operation, kind: io::ErrorKind) -> ErrorKind {
     use io::ErrorKind as Io;
-    match error.kind() {
+    match kind {
         Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::Permission,
         Io::Unsupported => ErrorKind::Unsupported,
         Io::Interrupted
@@ -408,28 +455,12 @@ fn classify(operation: Operation, error: &io::Error) -> ErrorKind {
         | Io::IsADirectory
         | Io::NotADirectory
         | Io::NotFound
-            if operation == Operation::Open =>
+            if matches!(operation, Operation::CreateTemporary | Operation::Open) =>
         {
             ErrorKind::InvalidPath
         }
-        _ => classify_os(operation, error),
-    }
-}
-
-/// The codes that [`io::ErrorKind`] has no stable name for.
-#[cfg(unix)]
-fn classify_os(operation: Operation, error: &io::Error) -> ErrorKind {
-    use rustix::io::Errno;
-    match Errno::from_io_error(error) {
-        Some(Errno::LOOP) if operation == Operation::Open => ErrorKind::InvalidPath,
-        Some(Errno::NOLCK | Errno::MFILE | Errno::NFILE | Errno::NOBUFS) => ErrorKind::Transient,
         _ => ErrorKind::Io,
     }
-}
-
-#[cfg(not(unix))]
-fn classify_os(_: Operation, _: &io::Error) -> ErrorKind {
-    ErrorKind::Io
 }
 
 #[cfg(test)]
@@ -439,39 +470,8 @@ mod tests {
     use super::*;
 
     fn error(operation: Operation, source: io::Error) -> Error {
-        Error::from_backend("flock", Path::new("/a.lock"), operation, source)
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn os_errors_are_told_apart() {
-        use rustix::io::Errno;
-        let lock = Operation::Lock(LockMode::Shared);
-        for (operation, errno, kind) in [
-            (Operation::Open, Errno::NOENT, ErrorKind::InvalidPath),
-            (Operation::Open, Errno::NOTDIR, ErrorKind::InvalidPath),
-            (Operation::Open, Errno::ISDIR, ErrorKind::InvalidPath),
-            (Operation::Open, Errno::NAMETOOLONG, ErrorKind::InvalidPath),
-            (Operation::Open, Errno::LOOP, ErrorKind::InvalidPath),
-            (Operation::Open, Errno::ACCESS, ErrorKind::Permission),
-            (Operation::Open, Errno::PERM, ErrorKind::Permission),
-            (Operation::Open, Errno::ROFS, ErrorKind::Permission),
-            (Operation::Open, Errno::MFILE, ErrorKind::Transient),
-            (Operation::Open, Errno::NFILE, ErrorKind::Transient),
-            (Operation::Open, Errno::NOSPC, ErrorKind::Io),
-            (lock, Errno::NOLCK, ErrorKind::Transient),
-            (lock, Errno::STALE, ErrorKind::Transient),
-            (lock, Errno::NOSYS, ErrorKind::Unsupported),
-            (lock, Errno::OPNOTSUPP, ErrorKind::Unsupported),
-            (lock, Errno::IO, ErrorKind::Io),
-            (lock, Errno::INVAL, ErrorKind::Io),
-        ] {
-            assert_eq!(
-                error(operation, errno.into()).kind(),
-                kind,
-                "{operation:?} {errno:?}"
-            );
-        }
+        let kind = source.kind();
+        Error::sort("flock", Path::new("/a.lock"), operation, kind, source)
     }
 
     #[test]

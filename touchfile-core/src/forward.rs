@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::{
     Attempt, Capabilities, ConvertLock, Holder, LockBackend, LockHandle, LockMode, OpenOptions,
+    Platform,
 };
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -56,6 +57,10 @@ macro_rules! forward_backend {
 
             fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
                 (**self).open_may_block(path, options)
+            }
+
+            fn platform(&self) -> &'static dyn Platform {
+                (**self).platform()
             }
         }
     )*};

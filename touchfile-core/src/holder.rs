@@ -11,7 +11,7 @@ const SHORT: usize = 60;
 
 /// Somebody who holds a lock or waits for it.
 ///
-/// Made by [`file::holders`](crate::file::holders) for files, and by whatever backend can tell
+/// Made by `touchfile_file::holders` for files, and by whatever backend can tell
 /// ([`LockBackend::holders`](crate::LockBackend::holders)). It tells what was so when it was looked
 /// at: locks come and go. Displays as it stands in a message: `pid 4242 (cargo build)`.
 ///
@@ -124,7 +124,7 @@ impl Holder {
 
     fn in_a_few_words(&self) -> String {
         // Nobody else can let go of it: worth a word to whoever waits for himself.
-        let this = if self.pid == Some(std::process::id()) {
+        let this = if self.pid.is_some_and(|pid| pid == std::process::id()) {
             "this process, "
         } else {
             ""

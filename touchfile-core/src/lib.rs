@@ -34,7 +34,7 @@
 //! # A complete backend
 //!
 //! A backend that locks real files with two system calls of its own implements
-//! [`file::RawFileLock`] and is done. This one has no files at all: locks live in this process.
+//! `touchfile_file::RawFileLock` and is done. This one has no files at all: locks live in this process.
 //! It promises exclusive locks and nothing else, and `TouchFile` refuses the rest for it.
 //!
 //! ```
@@ -133,7 +133,7 @@
 //! Each acquisition is a [`tracing`] span `acquire` with the fields `path`, `backend` and `mode`,
 //! at level DEBUG and with the target `touchfile`. Its events are `contended`, `acquired` (with
 //! `waited`) and `replaced`; `released` and failures to release (WARN) come from the guard.
-#![deny(unsafe_code)] // allowed in `file::process` only
+#![forbid(unsafe_code)]
 
 mod backend;
 pub mod backoff;
@@ -141,12 +141,12 @@ mod boxed;
 mod capabilities;
 mod convert;
 mod error;
-pub mod file;
 mod forward;
 mod holder;
 mod mode;
 mod options;
-mod runtime;
+mod platform;
+pub mod runtime;
 mod touch_file;
 
 pub use backend::{LockBackend, LockHandle};
@@ -157,4 +157,5 @@ pub use error::{Error, ErrorKind, Loss, Operation, Result};
 pub use holder::{Holder, LockKind, Unseen};
 pub use mode::{Attempt, LockMode};
 pub use options::OpenOptions;
+pub use platform::{NoPlatform, Platform};
 pub use touch_file::{Blocking, Builder, Guard, LockGuard, OwnedLockGuard, TouchFile, WaitEvent};

@@ -1,8 +1,8 @@
-//! Timers and descriptors on whichever runtime is at hand.
+//! Timers, and tokio runtimes, for backends that wait.
 //!
-//! Inside a tokio runtime that is the current one, so that a paused clock pauses us too, and so
-//! that an event wakes the thread that waits for it and no other. Elsewhere (another executor, a
-//! bare `block_on`) one background thread of this process drives both.
+//! Inside a tokio runtime these functions use the current one, so that a paused clock pauses the
+//! wait too, and so that an event wakes the thread that waits for it and no other. Elsewhere
+//! (another executor, a bare `block_on`) they use one background thread of this process.
 
 use std::future::{self, Future};
 use std::io;
@@ -12,16 +12,22 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-#[cfg(target_os = "linux")]
-use tokio::runtime::Id;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle, Id, Runtime};
 use tokio::time::{Instant, Sleep};
 
-use crate::file::Process;
-
-pub(crate) async fn sleep(duration: Duration) {
-    settle().await;
-    alarm(Instant::now() + duration).await;
+/// Sleeps for `duration`.
+///
+/// # Panics
+///
+/// In a tokio runtime that was built without `enable_time`, and where there is no runtime and no
+/// thread can be started.
+///
+/// # Cancel safety
+///
+/// Dropping the future ends the sleep.
+pub async fn sleep(duration: Duration) {
+    yield_once().await;
+    timer(Instant::now() + duration).await;
 }
 
 /// Sleeps until `deadline`, and not much longer if it is `exactly` then.
@@ -30,18 +36,18 @@ pub(crate) async fn sleep(duration: Duration) {
 /// wakes two of them before, and the rest is spent yielding.
 pub(crate) async fn sleep_until(deadline: Instant, exactly: bool) {
     const TICK: Duration = Duration::from_millis(1);
-    settle().await;
+    yield_once().await;
     if !exactly {
-        return alarm(deadline).await;
+        return timer(deadline).await;
     }
     if let Some(before) = deadline.checked_sub(2 * TICK) {
-        alarm(before).await;
+        timer(before).await;
     }
     // By the real clock, for a paused one would stand still.
     let woken = std::time::Instant::now();
     while Instant::now() < deadline {
         if woken.elapsed() > 3 * TICK {
-            return alarm(deadline).await;
+            return timer(deadline).await;
         }
         tokio::task::yield_now().await;
     }
@@ -53,23 +59,28 @@ pub(crate) async fn timeout<F: Future>(duration: Duration, future: F) -> Option<
     if let Poll::Ready(output) = future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
         return Some(output);
     }
-    let mut alarm = pin!(sleep(duration));
+    let mut timer = pin!(sleep(duration));
     future::poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+        Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
     })
     .await
 }
 
-/// To be awaited before a runtime is used: a thread that blocks polls for the first time without
-/// one, and gets its own if it has to wait.
-pub(crate) async fn settle() {
+/// Lets the executor run something else, once. A future that may be polled by
+/// [`TouchFile::blocking`](crate::TouchFile::blocking) awaits this before it uses a runtime: a thread
+/// that blocks polls for the first time without a runtime, and gets one if it has to wait.
+pub async fn yield_once() {
     tokio::task::yield_now().await;
 }
 
-/// A sleep on the timer of the current runtime, else of the background one. Once made, it can be
-/// polled anywhere.
-pub(crate) fn alarm(at: Instant) -> Sleep {
+/// A sleep until `at`, on the timer of the current runtime, else of the background thread. Once made,
+/// it can be polled anywhere.
+///
+/// # Panics
+///
+/// As [`sleep`].
+pub fn timer(at: Instant) -> Sleep {
     if Handle::try_current().is_ok() {
         return tokio::time::sleep_until(at);
     }
@@ -78,64 +89,55 @@ pub(crate) fn alarm(at: Instant) -> Sleep {
     tokio::time::sleep_until(at)
 }
 
-/// A runtime that watches descriptors: the current one, or the background one if there is none,
-/// or if it was built without (`enable_time` alone); none if the system lets nobody watch.
-#[cfg(target_os = "linux")]
-pub(crate) fn reactor() -> Option<Handle> {
+/// A runtime with an IO driver, for backends that wait for descriptors: the current one, or the
+/// background thread's if there is none or if it was built without (`enable_time` alone). `None` if
+/// neither has one.
+///
+/// tokio does not tell whether a runtime has an IO driver, so `probe` finds out: it is called inside
+/// the runtime, at most once for each, and not at all for those that this crate made itself.
+pub fn with_io(probe: impl Fn() -> bool) -> Option<Handle> {
+    let has_io = |runtime: &Handle| {
+        io_driver(runtime).unwrap_or_else(|| {
+            let _entered = runtime.enter();
+            // No lock is held while it is called, as it may run anything.
+            let has_io = probe();
+            note_io_driver(runtime.id(), has_io);
+            has_io
+        })
+    };
     let current = Handle::try_current().ok();
     current
-        .filter(watches_descriptors)
-        .or_else(|| background().ok().filter(watches_descriptors))
+        .filter(has_io)
+        .or_else(|| background().ok().filter(has_io))
 }
 
-/// Runtimes that are known to have a reactor or none.
-#[cfg(target_os = "linux")]
-static REACTORS: Mutex<Vec<(Id, bool)>> = Mutex::new(Vec::new());
+/// The latest runtimes of which it is known whether they have an IO driver.
+static IO_DRIVERS: Mutex<Vec<(Id, bool)>> = Mutex::new(Vec::new());
 
-/// So many of the latest runtimes are known.
-#[cfg(target_os = "linux")]
-const KNOWN: usize = 64;
+/// How many runtimes are remembered.
+const REMEMBERED: usize = 64;
 
-#[cfg(target_os = "linux")]
-fn note_reactor(runtime: Id, is_there: bool) {
-    let mut known = REACTORS.lock().unwrap_or_else(PoisonError::into_inner);
-    if known.len() == KNOWN {
+fn io_driver(runtime: &Handle) -> Option<bool> {
+    let known = IO_DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = known.iter().find(|(id, _)| *id == runtime.id());
+    found.map(|(_, has_io)| *has_io)
+}
+
+fn note_io_driver(runtime: Id, has_io: bool) {
+    let mut known = IO_DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.len() == REMEMBERED {
         known.remove(0);
     }
-    known.push((runtime, is_there));
-}
-
-/// Whether a runtime was built with `enable_io`.
-///
-/// tokio tells by a panic alone, so it is asked once for each runtime, and not at all where a panic
-/// would be the end of the program.
-#[cfg(target_os = "linux")]
-fn watches_descriptors(runtime: &Handle) -> bool {
-    let known = || {
-        let known = REACTORS.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().find(|(id, _)| *id == runtime.id()).copied()
-    };
-    if let Some((_, is_there)) = known() {
-        return is_there;
-    }
-    if cfg!(panic = "abort") {
-        return false;
-    }
-    let _entered = runtime.enter();
-    // An error is not an answer: there may be no descriptor left for the question. No lock is held:
-    // a panic hook may do anything.
-    let asked = std::panic::catch_unwind(|| drop(tokio::net::UnixDatagram::unbound()));
-    note_reactor(runtime.id(), asked.is_ok());
-    asked.is_ok()
+    known.push((runtime, has_io));
 }
 
 fn background() -> io::Result<Handle> {
-    /// With the process it was started in: a forked child has its parent's handle, but not the
-    /// thread.
-    static BACKGROUND: Mutex<Option<(Process, Handle)>> = Mutex::new(None);
+    /// With the id of the process that started it: a forked child has its parent's handle, but not
+    /// the thread.
+    static BACKGROUND: Mutex<Option<(u32, Handle)>> = Mutex::new(None);
     let mut background = BACKGROUND.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((process, handle)) = &*background
-        && process.is_current()
+        && *process == std::process::id()
     {
         return Ok(handle.clone());
     }
@@ -144,22 +146,22 @@ fn background() -> io::Result<Handle> {
     thread::Builder::new()
         .name("touchfile-timer".into())
         .spawn(move || runtime.block_on(future::pending::<()>()))?;
-    *background = Some((Process::current(), handle.clone()));
+    *background = Some((std::process::id(), handle.clone()));
     Ok(handle)
 }
 
-/// A small runtime that watches descriptors if the system lets it, and has a timer in any case.
+/// A small runtime with a timer, and with an IO driver if tokio has one and the system allows it.
 pub(crate) fn current_thread() -> Runtime {
-    let with = Builder::new_current_thread().enable_all().build();
-    #[cfg(target_os = "linux")]
-    let has_reactor = with.is_ok();
-    let runtime = with.unwrap_or_else(|_| {
+    let complete = Builder::new_current_thread().enable_all().build();
+    let refused = complete.is_err();
+    let runtime = complete.unwrap_or_else(|_| {
         Builder::new_current_thread()
             .enable_time()
             .build()
             .expect("a runtime with nothing but a timer asks the system for nothing")
     });
-    #[cfg(target_os = "linux")]
-    note_reactor(runtime.handle().id(), has_reactor);
+    if refused {
+        note_io_driver(runtime.handle().id(), false);
+    }
     runtime
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{BoxBackend, ErrorKind, LockBackend, TouchFile};
-use touchfile_flock::FlockBackend;
 use touchfile_mock::{Call, MockBackend, World};
 
 const PATH: &str = "/some/where/a.lock";
@@ -185,13 +184,6 @@ async fn a_backend_chosen_at_run_time_converts_if_the_one_inside_can() {
     guard.downgrade().await.unwrap();
     assert!(guard.try_upgrade().await.unwrap());
     drop(guard);
-
-    let touch = TouchFile::temporary(BoxBackend::new(FlockBackend::new())).unwrap();
-    let mut guard = touch.lock_exclusive().await.unwrap();
-    let error = guard.downgrade().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert_eq!(guard.mode(), Exclusive);
-    assert!(touch.try_lock(Shared).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{
     Attempt, BoxBackend, Capabilities, ConvertLock, Holder, LockBackend, LockHandle, LockMode,
-    OpenOptions,
+    OpenOptions, Platform,
 };
 
 type Calls = Arc<Mutex<Vec<String>>>;
@@ -56,6 +56,21 @@ impl LockBackend for Recorder {
             options.create
         ));
         true
+    }
+
+    fn platform(&self) -> &'static dyn Platform {
+        self.note("platform".into());
+        &Here
+    }
+}
+
+/// A platform that is told from the default one by its answer.
+#[derive(Debug)]
+struct Here;
+
+impl Platform for Here {
+    fn fork_generation(&self) -> u64 {
+        7
     }
 }
 
@@ -120,6 +135,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     assert!(backend.capabilities().fair);
     let holders = backend.holders(Path::new("/c")).await.unwrap();
     assert_eq!(holders, [Holder::new(Shared)]);
+    assert_eq!(backend.platform().fork_generation(), 7);
     let mut options = OpenOptions::new();
     options.create = false;
     assert!(backend.open_may_block(Path::new("/a"), &options));
@@ -138,6 +154,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     assert_eq!(handle.try_upgrade().await.unwrap(), Attempt::WouldBlock);
     let expected = [
         "holders /c",
+        "platform",
         "open_may_block /a false",
         "open /a false",
         "try_lock shared",

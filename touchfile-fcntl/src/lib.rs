@@ -42,8 +42,8 @@ use std::io;
 use std::path::Path;
 
 use async_trait::async_trait;
-use touchfile_core::file::{self, FileHandle};
-use touchfile_core::{Capabilities, Holder, LockBackend, LockKind, OpenOptions};
+use touchfile_core::{Capabilities, Holder, LockBackend, LockKind, OpenOptions, Platform};
+use touchfile_file::FileHandle;
 
 use self::range::Range;
 pub use self::raw::Fcntl;
@@ -146,12 +146,16 @@ impl LockBackend for FcntlBackend {
 
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
         let kinds = |_| &[LockKind::Ofd, LockKind::Posix][..];
-        let mut holders = file::look_up_holders(path, kinds).await?;
+        let mut holders = touchfile_file::look_up_holders(path, kinds).await?;
         holders.retain(|holder| {
             let theirs = holder.range.as_ref();
             theirs.is_none_or(|theirs| self.range.overlaps(theirs))
         });
         Ok(holders)
+    }
+
+    fn platform(&self) -> &'static dyn Platform {
+        touchfile_file::platform()
     }
 }
 

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io;
 use std::ops::RangeInclusive;
 
-use touchfile_core::file::{FileHandle, RawFileConvert, RawFileLock};
 use touchfile_core::{Attempt, ConvertLock, LockKind, LockMode, OpenOptions};
+use touchfile_file::{FileHandle, RawFileConvert, RawFileLock};
 
 use crate::range::Range;
 

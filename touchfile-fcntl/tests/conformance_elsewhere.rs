@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use touchfile_core::file::file_system_name;
 use touchfile_fcntl::FcntlBackend;
+use touchfile_file::file_system_name;
 use touchfile_testkit::Suite;
 
 /// Where Linux systems have a tmpfs (shm_overview(7)).

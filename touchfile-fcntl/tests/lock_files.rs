@@ -137,14 +137,14 @@ fn ranges_without_a_byte_in_common_are_locks_of_their_own() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_lock_is_listed_as_its_backend_says() {
-    use touchfile_core::file::{self, RawFileLock};
+    use touchfile_file::RawFileLock;
 
     let dir = tempdir().unwrap();
     let path = dir.path().join("a.lock");
     for touch in [touch(&path), bytes(&path, 7, 3), bytes(&path, 7, 0)] {
         let guard = touch.blocking().lock_exclusive().unwrap();
         let listed = guard.handle().unwrap().raw().listed();
-        let holders = file::holders(&path).unwrap();
+        let holders = touchfile_file::holders(&path).unwrap();
         let [holder] = &holders[..] else {
             panic!("one holder: {holders:?}");
         };

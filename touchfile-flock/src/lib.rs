@@ -33,8 +33,10 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use fs4::TryLockError;
-use touchfile_core::file::{self, FileHandle, RawFileLock};
-use touchfile_core::{Attempt, Capabilities, Holder, LockBackend, LockKind, LockMode, OpenOptions};
+use touchfile_core::{
+    Attempt, Capabilities, Holder, LockBackend, LockKind, LockMode, OpenOptions, Platform,
+};
+use touchfile_file::{FileHandle, RawFileLock};
 
 /// Locks with flock(2).
 ///
@@ -82,7 +84,11 @@ impl LockBackend for FlockBackend {
     }
 
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
-        file::look_up_holders(path, |_| &[LockKind::Flock]).await
+        touchfile_file::look_up_holders(path, |_| &[LockKind::Flock]).await
+    }
+
+    fn platform(&self) -> &'static dyn Platform {
+        touchfile_file::platform()
     }
 }
 

@@ -27,14 +27,14 @@ fn a_read_only_file_can_be_locked_in_both_modes_and_is_left_as_it_is() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_lock_is_listed_as_its_backend_says() {
-    use touchfile_core::file::{self, RawFileLock};
+    use touchfile_file::RawFileLock;
 
     let dir = tempdir().unwrap();
     let path = dir.path().join("a.lock");
     let touch = TouchFile::new(FlockBackend::new(), &path).unwrap();
     let guard = touch.blocking().lock_exclusive().unwrap();
     let listed = guard.handle().unwrap().raw().listed();
-    let holders = file::holders(&path).unwrap();
+    let holders = touchfile_file::holders(&path).unwrap();
     let told = holders[0].kind.map(|kind| (kind, holders[0].range.clone()));
     assert_eq!(listed, told);
 }

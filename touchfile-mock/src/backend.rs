@@ -3,11 +3,11 @@
 use std::fmt;
 use std::future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use tokio::runtime;
-use touchfile_core::{Capabilities, Holder, LockBackend, OpenOptions};
+use touchfile_core::{Capabilities, Holder, LockBackend, OpenOptions, Platform, Result};
 
 use crate::state::ProcessRef;
 use crate::{Call, MockHandle, World};
@@ -126,6 +126,7 @@ impl LockBackend for MockBackend {
     /// Pending only while the process is stopped or a delay fault lasts. Dropping the future then
     /// means that nothing was opened or created.
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<MockHandle> {
+        let path = &absolute(path);
         enter(&self.world, &self.process, path, Call::Open).await?;
         let id = self
             .world
@@ -151,6 +152,30 @@ impl LockBackend for MockBackend {
         });
         Ok(told.collect())
     }
+
+    /// Paths of the world: its current directory is `/`, on every system.
+    fn platform(&self) -> &'static dyn Platform {
+        &Simulated
+    }
+}
+
+/// The paths of a [`World`], which are the same on every system.
+#[derive(Debug)]
+struct Simulated;
+
+impl Platform for Simulated {
+    fn resolve(&self, name: &Path, _: &OpenOptions) -> Result<PathBuf> {
+        Ok(absolute(name))
+    }
+
+    fn temporary_directory(&self) -> PathBuf {
+        "/tmp".into()
+    }
+}
+
+/// What `path` means in a world: a relative path starts at `/`.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    Path::new("/").join(path).components().collect()
 }
 
 impl fmt::Debug for MockBackend {

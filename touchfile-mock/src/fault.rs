@@ -142,7 +142,7 @@ impl Fault {
 
     /// Strikes only calls on this path, or on handles opened by it.
     pub fn on_path(mut self, path: impl Into<PathBuf>) -> Self {
-        self.path = Some(path.into());
+        self.path = Some(crate::backend::absolute(&path.into()));
         self
     }
 

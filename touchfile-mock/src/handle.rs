@@ -84,7 +84,8 @@ impl LockHandle for MockHandle {
 
     async fn is_current(&self, path: &Path) -> io::Result<bool> {
         self.enter(Call::IsCurrent).await?;
-        self.world.0.with(|state| state.is_current(self.id, path))
+        let path = crate::backend::absolute(path);
+        self.world.0.with(|state| state.is_current(self.id, &path))
     }
 
     /// Whether the lock was [lost](World::lose_lock).

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backend::absolute;
 use crate::state::Shared;
 use crate::{Call, Claim, Event, Failure, Fault, MockBackend};
 
@@ -138,7 +139,7 @@ impl World {
     /// Who holds the lock of the file that `path` names now, in the order of acquisition.
     #[must_use]
     pub fn holders(&self, path: impl AsRef<Path>) -> Vec<Claim> {
-        self.0.with(|state| state.holders(path.as_ref()))
+        self.0.with(|state| state.holders(&absolute(path.as_ref())))
     }
 
     /// Who waits for the lock of the file that `path` names now, in the order of the queue.
@@ -160,13 +161,13 @@ impl World {
     /// ```
     #[must_use]
     pub fn waiters(&self, path: impl AsRef<Path>) -> Vec<Claim> {
-        self.0.with(|state| state.waiters(path.as_ref()))
+        self.0.with(|state| state.waiters(&absolute(path.as_ref())))
     }
 
     /// Whether `path` names a file.
     #[must_use]
     pub fn exists(&self, path: impl AsRef<Path>) -> bool {
-        self.0.with(|state| state.exists(path.as_ref()))
+        self.0.with(|state| state.exists(&absolute(path.as_ref())))
     }
 
     /// Creates a file, unless `path` names one already.
@@ -180,7 +181,7 @@ impl World {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn create(&self, path: impl AsRef<Path>) {
-        self.0.with(|state| state.create(path.as_ref()));
+        self.0.with(|state| state.create(&absolute(path.as_ref())));
     }
 
     /// Removes the name of a file; whoever has it open goes on locking the nameless file.
@@ -202,7 +203,7 @@ impl World {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn unlink(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.0.with(|state| state.unlink(path.as_ref()))
+        self.0.with(|state| state.unlink(&absolute(path.as_ref())))
     }
 
     /// Renames a fresh file, locked by nobody, over `path`, which may have named nothing.
@@ -219,7 +220,7 @@ impl World {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn replace(&self, path: impl AsRef<Path>) {
-        self.0.with(|state| state.replace(path.as_ref()));
+        self.0.with(|state| state.replace(&absolute(path.as_ref())));
     }
 
     /// Renames a file, over another if need be, as rename(2) does.
@@ -241,7 +242,7 @@ impl World {
     /// ```
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
         self.0
-            .with(|state| state.rename(from.as_ref(), to.as_ref()))
+            .with(|state| state.rename(&absolute(from.as_ref()), &absolute(to.as_ref())))
     }
 
     /// Gives the file that `original` names a second name, as link(2) does. Both lock one file.
@@ -265,7 +266,7 @@ impl World {
     /// ```
     pub fn hard_link(&self, original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
         self.0
-            .with(|state| state.hard_link(original.as_ref(), link.as_ref()))
+            .with(|state| state.hard_link(&absolute(original.as_ref()), &absolute(link.as_ref())))
     }
 
     /// Makes a file one that cannot be opened for writing, or can be again. It matters to
@@ -292,7 +293,7 @@ impl World {
     /// ```
     pub fn set_read_only(&self, path: impl AsRef<Path>, read_only: bool) -> io::Result<()> {
         self.0
-            .with(|state| state.set_read_only(path.as_ref(), read_only))
+            .with(|state| state.set_read_only(&absolute(path.as_ref()), read_only))
     }
 
     /// Takes the lock on `path` from everybody who holds it, and says how many that were.
@@ -317,7 +318,8 @@ impl World {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn lose_lock(&self, path: impl AsRef<Path>) -> usize {
-        self.0.with(|state| state.lose_locks_on(path.as_ref()))
+        self.0
+            .with(|state| state.lose_locks_on(&absolute(path.as_ref())))
     }
 
     /// Takes every lock that this process holds, like [`lose_lock`](Self::lose_lock), and says

@@ -59,10 +59,11 @@ pub use auto::{AutoBackend, Guarantee, Guaranteed};
 pub use default::{DefaultBackend, LockGuard, Open, OwnedLockGuard, TouchFile};
 pub use touchfile_core::{
     Attempt, Blocking, BoxBackend, Builder, Capabilities, ConvertLock, Error, ErrorKind, Guard,
-    Holder, LockBackend, LockHandle, LockKind, LockMode, OpenOptions, Operation, Result, Unseen,
-    WaitEvent, backoff, file,
+    Holder, LockBackend, LockHandle, LockKind, LockMode, Loss, NoPlatform, OpenOptions, Operation,
+    Platform, Result, Unseen, WaitEvent,
 };
 pub use touchfile_fcntl::FcntlBackend;
+pub use touchfile_file::holders;
 pub use touchfile_flock::FlockBackend;
 
 /// The code in the README is compiled and run, too.

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use async_trait::async_trait;
-use touchfile_core::{Attempt, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions};
+use touchfile_core::{
+    Attempt, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions, Platform,
+};
 
 /// Locks `a.lock` by making the directory `a.lock.d` beside it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,6 +59,11 @@ impl LockBackend for LockDirectory {
             directory: directory.into(),
             held_by: None,
         })
+    }
+
+    /// The names are paths of the operating system: relative ones start at the current directory.
+    fn platform(&self) -> &'static dyn Platform {
+        touchfile_file::platform()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What follows from the facts.
 
 use touchfile::auto::{self, Guarantee, Method};
-use touchfile::file::{FileSystem, FileSystemKind, Mount};
+use touchfile_file::{FileSystem, FileSystemKind, Mount};
 
 use super::facts::Facts;
 

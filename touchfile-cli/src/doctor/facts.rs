@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use touchfile::file::{self, FileSystem, Mount};
+use touchfile_file::{FileSystem, Mount};
 
 use super::exports::{self, Export};
 
@@ -74,5 +74,5 @@ fn open(path: &Path) -> io::Result<File> {
     }
     let mut options = touchfile::OpenOptions::new();
     options.create = false;
-    file::open(path, &options)
+    touchfile_file::open(path, &options)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use touchfile::auto::{Guarantee, Method};
-use touchfile::file::FileSystemKind;
+use touchfile_file::FileSystemKind;
 
 use super::advice::{self, Advice};
 use super::facts::Facts;
@@ -259,7 +259,7 @@ fn guarantee(guarantee: Guarantee) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use touchfile::file::{FileSystem, Mount};
+    use touchfile_file::{FileSystem, Mount};
 
     use super::super::facts::Place;
     use super::*;

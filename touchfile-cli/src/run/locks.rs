@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use touchfile::file::{self, FileId};
 use touchfile::{Error, Guard, Holder, LockBackend, LockMode, OpenOptions, TouchFile};
+use touchfile_file::FileId;
 
 use crate::exit::Failure;
 use crate::progress::Progress;
@@ -91,7 +91,7 @@ fn in_order<B: LockBackend>(
             if let Some(id) = identity(path) {
                 break id;
             }
-            if file::open(path, &OpenOptions::new()).is_err() {
+            if touchfile_file::open(path, &OpenOptions::new()).is_err() {
                 // It says why, as it does for a single lock.
                 drop(touch.blocking().try_lock(wanted.mode)?);
             }

@@ -3,14 +3,14 @@
 use std::os::unix::ffi::OsStrExt;
 
 use serde_json::{Value, json};
-use touchfile::{Holder, LockMode, Unseen, file};
+use touchfile::{Holder, LockMode, Unseen};
 
 use super::Look;
 use super::names::Users;
 
 pub(super) fn of(looks: &[Look<'_>], users: &mut Users) -> Value {
     let files: Vec<Value> = looks.iter().map(|look| of_file(look, users)).collect();
-    json!({ "sees_all_processes": file::sees_all_processes(), "files": files })
+    json!({ "sees_all_processes": touchfile_file::sees_all_processes(), "files": files })
 }
 
 fn of_file(look: &Look<'_>, users: &mut Users) -> Value {

@@ -12,7 +12,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use touchfile::Holder;
-use touchfile::file;
 
 use crate::exit::{Failure, say};
 use names::Users;
@@ -92,7 +91,7 @@ fn look<'a>(paths: &'a [OsString], mut seen: Option<&mut Seen>) -> Vec<Look<'a>>
     let paths = paths.iter().map(Path::new);
     paths
         .map(|path| {
-            let mut found = file::holders(path);
+            let mut found = touchfile_file::holders(path);
             if let (Ok(holders), Some(seen)) = (&mut found, &mut seen) {
                 seen.date(path, holders);
             }
@@ -106,7 +105,7 @@ fn conclude(looks: Vec<Look<'_>>, json: bool) -> ExitCode {
     const NOBODY: u8 = 1;
     let held = looks.iter().any(Look::is_held);
     let mut status = ExitCode::from(if held { 0 } else { NOBODY });
-    if !json && !file::sees_all_processes() {
+    if !json && !touchfile_file::sees_all_processes() {
         say("locks of processes outside of this pid namespace may be missing; ask on the host");
     }
     for look in looks {

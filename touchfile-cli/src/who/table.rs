@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use touchfile::{Holder, Unseen, file};
+use touchfile::{Holder, Unseen};
 
 use super::Look;
 use super::names::{Users, of_path};
@@ -51,7 +51,7 @@ pub(super) fn of(looks: &[Look<'_>], users: &mut Users, colourful: bool) -> Stri
     }
     for look in looks {
         if look.found.is_ok() && !look.is_held() {
-            let nobody = if file::sees_all_processes() {
+            let nobody = if touchfile_file::sees_all_processes() {
                 "nobody"
             } else {
                 "nobody that can be seen from this pid namespace"

@@ -252,7 +252,7 @@ impl<B: LockBackend> TouchFile<B> {
     }
 
     pub(super) fn error(&self, operation: Operation, source: io::Error) -> Error {
-        Error::from_backend(self.backend.name(), &self.path, operation, source)
+        Error::from_io(&*self.backend, &self.path, operation, source)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Making a `TouchFile` with settings of its own.
 
 use std::io;
-use std::path::{self, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +12,8 @@ use super::TouchFile;
 use super::acquire::EVERYBODY;
 use super::lookout::Sight;
 use super::wait::{OnWait, WaitEvent};
-use crate::{Error, LockBackend, OpenOptions, Operation, Result, file};
+use crate::platform::Process;
+use crate::{Error, LockBackend, OpenOptions, Operation, Result};
 
 /// Settings of a [`TouchFile`]; made by [`TouchFile::builder`].
 ///
@@ -254,109 +255,53 @@ impl<B: LockBackend> Builder<B> {
             verify,
             on_wait,
         } = self;
-        let capabilities = backend.capabilities();
+        let (capabilities, platform) = (backend.capabilities(), backend.platform());
         let temporary = matches!(place, Place::TemporaryIn(_));
         if temporary && options.create_mode.is_none() {
             // Should somebody remove it, what takes its place is private as well.
             options.create_mode = Some(0o600);
         }
-        let unsupported = |path: &Path, operation| Error::Unsupported {
-            path: path.to_owned(),
-            backend: backend.name(),
-            operation,
-            source: io::Error::new(io::ErrorKind::Unsupported, "it does not claim that it can"),
-        };
-        let place = match place {
+        let path = match place {
             Place::Path(path) => path,
-            Place::TemporaryIn(None) => std::env::temp_dir(),
-            Place::TemporaryIn(Some(directory)) => directory,
+            Place::TemporaryIn(directory) => {
+                directory.unwrap_or_else(|| platform.temporary_directory())
+            }
         };
-        let place = absolute(&place, |place| {
-            // What may not answer is asked when it is first locked, where a deadline can be set.
-            capabilities.real_files && (temporary || !backend.open_may_block(place, &options))
-        })?;
+        let unsupported = |operation| {
+            let why = "it does not claim that it can";
+            let source = io::Error::new(io::ErrorKind::Unsupported, why);
+            Err(Error::from_io(&backend, &path, operation, source))
+        };
         if (options.remove_on_release || temporary) && !capabilities.remove_on_release {
-            return Err(unsupported(&place, Operation::Remove));
+            return unsupported(Operation::Remove);
         }
         if verify == Some(true) && !capabilities.identity {
-            return Err(unsupported(&place, Operation::CheckIdentity));
+            return unsupported(Operation::CheckIdentity);
         }
+        let path = if temporary {
+            let created = platform.create_temporary(&path, &options);
+            created.map_err(|error| {
+                Error::from_io(&backend, &path, Operation::CreateTemporary, error)
+            })?
+        } else if path.as_os_str().is_empty() {
+            let reason = "it is empty; TouchFile::temporary makes a file with a new name";
+            return Err(Error::invalid_path(path, reason, None));
+        } else {
+            platform.resolve(&path, &options)?
+        };
         // Where holders remove the file, whoever waits for it gets one that is gone.
         let verify = verify.unwrap_or(true) || options.remove_on_release || temporary;
-        let path = if temporary {
-            temporary_name(&place, &backend, options.create_mode)?
-        } else {
-            place
-        };
         Ok(TouchFile {
             path,
             options,
             verify: verify && capabilities.identity,
             on_wait,
             temporary: AtomicBool::new(temporary),
-            process: file::Process::current(),
+            process: Process::current(platform),
             backend: Arc::new(backend),
             queue: Arc::new(Semaphore::new(EVERYBODY as usize)),
             idle: Mutex::new(Vec::new()),
             sight: Sight::default(),
         })
     }
-}
-
-/// Refuses what can be seen to be wrong with a path before anything is opened.
-fn absolute(given: &Path, look: impl FnOnce(&Path) -> bool) -> Result<PathBuf> {
-    let invalid = |path: &Path, reason, source| Error::InvalidPath {
-        path: path.to_owned(),
-        reason,
-        source,
-    };
-    if given.as_os_str().is_empty() {
-        let reason = "it is empty; TouchFile::temporary makes a file with a new name";
-        return Err(invalid(given, reason.into(), None));
-    }
-    if given.as_os_str().as_encoded_bytes().contains(&0) {
-        return Err(invalid(given, "it contains a NUL byte".into(), None));
-    }
-    let path = path::absolute(given).map_err(|error| {
-        invalid(
-            given,
-            "it is relative, and there is no current directory".into(),
-            Some(error),
-        )
-    })?;
-    if look(&path) {
-        file::check_place(&path).map_err(|(reason, source)| match source {
-            Some(source) if source.kind() == io::ErrorKind::PermissionDenied => Error::Permission {
-                path: path.clone(),
-                operation: Operation::Open,
-                source,
-            },
-            source => invalid(&path, reason, source),
-        })?;
-    }
-    // Without a slash at its end, by which a link would be followed.
-    Ok(path.components().collect())
-}
-
-fn temporary_name<B: LockBackend>(
-    directory: &Path,
-    backend: &B,
-    mode: Option<u32>,
-) -> Result<PathBuf> {
-    if backend.capabilities().real_files {
-        if !directory.is_dir() {
-            return Err(Error::InvalidPath {
-                path: directory.to_owned(),
-                reason: "it is no directory for temporary files".into(),
-                source: None,
-            });
-        }
-        return file::create_temporary(directory, mode).map_err(|error| {
-            Error::from_backend(backend.name(), directory, Operation::CreateTemporary, error)
-        });
-    }
-    // Nobody but this process sees an unreal file: a name of its own is enough.
-    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    Ok(directory.join(format!("touchfile-{number}.lock")))
 }

@@ -204,6 +204,6 @@ where
     }
 
     fn failed(&self, operation: Operation, source: io::Error) -> Error {
-        Error::from_backend(self.touch.backend.name(), self.path(), operation, source)
+        self.touch.error(operation, source)
     }
 }

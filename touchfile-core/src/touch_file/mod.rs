@@ -24,7 +24,7 @@ pub use builder::Builder;
 pub use guard::{Guard, LockGuard, OwnedLockGuard};
 pub use wait::WaitEvent;
 
-use crate::file::Process;
+use crate::platform::Process;
 use crate::{Error, LockBackend, LockMode, OpenOptions, Result};
 use lookout::Sight;
 use polite::PoliteHandle;

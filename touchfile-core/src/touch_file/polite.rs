@@ -16,8 +16,8 @@ use tracing::warn;
 use super::acquire::EVERYBODY;
 use super::blocking::block_on;
 use crate::backoff::Backoff;
-use crate::file::Process;
 use crate::forward::BoxFuture;
+use crate::platform::{Platform, Process};
 use crate::{Attempt, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions};
 
 /// How often a waiter on a handle that may block looks whether its path still names the file:
@@ -52,11 +52,12 @@ impl<H: LockHandle> PoliteHandle<H> {
     where
         B: LockBackend<Handle = H>,
     {
+        let platform = backend.platform();
         if !elsewhere {
-            return Self::new(backend.open(path, options).await?);
+            return Self::new(backend.open(path, options).await?, platform);
         }
         let (backend, path, options) = (backend.clone(), path.to_owned(), options.clone());
-        let (keeper, orders) = Keeper::new();
+        let (keeper, orders) = Keeper::new(platform);
         let (tell, told) = oneshot::channel();
         spawn(move || {
             let opened = block_on(backend.open(&path, &options));
@@ -81,11 +82,11 @@ impl<H: LockHandle> PoliteHandle<H> {
         told.await.map_err(|_| panicked())?.map(Self)
     }
 
-    fn new(handle: H) -> io::Result<Self> {
+    fn new(handle: H, platform: &'static dyn Platform) -> io::Result<Self> {
         if !handle.may_block() {
             return Ok(Self(Place::Here(Box::new(handle))));
         }
-        let (keeper, orders) = Keeper::new();
+        let (keeper, orders) = Keeper::new(platform);
         let handle = Arc::new(handle);
         let keeper = keeper.with(&handle);
         spawn(move || keep(orders, handle))?;
@@ -277,12 +278,12 @@ enum Order<H> {
 type Unlocked<H> = (Arc<H>, Option<OwnedSemaphorePermit>, io::Result<()>);
 
 impl<H: LockHandle> Keeper<H> {
-    fn new() -> (Self, mpsc::Receiver<Order<H>>) {
+    fn new(platform: &'static dyn Platform) -> (Self, mpsc::Receiver<Order<H>>) {
         let (orders, received) = mpsc::channel();
         let keeper = Self {
             orders,
             look: None,
-            process: Process::current(),
+            process: Process::current(platform),
         };
         (keeper, received)
     }

@@ -138,7 +138,7 @@ async fn watch<B: LockBackend, R>(
     mut acquisition: Pin<&mut impl Future<Output = Result<R>>>,
 ) -> Result<R> {
     // It has been polled without a runtime, perhaps, and must not be asked again before it has one.
-    runtime::settle().await;
+    runtime::yield_once().await;
     let lookout = Lookout::new(touch, mode);
     // A deadline beyond the end of time is none.
     let mut deadline = timeout.and_then(|timeout| started.checked_add(timeout));

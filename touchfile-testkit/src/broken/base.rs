@@ -8,10 +8,10 @@ use std::path::Path;
 use async_trait::async_trait;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use touchfile_core::file::{FileHandle, RawFileLock};
 use touchfile_core::{
-    Attempt, BoxBackend, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions,
+    Attempt, BoxBackend, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions, Platform,
 };
+use touchfile_file::{FileHandle, RawFileLock};
 
 /// What flock(2) keeps.
 pub(super) fn honest_claims() -> Capabilities {
@@ -98,6 +98,10 @@ impl<F: Fault> LockBackend for Faulty<F> {
 
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<F::Handle> {
         self.fault.open(path, options)
+    }
+
+    fn platform(&self) -> &'static dyn Platform {
+        touchfile_file::platform()
     }
 }
 

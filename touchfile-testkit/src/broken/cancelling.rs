@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
-use touchfile_core::file::RawFileLock;
 use touchfile_core::{Attempt, BoxBackend, LockHandle, LockMode};
+use touchfile_file::RawFileLock;
 
 use super::Broken;
 use super::base::{Flock, Honest, Twist, block_on_flock, with_twist};

@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use async_trait::async_trait;
-use touchfile_core::file::FileHandle;
 use touchfile_core::{Attempt, BoxBackend, Capabilities, LockHandle, LockMode, OpenOptions};
+use touchfile_file::FileHandle;
 
 use super::Broken;
 use super::base::{Fault, Flock, Honest, Twist, Twisted, honest_claims, with_fault, with_twist};

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::fs::FlockOperation;
-use touchfile_core::file::FileHandle;
 use touchfile_core::{
     Attempt, BoxBackend, Capabilities, ConvertLock, LockHandle, LockMode, OpenOptions,
 };
+use touchfile_file::FileHandle;
 
 use super::Broken;
 use super::base::{Fault, Flock, Honest, block_on_flock, honest_claims, with_fault};

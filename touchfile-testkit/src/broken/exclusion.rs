@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
-use touchfile_core::file::{FileHandle, FileId, RawFileLock};
 use touchfile_core::{Attempt, BoxBackend, LockHandle, LockMode, OpenOptions};
+use touchfile_file::{FileHandle, FileId, RawFileLock};
 
 use super::Broken;
 use super::base::{Fault, Flock, Honest, InCalls, Twist, one_in, with_fault, with_twist};
@@ -190,7 +190,7 @@ impl Fault for OneLock {
     type Handle = FileHandle<OneFile>;
 
     fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self::Handle> {
-        let file = touchfile_core::file::open(path, options)?;
+        let file = touchfile_file::open(path, options)?;
         let key = (path.to_owned(), FileId::of_file(&file)?);
         let file = locked(&self.0).entry(key).or_insert(Arc::new(file)).clone();
         FileHandle::open(OneFile(file), path, options)

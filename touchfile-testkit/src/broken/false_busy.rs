@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use touchfile_core::file::{FileHandle, RawFileLock};
 use touchfile_core::{Attempt, BoxBackend, LockMode, OpenOptions};
+use touchfile_file::{FileHandle, RawFileLock};
 
 use super::Broken;
 use super::base::{Fault, Flock, InCalls, one_in, with_fault};

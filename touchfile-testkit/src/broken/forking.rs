@@ -8,8 +8,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use rustix::io::FdFlags;
-use touchfile_core::file::{FileHandle, RawFileLock};
 use touchfile_core::{Attempt, BoxBackend, Capabilities, LockHandle, LockMode, OpenOptions};
+use touchfile_file::{FileHandle, RawFileLock};
 
 use super::Broken;
 use super::base::{Fault, Flock, Honest, Twist, honest_claims, with_fault, with_twist};

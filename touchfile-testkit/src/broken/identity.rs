@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use touchfile_core::file::FileHandle;
 use touchfile_core::{Attempt, BoxBackend, LockHandle, LockMode, OpenOptions};
+use touchfile_file::FileHandle;
 
 use super::Broken;
 use super::base::{Fault, Flock, Honest, Twist, Twisted, with_fault, with_twist};

@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use touchfile_core::file::{FileHandle, RawFileLock};
 use touchfile_core::{Attempt, BoxBackend, Capabilities, LockMode, OpenOptions};
+use touchfile_file::{FileHandle, RawFileLock};
 
 use super::Broken;
 use super::base::{Fault, Flock, Honest, InCalls, Twist, honest_claims, with_fault, with_twist};

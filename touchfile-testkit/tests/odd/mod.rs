@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use touchfile_core::{Attempt, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions};
+use touchfile_core::{
+    Attempt, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions, Platform,
+};
 use touchfile_flock::FlockHandle;
 
 use crate::honest;
@@ -82,6 +84,10 @@ impl LockBackend for OddBackend {
             odd: self.0,
             handle,
         })
+    }
+
+    fn platform(&self) -> &'static dyn Platform {
+        honest().platform()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is right where: pure functions of a file system and its mount.
 
-use touchfile_core::file::{FileSystem, FileSystemKind, Mount};
+use touchfile_file::{FileSystem, FileSystemKind, Mount};
 
 /// How a file is locked.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

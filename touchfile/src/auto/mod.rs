@@ -9,11 +9,12 @@ use std::ops::{Deref, RangeInclusive};
 use std::path::Path;
 
 use async_trait::async_trait;
-use touchfile_core::file::{self, FileHandle, FileSystem, Mount, RawFileLock};
 use touchfile_core::{
-    Attempt, Capabilities, Guard, Holder, LockBackend, LockKind, LockMode, OpenOptions, TouchFile,
+    Attempt, Capabilities, Guard, Holder, LockBackend, LockKind, LockMode, OpenOptions, Platform,
+    TouchFile,
 };
 use touchfile_fcntl::Fcntl;
+use touchfile_file::{FileHandle, FileSystem, Mount, RawFileLock};
 use touchfile_flock::Flock;
 
 pub use choice::{Guarantee, Method, choose, guarantee};
@@ -44,7 +45,7 @@ pub use choice::{Guarantee, Method, choose, guarantee};
 ///
 /// | file system | locked with | [`Guarantee`] | source |
 /// |---|---|---|---|
-/// | local: ext2 to ext4, xfs, btrfs, zfs, tmpfs, vfat, … | flock | `HostLocal` | flock(2); the list is in `touchfile_core::file` |
+/// | local: ext2 to ext4, xfs, btrfs, zfs, tmpfs, vfat, … | flock | `HostLocal` | flock(2); the list is in `touchfile_file` |
 /// | overlayfs | flock | `HostLocal`, between those who use the same overlay | the lock is on the overlay's inode, never on what is below |
 /// | FUSE on a block device (`fuseblk`: ntfs-3g) | flock | `HostLocal` | fs/fuse/inode.c |
 /// | NFS 4, whatever the options | fcntl | `CrossHost` | RFC 8881, 9; nfs(5): `local_lock` is for 2 and 3 |
@@ -97,20 +98,20 @@ impl AutoBackend {
     ///
     /// # Errors
     ///
-    /// Those of [`file::open`] and fstatfs(2).
+    /// Those of [`touchfile_file::open`] and fstatfs(2).
     pub fn guarantee(&self, path: impl AsRef<Path>) -> io::Result<Guarantee> {
         let path = path.as_ref();
         let mut options = OpenOptions::new();
         options.create = false;
         options.follow_symlinks = true;
-        let file = match file::open(path, &options) {
+        let file = match touchfile_file::open(path, &options) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let directory = match path.parent() {
                     Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
                     Some(parent) => parent,
                     None => return Err(error),
                 };
-                file::open(directory, &options)?
+                touchfile_file::open(directory, &options)?
             }
             opened => opened?,
         };
@@ -139,7 +140,11 @@ impl LockBackend for AutoBackend {
             Method::Flock => &[LockKind::Flock][..],
             Method::Fcntl => &[LockKind::Ofd, LockKind::Posix],
         };
-        file::look_up_holders(path, kinds).await
+        touchfile_file::look_up_holders(path, kinds).await
+    }
+
+    fn platform(&self) -> &'static dyn Platform {
+        touchfile_file::platform()
     }
 }
 

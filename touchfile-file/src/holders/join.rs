@@ -1,0 +1,430 @@
+//! Putting together what the kernel lists and what the processes have open.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::facts::Facts;
+use super::locks::{Entry, FileNumber};
+use super::scan::Scan;
+use super::{place, sees_all_processes};
+use crate::retry_interrupted;
+use touchfile_core::{Holder, LockKind, Unseen};
+
+/// Where the kernel lists all locks, as far as our pid namespace may see them.
+const LOCKS: &str = "/proc/locks";
+
+/// How far to look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reach {
+    /// To everybody who has one of the locks.
+    All,
+    /// To whoever took a lock, if it still has it; else to everybody. That is a matter of few
+    /// processes, not of all there are.
+    Takers,
+}
+
+pub(super) fn holders(path: &Path, reach: Reach) -> io::Result<Vec<Holder>> {
+    let file = place::of(path)?;
+    let listed = list(file)?;
+    // Outside of the first pid namespace, locks of processes that are not in it are left out
+    // (`locks_show` in fs/locks.c), though some of ours may have inherited one.
+    let complete = sees_all_processes();
+    if listed.is_empty() && complete {
+        return Ok(Vec::new());
+    }
+    let unnamed: Vec<&Entry> = listed
+        .iter()
+        .filter(|entry| !names_its_owner(entry))
+        .collect();
+    let mut scan = Scan::default();
+    if reach == Reach::Takers {
+        let takers: BTreeSet<u32> = unnamed.iter().filter_map(|entry| entry.taker()).collect();
+        scan = Scan::of_some(takers, file);
+    }
+    let found = |entry: &&Entry| {
+        let taker = entry.taker();
+        let mut owners = scan.owners.iter();
+        owners.any(|(pid, lock)| Some(*pid) == taker && lock == *entry)
+    };
+    if !complete || !unnamed.iter().all(found) {
+        scan = Scan::of(file)?;
+    }
+    let mut facts = Known::default();
+    let joined = join(&listed, &scan, &mut |pid| facts.of(pid));
+    if joined.iter().all(|(_, holder)| is_certain(holder)) {
+        return Ok(joined.into_iter().map(|(_, holder)| holder).collect());
+    }
+    // Who was not found may have let go between the two looks.
+    let still = list(file)?;
+    let still = |entry: &Entry, holder: &Holder| is_certain(holder) || still.contains(entry);
+    let joined = joined.into_iter();
+    Ok(joined
+        .filter(|(entry, holder)| still(entry, holder))
+        .map(|(_, holder)| holder)
+        .collect())
+}
+
+fn list(file: FileNumber) -> io::Result<Vec<Entry>> {
+    settled(|| {
+        let (lines, whole) = read_all(LOCKS)?;
+        Ok((Entry::parse_all(&lines, file), whole))
+    })
+}
+
+/// Puts together several looks at something that moves, unless one saw it in one piece.
+///
+/// The kernel holds the list still during a read(2), which returns no more than a page of it. In
+/// between, locks that come and go shift the rest: some are passed over then, or read twice. So
+/// what was seen at all was there, and as often as where it was seen the fewest times.
+fn settled(mut look: impl FnMut() -> io::Result<(Vec<Entry>, bool)>) -> io::Result<Vec<Entry>> {
+    /// Where every other lock of a long list comes and goes, one look in ten passes one over.
+    const LOOKS: u32 = 8;
+    let mut seen: Vec<(Entry, usize)> = Vec::new();
+    for _ in 0..LOOKS {
+        let (entries, whole) = look()?;
+        if whole {
+            return Ok(entries);
+        }
+        for (n, entry) in entries.iter().enumerate() {
+            if entries[..n].contains(entry) {
+                continue; // it was counted
+            }
+            let count = entries.iter().filter(|other| *other == entry).count();
+            match seen.iter_mut().find(|(before, _)| before == entry) {
+                Some((_, least)) => *least = count.min(*least),
+                None => seen.push((entry.clone(), count)),
+            }
+        }
+    }
+    let repeated = seen.into_iter().map(|(entry, count)| vec![entry; count]);
+    Ok(repeated.flatten().collect())
+}
+
+/// All that is in a list of /proc, and whether a single read(2) got it.
+fn read_all(path: &str) -> io::Result<(String, bool)> {
+    /// What ends well before the end of the smallest page was not cut off by it. That nothing
+    /// follows does not tell: what followed may have moved to where it had been read already.
+    const SURELY_ALL: usize = 3_584;
+    let mut file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("there is no {path}; is /proc mounted?"),
+        ),
+        _ => error,
+    })?;
+    let mut text = vec![0; 16 * 4096];
+    let first = retry_interrupted(|| file.read(&mut text))?;
+    text.truncate(first);
+    let more = file.read_to_end(&mut text)?;
+    let whole = more == 0 && first <= SURELY_ALL;
+    Ok((String::from_utf8_lossy(&text).into_owned(), whole))
+}
+
+/// Whether it is of the process that the kernel lists with it, so that nobody need be looked for.
+fn names_its_owner(entry: &Entry) -> bool {
+    entry.waiting || entry.kind == LockKind::Posix
+}
+
+fn is_certain(holder: &Holder) -> bool {
+    holder.unseen.is_none() && holder.confirmed && !holder.waiting
+}
+
+/// Names the holders, with the entry of the list that each was found by; holders come first.
+fn join(
+    listed: &[Entry],
+    scan: &Scan,
+    facts: &mut dyn FnMut(u32) -> Option<Facts>,
+) -> Vec<(Entry, Holder)> {
+    let mut joined = Vec::new();
+    let mut distinct: Vec<&Entry> = Vec::new();
+    let of_scan = scan.owners.iter().map(|(_, entry)| entry);
+    for entry in listed.iter().chain(of_scan) {
+        if !distinct.contains(&entry) {
+            distinct.push(entry);
+        }
+    }
+    for entry in distinct.iter().filter(|entry| !entry.waiting) {
+        let times = listed.iter().filter(|listed| listed == entry).count();
+        joined.extend(owners(entry, times, scan, facts));
+    }
+    for entry in listed.iter().filter(|entry| entry.waiting) {
+        joined.extend(waiter(entry, facts).map(|waiter| (entry.clone(), waiter)));
+    }
+    joined
+}
+
+/// Who has a lock that is listed so many times: once for each open file description.
+fn owners(
+    entry: &Entry,
+    times: usize,
+    scan: &Scan,
+    facts: &mut dyn FnMut(u32) -> Option<Facts>,
+) -> Vec<(Entry, Holder)> {
+    let mut owners = Vec::new();
+    let having: Vec<u32> = scan
+        .owners
+        .iter()
+        .filter(|(_, lock)| lock == entry)
+        .map(|(pid, _)| *pid)
+        .collect();
+    let mut pids = having.clone();
+    pids.dedup();
+    // Whoever took it first, as those who inherited it are mostly there for its sake.
+    pids.sort_by_key(|pid| (i64::from(*pid) != entry.pid, *pid));
+    for pid in pids {
+        // One that has gone by now has let go as well, as far as it is concerned.
+        owners.extend(facts(pid).map(|facts| named(entry, pid, &facts)));
+    }
+    // What no descriptor was found for. Two of one process cannot be told from one that it has
+    // twice, so there may be more: but not fewer.
+    for _ in having.len()..times {
+        owners.extend(unfound(entry, scan, facts));
+    }
+    owners
+        .into_iter()
+        .map(|owner| (entry.clone(), owner))
+        .collect()
+}
+
+/// The holder of a lock that is in no descriptor which we could look at.
+fn unfound(
+    entry: &Entry,
+    scan: &Scan,
+    facts: &mut dyn FnMut(u32) -> Option<Facts>,
+) -> Option<Holder> {
+    let unseen = if !scan.hidden.is_empty() || processes_are_hidden() {
+        Unseen::Permission
+    } else if sees_all_processes() {
+        Unseen::Untold
+    } else {
+        Unseen::Namespace
+    };
+    let pid = u32::try_from(entry.pid).ok().filter(|pid| *pid > 0);
+    match (entry.kind, pid.and_then(|pid| Some((pid, facts(pid)?)))) {
+        // It ends with its process.
+        (LockKind::Posix, Some((pid, facts))) => Some(named(entry, pid, &facts)),
+        (LockKind::Flock, Some((pid, facts))) if facts.kernel => Some(named(entry, pid, &facts)),
+        // It took it, and may have passed it on and let go.
+        (LockKind::Flock, Some((pid, facts))) if scan.hidden.contains(&pid) => {
+            let mut holder = named(entry, pid, &facts);
+            holder.confirmed = false;
+            Some(holder)
+        }
+        _ => Some(unnamed(entry, unseen)),
+    }
+}
+
+fn waiter(entry: &Entry, facts: &mut dyn FnMut(u32) -> Option<Facts>) -> Option<Holder> {
+    match u32::try_from(entry.pid) {
+        Ok(0) => Some(unnamed(entry, Unseen::Namespace)),
+        Ok(pid) => match facts(pid) {
+            Some(facts) => Some(named(entry, pid, &facts)),
+            None if processes_are_hidden() => Some(unnamed(entry, Unseen::Permission)),
+            None => None, // it has gone, and waits no longer
+        },
+        Err(_) => Some(unnamed(entry, Unseen::Untold)),
+    }
+}
+
+fn named(entry: &Entry, pid: u32, facts: &Facts) -> Holder {
+    let mut holder = described(entry);
+    holder.pid = Some(pid);
+    holder.uid = facts.uid;
+    holder.command = Some(facts.command.clone());
+    holder.started = facts.started;
+    holder
+}
+
+fn unnamed(entry: &Entry, unseen: Unseen) -> Holder {
+    let mut holder = described(entry);
+    holder.unseen = Some(unseen);
+    holder
+}
+
+fn described(entry: &Entry) -> Holder {
+    let mut holder = Holder::new(entry.mode);
+    holder.kind = Some(entry.kind);
+    holder.range = entry.range.clone();
+    holder.waiting = entry.waiting;
+    holder
+}
+
+/// Whether /proc leaves out the processes of other users (hidepid in proc(5)): the first one is
+/// never ours, unless we see all.
+fn processes_are_hidden() -> bool {
+    !Path::new("/proc/1/stat").exists()
+}
+
+/// What is known of processes, each looked at once.
+#[derive(Debug, Default)]
+struct Known(BTreeMap<u32, Option<Facts>>);
+
+impl Known {
+    fn of(&mut self, pid: u32) -> Option<Facts> {
+        self.0.entry(pid).or_insert_with(|| Facts::of(pid)).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each process by its number, but 99, which has gone, and 2, which is of the kernel.
+    fn facts(pid: u32) -> Option<Facts> {
+        (pid != 99).then(|| Facts {
+            uid: Some(1000),
+            command: format!("program{pid}"),
+            started: None,
+            kernel: pid == 2,
+        })
+    }
+
+    /// What is printed of the holders of these locks. A process that is listed with none in what
+    /// it has open is hidden.
+    fn told(listed: &str, open: &[(u32, &str)]) -> Vec<String> {
+        let parse = |line: &str| Entry::parse(&format!("1: {line}")).unwrap();
+        let listed: Vec<Entry> = listed.lines().map(|line| parse(line.trim())).collect();
+        let mut scan = Scan::default();
+        for (pid, line) in open {
+            if *line == "hidden" {
+                scan.hidden.push(*pid);
+            } else {
+                scan.owners.push((*pid, parse(line)));
+            }
+        }
+        let joined = join(&listed, &scan, &mut facts);
+        joined
+            .iter()
+            .map(|(_, holder)| {
+                let state = match (holder.waiting, holder.confirmed) {
+                    (true, _) => "waits",
+                    (false, true) => "holds",
+                    (false, false) => "took",
+                };
+                format!("{holder} {state} {}", holder.kind.unwrap())
+            })
+            .collect()
+    }
+
+    const FLOCK_7: &str = "FLOCK ADVISORY WRITE 7 fe:00:1 0 EOF";
+    const READ_7: &str = "FLOCK ADVISORY READ 7 fe:00:1 0 EOF";
+    const OFD: &str = "OFDLCK ADVISORY READ -1 fe:00:1 0 EOF";
+    const POSIX_7: &str = "POSIX ADVISORY WRITE 7 fe:00:1 0 EOF";
+
+    #[test]
+    fn a_list_that_moves_is_looked_at_again_and_what_was_seen_was_there() {
+        let entry = |line: &str| Entry::parse(&format!("1: {line}")).unwrap();
+        let (flock, ofd) = (entry(FLOCK_7), entry(OFD));
+        let torn = [flock.clone(), ofd.clone(), flock.clone()];
+        let looks: [&[Entry]; 4] = [&[], &torn, &torn[..1], &[]];
+        let mut looks = looks.into_iter().cycle();
+        let seen = settled(|| Ok((looks.next().unwrap().to_vec(), false))).unwrap();
+        assert_eq!(seen, [flock.clone(), ofd]);
+        let twice = vec![flock; 2];
+        let seen = settled(|| Ok((twice.clone(), true))).unwrap();
+        assert_eq!(seen, twice, "in one piece, it is what it is");
+    }
+
+    #[test]
+    fn a_flock_is_of_whoever_has_it_open_and_not_of_who_took_it() {
+        assert_eq!(
+            told(FLOCK_7, &[(7, FLOCK_7)]),
+            ["pid 7 (program7) holds FLOCK"]
+        );
+        assert_eq!(
+            told(FLOCK_7, &[(8, FLOCK_7)]),
+            ["pid 8 (program8) holds FLOCK"]
+        );
+        assert_eq!(
+            told(FLOCK_7, &[(3, FLOCK_7), (7, FLOCK_7), (7, FLOCK_7)]),
+            [
+                "pid 7 (program7) holds FLOCK",
+                "pid 3 (program3) holds FLOCK"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_flock_that_a_stranger_took_is_not_said_to_be_held_by_it() {
+        assert_eq!(
+            told(FLOCK_7, &[(7, "hidden")]),
+            ["pid 7 (program7) took FLOCK"]
+        );
+        // Another process has the number by now, and not the lock.
+        assert_eq!(
+            told(FLOCK_7, &[(8, "hidden")]),
+            ["an unknown process (no permission to see which) holds FLOCK"]
+        );
+    }
+
+    #[test]
+    fn an_ofd_lock_is_found_by_descriptor_or_not_at_all() {
+        assert_eq!(told(OFD, &[(8, OFD)]), ["pid 8 (program8) holds OFDLCK"]);
+        assert_eq!(
+            told(OFD, &[(8, "hidden")]),
+            ["an unknown process (no permission to see which) holds OFDLCK"]
+        );
+        let two = format!("{OFD}\n{OFD}");
+        assert_eq!(
+            told(&two, &[(8, OFD), (9, "hidden")]),
+            [
+                "pid 8 (program8) holds OFDLCK",
+                "an unknown process (no permission to see which) holds OFDLCK"
+            ]
+        );
+        assert_eq!(
+            told(&two, &[(8, OFD), (9, OFD)]),
+            [
+                "pid 8 (program8) holds OFDLCK",
+                "pid 9 (program9) holds OFDLCK"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_posix_lock_is_of_its_process_whoever_may_look() {
+        for open in [&[(7, "hidden")][..], &[(7, POSIX_7)], &[]] {
+            assert_eq!(told(POSIX_7, open), ["pid 7 (program7) holds POSIX"]);
+        }
+    }
+
+    #[test]
+    fn the_kernel_holds_locks_for_the_clients_it_serves() {
+        let line = "FLOCK ADVISORY WRITE 2 fe:00:1 0 EOF";
+        assert_eq!(told(line, &[]), ["pid 2 (program2) holds FLOCK"]);
+    }
+
+    #[test]
+    fn what_only_a_descriptor_shows_is_held_too() {
+        // In a pid namespace, where the lock of a process outside of it is not listed.
+        let inherited = "FLOCK ADVISORY WRITE 0 fe:00:1 0 EOF";
+        assert_eq!(
+            told("", &[(5, inherited)]),
+            ["pid 5 (program5) holds FLOCK"]
+        );
+    }
+
+    #[test]
+    fn a_waiter_is_named_if_the_kernel_names_it() {
+        let listed = format!(
+            "{READ_7}\n-> FLOCK ADVISORY WRITE 8 fe:00:1 0 EOF\n-> FLOCK ADVISORY WRITE 0 fe:00:1 0 EOF\n\
+             -> OFDLCK ADVISORY WRITE -1 fe:00:1 0 EOF\n-> FLOCK ADVISORY WRITE 99 fe:00:1 0 EOF"
+        );
+        assert_eq!(
+            told(&listed, &[(7, READ_7)]),
+            [
+                "pid 7 (program7) holds FLOCK",
+                "pid 8 (program8) waits FLOCK",
+                "a process in another pid namespace waits FLOCK",
+                "an unknown process waits OFDLCK",
+            ]
+        );
+    }
+
+    #[test]
+    fn whoever_has_gone_holds_nothing() {
+        assert!(told(FLOCK_7, &[(99, FLOCK_7)]).is_empty());
+    }
+}

@@ -1,0 +1,182 @@
+//! Who holds the locks of a file, whatever program took them.
+//!
+//! The kernel's list of locks, /proc/locks, names each file by the device and inode number of its
+//! superblock ([`place`]), and a process ([`locks`]): for flock(2) the one that *took* the lock,
+//! which may have passed it on and be dead; for open-file-description locks none. So whoever has
+//! such a lock is looked up among the open files of all processes ([`scan`]), and both are put
+//! together in [`join`]. [`facts`] tells what is known of a process.
+//!
+//! Nothing here takes a lock, or opens the file in a way that anybody could notice.
+
+#[cfg(target_os = "linux")]
+mod facts;
+#[cfg(target_os = "linux")]
+mod join;
+#[cfg(target_os = "linux")]
+mod locks;
+#[cfg(target_os = "linux")]
+mod place;
+#[cfg(target_os = "linux")]
+mod scan;
+
+use std::io;
+use std::path::Path;
+use std::thread;
+
+use tokio::sync::{Semaphore, oneshot};
+
+use super::FileSystem;
+use touchfile_core::{Holder, LockKind};
+
+/// How many look-ups a process makes at a time, however many of its waiters ask.
+static LOOK_UPS: Semaphore = Semaphore::const_new(4);
+
+/// Who holds a lock on `path`, and who is blocked waiting for one, whatever program they are.
+///
+/// Nobody is an empty answer; a missing file is not. A symbolic link is followed. Holders come
+/// first, and a lock that several processes share, because they inherited it, is listed once for
+/// each of them.
+///
+/// It reads and changes nothing: no lock is taken, and the file is opened with `O_PATH` only,
+/// which needs no permission on it, wakes nobody, and leaves alone the locks that this process
+/// itself may hold with fcntl(2) (closing any other descriptor would release those).
+///
+/// It takes about as long as `ps`: some milliseconds, more where thousands of processes have
+/// thousands of files open; and if the file is on a network file system, as long as its server
+/// takes to look up the path. [`look_up_holders`] keeps off your thread meanwhile.
+///
+/// # What cannot be known
+///
+/// - Only those who are blocked in the kernel are listed as waiting. touchfile itself waits
+///   without, and so do others who try again and again.
+/// - A process in a pid namespace that is not below ours has no number here, and what it holds
+///   with flock(2) may not be listed at all. Whether this can be so is told by
+///   [`sees_all_processes`].
+/// - Other users' descriptors are not for everybody to look at. A holder with flock(2) is then
+///   [not confirmed](Holder::confirmed), one of an open-file-description lock not named.
+/// - Locks that are held on other hosts of a network file system.
+///
+/// # Errors
+///
+/// Those of opening `path` with `O_PATH`, and [`io::ErrorKind::Unsupported`] where there is no
+/// /proc/locks, on a system that is not Linux, and in a chroot on btrfs or overlayfs whose mount
+/// is outside of it.
+///
+/// # Platform-specific behavior
+///
+/// Linux: /proc/locks, /proc/*/fdinfo, /proc/*/stat (proc(5)). On Linux before 5.14, files on
+/// overlayfs may not be found.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("a.lock");
+/// use touchfile_core::TouchFile;
+/// use touchfile_flock::FlockBackend;
+///
+/// # #[cfg(target_os = "linux")] {
+/// let touch = TouchFile::new(FlockBackend::new(), &path)?;
+/// let guard = touch.blocking().lock_exclusive()?;
+/// let holders = touchfile_file::holders(&path)?;
+/// assert_eq!(holders[0].pid, Some(std::process::id()));
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn holders(path: &Path) -> io::Result<Vec<Holder>> {
+    find(path, Reach::All)
+}
+
+#[cfg(target_os = "linux")]
+use join::{Reach, holders as find};
+#[cfg(target_os = "linux")]
+pub(super) use locks::Entry;
+#[cfg(target_os = "linux")]
+pub(super) use scan::{each_descriptor, processes};
+
+#[cfg(not(target_os = "linux"))]
+use elsewhere::{Reach, find};
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    use std::io;
+    use std::path::Path;
+
+    pub(super) enum Reach {
+        All,
+        Takers,
+    }
+
+    pub(super) fn find(_: &Path, _: Reach) -> io::Result<Vec<Holder>> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this system does not tell who holds a lock",
+        ))
+    }
+}
+
+/// [`holders`] with the kinds of locks that matter on their file system, found on a thread of its own, and only as many as a
+/// message needs: who took a lock with flock(2) stands for those who inherited it. To find that out
+/// takes less than a millisecond, unless whoever took it has passed it on and let go, or it is an
+/// open-file-description lock.
+///
+/// A process makes four such look-ups at a time; others wait for their turn. What backends on real
+/// files use for [`LockBackend::holders`](touchfile_core::LockBackend::holders).
+///
+/// # Errors
+///
+/// As [`holders`]; and what keeps the system from starting a thread.
+///
+/// # Cancel safety
+///
+/// Dropping the future leaves a thread behind that ends by itself, and takes no lock.
+pub async fn look_up_holders(
+    path: &Path,
+    kinds: fn(FileSystem) -> &'static [LockKind],
+) -> io::Result<Vec<Holder>> {
+    let turn = LOOK_UPS
+        .acquire()
+        .await
+        .expect("this semaphore is never closed");
+    let path = path.to_owned();
+    let (send, receive) = oneshot::channel();
+    thread::Builder::new()
+        .name("touchfile-who".into())
+        .spawn(move || {
+            let found = file_system(&path).and_then(|file_system| {
+                let mut found = find(&path, Reach::Takers)?;
+                let kinds = kinds(file_system);
+                found.retain(|holder| holder.kind.is_some_and(|kind| kinds.contains(&kind)));
+                Ok(found)
+            });
+            drop(turn);
+            drop(send.send(found));
+        })?;
+    receive
+        .await
+        .unwrap_or_else(|_| Err(io::Error::other("looking for the holders panicked")))
+}
+
+/// Without opening the file in a way that anybody could notice.
+fn file_system(path: &Path) -> io::Result<FileSystem> {
+    #[cfg(target_os = "linux")]
+    {
+        FileSystem::of(&place::open(path)?)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = path;
+        Ok(FileSystem::new(0, false))
+    }
+}
+
+/// Whether every process of this host can be seen from here.
+///
+/// If not, as in most containers, a lock may be held though [`holders`] finds nobody.
+///
+/// # Platform-specific behavior
+///
+/// Linux: whether this is the first pid namespace, whose number is the same on every host
+/// (`PROC_PID_INIT_INO` in include/linux/proc_ns.h). Elsewhere false.
+#[must_use]
+pub fn sees_all_processes() -> bool {
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name.as_os_str() == "pid:[4026531836]")
+}

@@ -1,0 +1,163 @@
+//! The identity of a file, whatever its names.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::Stat;
+use rustix::io::Errno;
+
+use super::retry_interrupted;
+
+/// Which file something is: its device and its inode number.
+///
+/// While a descriptor of a file is open no other file gets its number, so comparing the
+/// identity of an open file with that of a path is sound.
+///
+/// Identities are ordered, so that several files can be locked in one order whatever their names:
+/// by inode number, which is the same for all hosts that share a file system, and only then by
+/// device number, which is not.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// use std::fs::{self, File};
+/// use touchfile_file::FileId;
+///
+/// let path = dir.path().join("a.lock");
+/// let file = File::create(&path)?;
+/// assert_eq!(FileId::of_path(&path, false)?, Some(FileId::of_file(&file)?));
+///
+/// fs::remove_file(&path)?;
+/// assert_eq!(FileId::of_path(&path, false)?, None);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// The identity of an open file.
+    ///
+    /// # Errors
+    ///
+    /// Those of fstat(2).
+    pub fn of_file(file: &File) -> io::Result<Self> {
+        retry_interrupted(|| Ok(Self::from_stat(&rustix::fs::fstat(file)?)))
+    }
+
+    /// The identity of what `path` names, or `None` if it names nothing.
+    ///
+    /// A symbolic link as the last component is itself the answer unless `follow_symlinks`.
+    ///
+    /// # Errors
+    ///
+    /// Those of stat(2), but for the path naming nothing.
+    #[inline]
+    pub fn of_path(path: &Path, follow_symlinks: bool) -> io::Result<Option<Self>> {
+        let stat = rustix::io::retry_on_intr(|| {
+            if follow_symlinks {
+                rustix::fs::stat(path)
+            } else {
+                rustix::fs::lstat(path)
+            }
+        });
+        match stat {
+            Ok(stat) => Ok(Some(Self::from_stat(&stat))),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// The identity of what a link in /proc/PID/fd leads to, without asking a server that may not
+    /// answer.
+    #[cfg(target_os = "linux")]
+    pub(super) fn of_link(link: &str) -> io::Result<Self> {
+        use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+
+        let stat = retry_interrupted(|| {
+            let flags = AtFlags::STATX_DONT_SYNC;
+            Ok(statx(CWD, link, flags, StatxFlags::INO)?)
+        })?;
+        Ok(Self {
+            device: makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            inode: stat.stx_ino,
+        })
+    }
+
+    fn key(&self) -> (u64, u64) {
+        (self.inode, self.device)
+    }
+
+    #[inline]
+    #[allow(
+        clippy::cast_lossless,
+        clippy::unnecessary_cast,
+        reason = "the fields' types differ from one Unix to the next"
+    )]
+    fn from_stat(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+        }
+    }
+}
+
+impl Ord for FileId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for FileId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}:{:x}", self.device, self.inode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_path_that_names_another_file_has_another_identity() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.lock");
+        let file = File::create(&path).unwrap();
+        let id = FileId::of_file(&file).unwrap();
+        assert_eq!(FileId::of_path(&path, false).unwrap(), Some(id));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(FileId::of_path(&path, false).unwrap(), None);
+        fs::write(&path, "").unwrap();
+        assert_ne!(FileId::of_path(&path, false).unwrap(), Some(id));
+    }
+
+    #[test]
+    fn a_link_is_another_file_unless_it_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("a.lock"), dir.path().join("link"));
+        let id = FileId::of_file(&File::create(&path).unwrap()).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(FileId::of_path(&link, true).unwrap(), Some(id));
+        assert_ne!(FileId::of_path(&link, false).unwrap(), Some(id));
+    }
+
+    #[test]
+    fn files_have_one_order_and_device_numbers_decide_last() {
+        let id = |device, inode| FileId { device, inode };
+        assert!(id(9, 1) < id(1, 2));
+        assert!(id(1, 2) < id(9, 2));
+        assert_eq!(id(1, 2).cmp(&id(1, 2)), Ordering::Equal);
+    }
+}

@@ -1,0 +1,81 @@
+//! What backends on real files share.
+//!
+//! A backend that locks files of the operating system differs from the next one in two calls: try
+//! to lock, and unlock. It implements [`RawFileLock`] and uses [`FileHandle`] as its handle; all
+//! else is here, once:
+//!
+//! - [`open`]: opening a lock file without being led astray (planted links, FIFOs, other users'
+//!   files in sticky directories);
+//! - [`FileId`]: the identity of a file, to notice that a path has come to name another;
+//! - [`FileHandle`]: EINTR, waiting, identity, removal on release, and release by no process but
+//!   the one that acquired;
+//! - [`holders`]: who has the lock, whatever program took it;
+//! - [`FileSystem`] and [`Mount`]: whose file system it is, and how it is mounted;
+//! - [`platform`]: the operating system, as `touchfile-core` asks for it;
+//! - [`ForkGeneration`]: telling a process from those it forked.
+#![deny(unsafe_code)] // allowed in `fork` only
+
+#[cfg(unix)]
+mod file_system;
+mod fork;
+#[cfg(unix)]
+mod handle;
+#[cfg(unix)]
+mod holders;
+#[cfg(unix)]
+mod identity;
+#[cfg(unix)]
+mod mount;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod nfs;
+#[cfg(unix)]
+mod open;
+mod platform;
+#[cfg(target_os = "linux")]
+mod reactor;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod stall;
+#[cfg(unix)]
+mod wait;
+
+#[cfg(unix)]
+pub use file_system::{FileSystem, FileSystemKind, file_system_name};
+pub use fork::ForkGeneration;
+#[cfg(unix)]
+pub use handle::{FileHandle, RawFileConvert, RawFileLock};
+#[cfg(unix)]
+pub use holders::{holders, look_up_holders, sees_all_processes};
+#[cfg(unix)]
+pub use identity::FileId;
+#[cfg(unix)]
+pub use mount::Mount;
+#[cfg(unix)]
+pub use open::open;
+pub use platform::platform;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use stall::opening_may_stall;
+
+#[cfg(unix)]
+use std::io;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use std::path::Path;
+
+/// Whether opening `path` may take as long as another host or a program likes: known on Linux only.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[must_use]
+pub fn opening_may_stall(path: &Path, follow_symlinks: bool) -> bool {
+    let _ = (path, follow_symlinks);
+    false
+}
+
+/// Repeats a system call for as long as a signal interrupts it.
+#[cfg(unix)]
+#[inline]
+fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}

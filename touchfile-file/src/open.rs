@@ -1,0 +1,135 @@
+//! Opening a lock file without being led astray.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::retry_interrupted;
+use touchfile_core::OpenOptions;
+
+/// How often a file may vanish and come back while it is being opened. Each round is one other
+/// process removing or creating it, so this many in a row is not ordinary use.
+const MAX_ROUNDS: u32 = 1_000;
+
+/// Never become the controlling terminal's owner, never wait for a FIFO's other end, and never
+/// let a child keep the descriptor across exec. Never truncate: `TRUNC` is missing on purpose
+/// (CVE-2025-68146).
+const ALWAYS: OFlags = OFlags::CLOEXEC
+    .union(OFlags::NOCTTY)
+    .union(OFlags::NONBLOCK);
+
+/// Opens the lock file at `path`, creating it if `options` say so.
+///
+/// The file is opened for reading and writing where that is allowed, else for reading. It is a
+/// regular file or a directory; it is never truncated or written to.
+///
+/// # Errors
+///
+/// - [`io::ErrorKind::InvalidInput`] for a FIFO, a socket, a device, a symbolic link that is not
+///   to be followed or leads nowhere; the message says which.
+/// - [`io::ErrorKind::NotFound`] if it is missing and not to be created, or its directory is.
+/// - What open(2) says, else. Nothing is created that was not missing.
+///
+/// # Platform-specific behavior
+///
+/// A missing file is created with `O_CREAT | O_EXCL` only after opening without `O_CREAT` found
+/// none: Linux refuses `O_CREAT` on another user's file in a sticky directory
+/// (`fs.protected_regular` in proc_sys_fs(5)).
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// use touchfile_core::OpenOptions;
+/// use touchfile_file::open;
+///
+/// let path = dir.path().join("a.lock");
+/// std::os::unix::fs::symlink("/etc/passwd", &path)?; // planted by somebody
+/// assert!(open(&path, &OpenOptions::new()).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    open_with(path, options, OFlags::empty())
+}
+
+/// [`open`], with flags that do not matter to what is opened.
+pub(super) fn open_with(path: &Path, options: &OpenOptions, mark: OFlags) -> io::Result<File> {
+    let flags = if options.follow_symlinks {
+        ALWAYS | mark
+    } else {
+        ALWAYS | OFlags::NOFOLLOW | mark
+    };
+    for _ in 0..MAX_ROUNDS {
+        match open_existing(path, flags) {
+            Err(Errno::NOENT) if options.create => match create(path, flags, options) {
+                Err(Errno::EXIST) if is_symlink(path) => {
+                    return Err(invalid("it is a symbolic link that leads nowhere"));
+                }
+                // Somebody else created it in between: open theirs.
+                Err(Errno::EXIST) => {}
+                created => return Ok(created?),
+            },
+            Err(Errno::LOOP) if !options.follow_symlinks && is_symlink(path) => {
+                return Err(invalid(
+                    "it is a symbolic link, which is followed only if asked for (follow_symlinks)",
+                ));
+            }
+            Err(Errno::LOOP) => {
+                return Err(invalid("the symbolic links on the way to it form a loop"));
+            }
+            Err(Errno::NXIO) => return Err(invalid("it is a socket or a device nobody serves")),
+            opened => return checked(opened?),
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        "it keeps being created and removed by somebody else",
+    ))
+}
+
+/// Read-write if that is allowed, else read-only.
+fn open_existing(path: &Path, flags: OFlags) -> rustix::io::Result<File> {
+    let open = |access| {
+        rustix::io::retry_on_intr(|| rustix::fs::open(path, flags | access, Mode::empty()))
+    };
+    match open(OFlags::RDWR) {
+        Err(Errno::ACCESS | Errno::ISDIR | Errno::PERM | Errno::ROFS | Errno::TXTBSY) => {
+            open(OFlags::RDONLY)
+        }
+        done => done,
+    }
+    .map(File::from)
+}
+
+fn create(path: &Path, flags: OFlags, options: &OpenOptions) -> rustix::io::Result<File> {
+    let mode = Mode::from_raw_mode(options.create_mode.unwrap_or(0o666) as _);
+    let flags = flags | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+    let fd = rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, mode))?;
+    if options.create_mode.is_some() {
+        // The mode was asked for as it is, and the umask has taken its part.
+        rustix::io::retry_on_intr(|| rustix::fs::fchmod(&fd, mode))?;
+    }
+    Ok(File::from(fd))
+}
+
+/// Refuses what cannot be a lock file, though it could be opened.
+fn checked(file: File) -> io::Result<File> {
+    let stat = retry_interrupted(|| Ok(rustix::fs::fstat(&file)?))?;
+    match FileType::from_raw_mode(stat.st_mode as _) {
+        FileType::RegularFile | FileType::Directory => Ok(file),
+        FileType::Fifo => Err(invalid("it is a FIFO")),
+        FileType::Socket => Err(invalid("it is a socket")),
+        FileType::BlockDevice | FileType::CharacterDevice => Err(invalid("it is a device")),
+        _ => Err(invalid("it is neither a regular file nor a directory")),
+    }
+}
+
+fn is_symlink(path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_symlink())
+}
+
+fn invalid(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, reason)
+}

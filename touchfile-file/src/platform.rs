@@ -1,0 +1,221 @@
+//! The operating system, as `touchfile-core` asks for it.
+
+use std::error::Error as StdError;
+use std::fs;
+use std::io;
+use std::path::{self, Path, PathBuf};
+
+use touchfile_core::{Error, OpenOptions, Platform, Result};
+
+use crate::{ForkGeneration, opening_may_stall};
+
+/// The operating system, for [`LockBackend::platform`](touchfile_core::LockBackend::platform) of a
+/// backend on real files.
+///
+/// Paths become absolute (a relative one starts at the current directory), and a missing parent
+/// directory is an error at once, unless the path is on a file system that may not answer. Forks are
+/// noticed without a system call.
+///
+/// ```
+/// use std::path::Path;
+/// use touchfile_core::OpenOptions;
+///
+/// let options = OpenOptions::new();
+/// let path = touchfile_file::platform().resolve(Path::new("a.lock"), &options)?;
+/// assert_eq!(path, std::env::current_dir().unwrap().join("a.lock"));
+/// # Ok::<(), touchfile_core::Error>(())
+/// ```
+#[must_use]
+pub fn platform() -> &'static dyn Platform {
+    &OperatingSystem
+}
+
+#[derive(Debug)]
+struct OperatingSystem;
+
+impl Platform for OperatingSystem {
+    fn resolve(&self, name: &Path, options: &OpenOptions) -> Result<PathBuf> {
+        if name.as_os_str().as_encoded_bytes().contains(&0) {
+            return Err(Error::invalid_path(name, "it contains a NUL byte", None));
+        }
+        let path = path::absolute(name).map_err(|error| {
+            let reason = "it is relative, and there is no current directory";
+            Error::invalid_path(name, reason, Some(error))
+        })?;
+        // What may not answer is asked when it is first locked, where a deadline can be set.
+        if !self.open_may_block(&path, options) {
+            check_parent(&path)?;
+            check_trailing_slash(&path)?;
+        }
+        // Without a slash at its end, by which a link would be followed.
+        Ok(path.components().collect())
+    }
+
+    fn temporary_directory(&self) -> PathBuf {
+        std::env::temp_dir()
+    }
+
+    fn create_temporary(&self, directory: &Path, options: &OpenOptions) -> io::Result<PathBuf> {
+        let directory = path::absolute(directory)?;
+        if !directory.is_dir() {
+            let reason = "it is no directory for temporary files";
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, reason));
+        }
+        // tempfile wraps what the system said, and hides its number.
+        create_temporary(&directory, options.create_mode).map_err(|error| {
+            match innermost_code(&error) {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => error,
+            }
+        })
+    }
+
+    fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
+        opening_may_stall(path, options.follow_symlinks)
+    }
+
+    fn error_kind(&self, error: &io::Error) -> io::ErrorKind {
+        os_error_kind(error).unwrap_or_else(|| error.kind())
+    }
+
+    fn fork_generation(&self) -> u64 {
+        ForkGeneration::current().number()
+    }
+}
+
+/// Refuses a path whose parent directory is missing.
+fn check_parent(path: &Path) -> Result<()> {
+    let Some(parent) = path.parent() else {
+        return Ok(()); // the root directory, which is there
+    };
+    let parent_name = parent.display();
+    let reason = match fs::metadata(parent) {
+        Ok(metadata) if metadata.is_dir() => return Ok(()),
+        Ok(_) => {
+            let reason = format!("{parent_name} is not a directory");
+            return Err(Error::invalid_path(path, reason, None));
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(Error::permission_to_open(path, error));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (
+            format!("its parent directory {parent_name} is missing; create it first"),
+            error,
+        ),
+        Err(error) => (
+            format!("its parent directory {parent_name} cannot be used"),
+            error,
+        ),
+    };
+    Err(Error::invalid_path(path, reason.0, Some(reason.1)))
+}
+
+/// Refuses a path that says by a slash at its end that it is a directory when it is none.
+fn check_trailing_slash(path: &Path) -> Result<()> {
+    if !path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Ok(());
+    }
+    // Without the slash, which would follow a link.
+    let is_directory = match fs::symlink_metadata(path.components().as_path()) {
+        Ok(metadata) => metadata.is_dir(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound, // opening it will tell
+    };
+    if is_directory {
+        return Ok(());
+    }
+    let reason = "it ends with a slash and is not a directory";
+    Err(Error::invalid_path(path, reason, None))
+}
+
+/// Creates an empty file with a new name in `directory`, readable and writable by its owner or as
+/// `mode` says.
+fn create_temporary(directory: &Path, mode: Option<u32>) -> io::Result<PathBuf> {
+    let file = tempfile::Builder::new()
+        .prefix("touchfile-")
+        .suffix(".lock")
+        .tempfile_in(directory)?;
+    #[cfg(unix)]
+    if let Some(mode) = mode {
+        use std::os::unix::fs::PermissionsExt;
+        let permissions = fs::Permissions::from_mode(mode);
+        file.as_file().set_permissions(permissions)?;
+    }
+    #[cfg(not(unix))]
+    let _ = mode;
+    let (_, path) = file.keep()?;
+    Ok(path)
+}
+
+fn innermost_code(error: &io::Error) -> Option<i32> {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(code) = error.downcast_ref().and_then(io::Error::raw_os_error) {
+            return Some(code);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// The kind of the codes that [`io::ErrorKind`] has no stable name for.
+#[cfg(unix)]
+fn os_error_kind(error: &io::Error) -> Option<io::ErrorKind> {
+    use rustix::io::Errno;
+    match Errno::from_io_error(error)? {
+        Errno::LOOP => Some(io::ErrorKind::InvalidFilename),
+        Errno::NOLCK | Errno::MFILE | Errno::NFILE | Errno::NOBUFS => {
+            Some(io::ErrorKind::ResourceBusy)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(not(unix))]
+fn os_error_kind(_: &io::Error) -> Option<io::ErrorKind> {
+    None
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use touchfile_core::{ErrorKind, LockMode, Operation};
+    use touchfile_flock::FlockBackend;
+
+    use super::*;
+
+    #[test]
+    fn os_errors_are_told_apart() {
+        use rustix::io::Errno;
+        let lock = Operation::Lock(LockMode::Shared);
+        for (operation, errno, kind) in [
+            (Operation::Open, Errno::NOENT, ErrorKind::InvalidPath),
+            (Operation::Open, Errno::NOTDIR, ErrorKind::InvalidPath),
+            (Operation::Open, Errno::ISDIR, ErrorKind::InvalidPath),
+            (Operation::Open, Errno::NAMETOOLONG, ErrorKind::InvalidPath),
+            (Operation::Open, Errno::LOOP, ErrorKind::InvalidPath),
+            (Operation::Open, Errno::ACCESS, ErrorKind::Permission),
+            (Operation::Open, Errno::PERM, ErrorKind::Permission),
+            (Operation::Open, Errno::ROFS, ErrorKind::Permission),
+            (Operation::Open, Errno::MFILE, ErrorKind::Transient),
+            (Operation::Open, Errno::NFILE, ErrorKind::Transient),
+            (Operation::Open, Errno::NOSPC, ErrorKind::Io),
+            (lock, Errno::NOLCK, ErrorKind::Transient),
+            (lock, Errno::STALE, ErrorKind::Transient),
+            (lock, Errno::NOSYS, ErrorKind::Unsupported),
+            (lock, Errno::OPNOTSUPP, ErrorKind::Unsupported),
+            (lock, Errno::IO, ErrorKind::Io),
+            (lock, Errno::INVAL, ErrorKind::Io),
+        ] {
+            assert_eq!(
+                Error::from_io(
+                    &FlockBackend::new(),
+                    Path::new("/a.lock"),
+                    operation,
+                    errno.into()
+                )
+                .kind(),
+                kind,
+                "{operation:?} {errno:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The inotify instance in one runtime's reactor.
+
+use std::fs::File;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
+
+use rustix::fs::inotify::{ReadFlags, Reader};
+use rustix::io::Errno;
+use tokio::net::unix::pipe::Receiver;
+use tokio::runtime::{Handle, Id};
+use tokio::task::unconstrained;
+
+use super::table::{self, Event, Number, Source, Table};
+use crate::ForkGeneration;
+
+/// Where the waits of one runtime hear of events. Its reactor calls it, as the waker that it is.
+///
+/// It is open for as long as it has waits and its runtime is there.
+#[derive(Debug)]
+pub(super) struct Station {
+    number: Number,
+    runtime: Id,
+    table: Arc<Mutex<Table>>,
+    process: ForkGeneration,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug)]
+struct Inside {
+    /// No pipe, but read like one: tokio has no other safe way to watch a descriptor. Missing once
+    /// the station is closed.
+    receiver: Option<Receiver>,
+    waits: usize,
+}
+
+impl Station {
+    /// Opens one for `inotify` in the reactor of `runtime`, with one wait.
+    pub(super) fn open(
+        runtime: &Handle,
+        inotify: &File,
+        table: &Arc<Mutex<Table>>,
+    ) -> io::Result<Arc<Self>> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let _entered = runtime.enter();
+        let receiver = Receiver::from_file_unchecked(inotify.try_clone()?)?;
+        Ok(Arc::new(Self {
+            number: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            runtime: runtime.id(),
+            table: table.clone(),
+            process: ForkGeneration::current(),
+            inside: Mutex::new(Inside {
+                receiver: Some(receiver),
+                waits: 1,
+            }),
+        }))
+    }
+
+    pub(super) fn number(&self) -> Number {
+        self.number
+    }
+
+    /// Adds a wait, if this is an open station of `runtime`.
+    pub(super) fn join(&self, runtime: Id) -> bool {
+        let mut inside = self.inside();
+        let joins = self.runtime == runtime && inside.receiver.is_some();
+        inside.waits += usize::from(joins);
+        joins
+    }
+
+    /// Takes a wait away, and returns whether it was the last.
+    pub(super) fn leave(&self) -> bool {
+        let mut inside = self.inside();
+        inside.waits -= 1;
+        if inside.waits > 0 {
+            return false;
+        }
+        let receiver = inside.receiver.take();
+        drop(inside);
+        let mut left = Vec::new();
+        if let Some(receiver) = receiver {
+            // It would wake whoever comes next, and may be for the waits of other runtimes.
+            read(&receiver, &mut left).ok();
+        }
+        table::tell(&*self.table, left);
+        true
+    }
+
+    /// Tells those who wait of what has happened, and has the reactor call when there is more.
+    pub(super) fn listen(self: &Arc<Self>) {
+        // A forked child has a copy of the reactor. It would steal its parent's events.
+        if self.process.is_current() {
+            let waker = Waker::from(self.clone());
+            let mut cx = Context::from_waker(&waker);
+            table::listen(&*self.table, self.number, self.as_ref(), &mut cx);
+        }
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Station {
+    fn wake(self: Arc<Self>) {
+        self.listen();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.listen();
+    }
+}
+
+impl Source for Station {
+    fn poll_events(&self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<Event>>> {
+        let mut inside = self.inside();
+        let Some(receiver) = &inside.receiver else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        let events = ready!(poll_receiver(receiver, cx));
+        if events.is_err() {
+            // The runtime is gone.
+            inside.receiver = None;
+        }
+        Poll::Ready(events)
+    }
+}
+
+fn poll_receiver(receiver: &Receiver, cx: &mut Context<'_>) -> Poll<io::Result<Vec<Event>>> {
+    // A task that has done much is made to yield: its waker is called, which is to put it at the
+    // end of a queue. Ours would come here again.
+    let mut is_ready = pin!(unconstrained(poll_fn(|cx| receiver.poll_read_ready(cx))));
+    loop {
+        ready!(is_ready.as_mut().poll(cx))?;
+        let mut events = Vec::new();
+        match receiver.try_io(|| read(receiver, &mut events)) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                return Poll::Ready(Err(error));
+            }
+            _ if events.is_empty() => {}
+            _ => return Poll::Ready(Ok(events)),
+        }
+    }
+}
+
+/// Reads the next few events, and fails with `WouldBlock` if there were no more at that time.
+///
+/// So the reactor waits for the next without being asked for it in vain first, and has its turn
+/// however fast events come.
+fn read(receiver: &Receiver, events: &mut Vec<Event>) -> io::Result<()> {
+    const ROOM: usize = 4096;
+    /// A name has 256 bytes at most with its zeros, and few events have one.
+    const LARGEST: usize = 16 + 256;
+    const NAMELESS: usize = 16;
+
+    let mut buffer = [MaybeUninit::uninit(); ROOM];
+    let mut reader = Reader::new(receiver, &mut buffer);
+    let mut filled = 0;
+    loop {
+        let event = match reader.next() {
+            Ok(event) => event,
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        };
+        filled += event.file_name().map_or(NAMELESS, |_| LARGEST);
+        let flags = event.events();
+        if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+            events.push(Event::Lost);
+        } else if flags.contains(ReadFlags::IGNORED) {
+            events.push(Event::Gone(event.wd()));
+        } else if event.file_name().is_none() {
+            // Events of what is in a watched directory have a name.
+            events.push(Event::At(event.wd()));
+        }
+        if reader.is_buffer_empty() {
+            // inotify_read (fs/notify/inotify/inotify_user.c) returns all events that there is
+            // room for.
+            return if filled + LARGEST <= ROOM {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(())
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tempfile::NamedTempFile;
+    use tokio::runtime::{Builder, Runtime};
+    use tokio::task::LocalSet;
+    use tokio::task::coop::{consume_budget, has_budget_remaining};
+    use tokio::time::timeout;
+
+    use super::super::releases::Releases;
+    use super::*;
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn listening(runtime: &Runtime, file: &NamedTempFile) -> Releases {
+        let _entered = runtime.enter();
+        Releases::of(file.path(), false).unwrap()
+    }
+
+    fn touch(file: &NamedTempFile) {
+        drop(file.reopen().unwrap());
+    }
+
+    /// Returns when something has happened, which it has.
+    async fn next(releases: &mut Releases) -> io::Result<()> {
+        let told = timeout(Duration::from_secs(20), releases.next()).await;
+        told.expect("it is told")
+    }
+
+    /// Has `waker` called when something happens, and returns whether something has.
+    fn poll(releases: &mut Releases, waker: &Waker) -> bool {
+        let next = pin!(releases.next());
+        next.poll(&mut Context::from_waker(waker)).is_ready()
+    }
+
+    #[test]
+    fn an_event_is_told_by_the_reactor_alone() {
+        let (runtime, file) = (runtime(), NamedTempFile::new().unwrap());
+        let [mut first, mut second] = [(); 2].map(|()| listening(&runtime, &file));
+        assert!(!poll(&mut first, Waker::noop()));
+        touch(&file);
+        runtime.block_on(next(&mut second)).unwrap();
+        touch(&file);
+        runtime.block_on(next(&mut second)).unwrap();
+        assert!(poll(&mut first, Waker::noop()));
+    }
+
+    #[test]
+    fn every_wait_of_a_runtime_that_is_shut_down_gets_another_station() {
+        let (gone, other) = (runtime(), runtime());
+        let file = NamedTempFile::new().unwrap();
+        let mut waits = [(); 2].map(|()| listening(&gone, &file));
+        let handle = gone.handle().clone();
+        drop(gone);
+        {
+            let _entered = handle.enter();
+            let another = Releases::of(file.path(), false);
+            assert!(another.is_none(), "there is nothing to wait for there");
+        }
+        for releases in &mut waits {
+            other.block_on(next(releases)).unwrap_err();
+            *releases = listening(&other, &file);
+        }
+        touch(&file);
+        for releases in &mut waits {
+            other.block_on(next(releases)).unwrap();
+        }
+    }
+
+    #[test]
+    fn who_left_last_leaves_what_was_not_read_to_other_runtimes() {
+        let (one, other) = (runtime(), runtime());
+        let files = [(); 2].map(|()| NamedTempFile::new().unwrap());
+        let left = listening(&one, &files[0]);
+        let mut stays = listening(&other, &files[1]);
+        files.iter().for_each(touch);
+        drop(left);
+        // Told, with no turn of its reactor.
+        assert!(poll(&mut stays, Waker::noop()));
+    }
+
+    #[test]
+    fn a_waker_may_end_waits() {
+        struct Ends(Mutex<Vec<Releases>>);
+
+        impl Wake for Ends {
+            fn wake(self: Arc<Self>) {
+                self.0.lock().unwrap().clear();
+            }
+        }
+
+        let (runtime, file) = (runtime(), NamedTempFile::new().unwrap());
+        let mut waits = [(); 3].map(|()| listening(&runtime, &file));
+        let waker = Arc::new(Ends(Mutex::new(Vec::new())));
+        for releases in &mut waits {
+            assert!(!poll(releases, &Waker::from(waker.clone())));
+        }
+        waker.0.lock().unwrap().extend(waits);
+        touch(&file);
+        let has_ended = || waker.0.lock().unwrap().is_empty();
+        runtime.block_on(async {
+            while !has_ended() {
+                tokio::task::yield_now().await;
+            }
+        });
+        runtime.block_on(async {
+            let mut releases = Releases::of(file.path(), false).unwrap();
+            touch(&file);
+            next(&mut releases).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_task_that_has_done_much_can_begin_to_wait() {
+        let (runtime, file) = (runtime(), NamedTempFile::new().unwrap());
+        // Outside of the runtime, nobody puts off waking it until it has yielded.
+        let _entered = runtime.enter();
+        let local = LocalSet::new();
+        let task = local.spawn_local(async move {
+            while has_budget_remaining() {
+                consume_budget().await;
+            }
+            Releases::of(file.path(), false).is_some()
+        });
+        let mut task = pin!(local.run_until(task));
+        let mut cx = Context::from_waker(Waker::noop());
+        let waits = loop {
+            if let Poll::Ready(waits) = task.as_mut().poll(&mut cx) {
+                break waits;
+            }
+        };
+        assert!(waits.unwrap());
+    }
+}
