@@ -13,7 +13,7 @@ use tempfile::tempdir;
 use touchfile_flock::FlockBackend;
 
 use crate::trial;
-use crate::worker::{Touch, Worker, wait_until};
+use crate::worker::{Touch, Worker, sleeps_within, takes_less_than, wait_until};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -47,18 +47,15 @@ const WHILE: Duration = Duration::from_millis(600);
 /// seventy-five.
 const FEW: u64 = 10;
 
-fn wake_ups(worker: &Worker) -> u64 {
-    let before = worker.times_slept();
-    thread::sleep(WHILE);
-    worker.times_slept() - before
-}
-
-fn sleeps(worker: &Worker) -> bool {
-    wake_ups(worker) <= FEW
+fn all_sleep(workers: &[&Worker]) -> bool {
+    let times = sleeps_within(WHILE, workers);
+    times
+        .iter()
+        .all(|times| times.is_some_and(|times| times <= FEW))
 }
 
 fn looks(worker: &Worker) -> bool {
-    wake_ups(worker) > 2 * FEW
+    sleeps_within(WHILE, &[worker])[0].is_some_and(|times| times > 2 * FEW)
 }
 
 fn waiting(path: &Path) -> Worker {
@@ -69,7 +66,7 @@ fn waiting(path: &Path) -> Worker {
 }
 
 /// Whoever sleeps looks after a quarter of a second: all together would wait for two to three times as
-/// long as they may if nobody were told. A busy machine is to be no failure.
+/// long as they may if nobody were told.
 const ALL: usize = 12;
 const IN_ALL: Duration = Duration::from_millis(600);
 
@@ -86,9 +83,8 @@ fn time_to_wake(rename: impl Fn(&Path) -> PathBuf) -> Duration {
             (touch, held, waiting(&rename(&path)))
         })
         .collect();
-    for (_, _, waiter) in &all {
-        wait_until("the waiter sleeps", || sleeps(waiter));
-    }
+    let waiters: Vec<_> = all.iter().map(|(_, _, waiter)| waiter).collect();
+    wait_until("the waiters sleep", || all_sleep(&waiters));
     let mut in_all = Duration::ZERO;
     for (_touch, held, mut waiter) in all {
         let released = Instant::now();
@@ -100,17 +96,16 @@ fn time_to_wake(rename: impl Fn(&Path) -> PathBuf) -> Duration {
 }
 
 fn sleeps_until_told() {
-    let in_all = time_to_wake(Path::to_owned);
-    assert!(in_all < IN_ALL, "{in_all:?}");
+    takes_less_than(IN_ALL, || time_to_wake(Path::to_owned));
 }
 
 fn is_told_of_a_renamed_file() {
-    let in_all = time_to_wake(|path| {
+    let rename = |path: &Path| {
         let new = path.with_extension("new");
         fs::rename(path, &new).unwrap();
         new
-    });
-    assert!(in_all < IN_ALL, "{in_all:?}");
+    };
+    takes_less_than(IN_ALL, || time_to_wake(rename));
 }
 
 fn unmarked() {
@@ -119,7 +114,7 @@ fn unmarked() {
     let mut holder = Worker::new(&path);
     assert_eq!(holder.ask("lock exclusive"), "held");
     let mut waiter = waiting(&path);
-    wait_until("the waiter sleeps", || sleeps(&waiter));
+    wait_until("the waiter sleeps", || all_sleep(&[&waiter]));
     assert_eq!(holder.ask("unlock-without-descriptors"), "released");
     assert_eq!(waiter.answer(), "held");
     assert_eq!(waiter.ask("unlock"), "released");
@@ -152,7 +147,7 @@ fn looks_again() {
     // Opened before, as that would be an event.
     let file = File::open(&path).unwrap();
     let mut waiter = waiting(&path);
-    wait_until("the waiter sleeps", || sleeps(&waiter));
+    wait_until("the waiter sleeps", || all_sleep(&[&waiter]));
     // It is blocked in the kernel, and the first to have the lock, as the other is stopped.
     let foreign = thread::spawn(move || {
         fs4::FileExt::lock(&file).unwrap();

@@ -17,7 +17,7 @@ use touchfile_core::{LockMode, TouchFile};
 use touchfile_flock::FlockBackend;
 
 use crate::cancelling::has_inotify;
-use crate::worker::{Touch, Worker, belongings, say, wait_until};
+use crate::worker::{Touch, Worker, belongings, has_no_more_than, say, wait_until};
 use crate::{trial, trial_with};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -182,7 +182,7 @@ pub(crate) fn wait_in_many_runtimes(path: &Path) {
             before = Some(belongings());
         }
     }
-    if before.as_ref() == Some(&belongings()) {
+    if before.as_ref().is_some_and(has_no_more_than) {
         say("nothing left");
     } else {
         say(&format!("before: {before:?}, after: {:?}", belongings()));

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -232,17 +233,18 @@ impl Worker {
         })
     }
 
-    /// How often its threads have slept since they were started.
-    pub(crate) fn times_slept(&self) -> u64 {
+    /// How often each of its threads, by its number, has slept since it was started.
+    fn times_slept(&self) -> BTreeMap<u32, u64> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
-        tasks
-            .filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok())
-            .filter_map(|status| {
-                let mut lines = status.lines();
-                let slept = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-                slept?.trim().parse::<u64>().ok()
-            })
-            .sum()
+        let slept = |task: io::Result<fs::DirEntry>| {
+            let task = task.ok()?;
+            let status = fs::read_to_string(task.path().join("status")).ok()?;
+            let mut lines = status.lines();
+            let times = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+            let number = task.file_name().to_str()?.parse().ok()?;
+            Some((number, times.trim().parse().ok()?))
+        };
+        tasks.filter_map(slept).collect()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -276,6 +278,48 @@ fn this_binary() -> PathBuf {
     env::current_exe().expect("this binary has a path")
 }
 
+/// How often the threads of each worker sleep within `time`, all workers at once. It is not known
+/// of a worker of which a thread ended meanwhile: what it did is gone with it.
+pub(crate) fn sleeps_within(time: Duration, workers: &[&Worker]) -> Vec<Option<u64>> {
+    let before: Vec<_> = workers.iter().map(|worker| worker.times_slept()).collect();
+    thread::sleep(time);
+    let after = workers.iter().map(|worker| worker.times_slept());
+    let times = |(before, after): (BTreeMap<u32, u64>, BTreeMap<u32, u64>)| {
+        let all_are_there = before.keys().all(|thread| after.contains_key(thread));
+        let slept = after.iter().map(|(thread, times)| {
+            times.checked_sub(before.get(thread).copied().unwrap_or_default())
+        });
+        slept.sum::<Option<u64>>().filter(|_| all_are_there)
+    };
+    before.into_iter().zip(after).map(times).collect()
+}
+
+/// Fails if `attempt` takes `most` or longer each time that it is made. A busy machine delays some
+/// attempts; what is wrong with a backend delays all of them.
+pub(crate) fn takes_less_than(most: Duration, mut attempt: impl FnMut() -> Duration) {
+    let mut took = Vec::new();
+    while took.last().is_none_or(|took| *took >= most) {
+        assert!(
+            took.len() < 3,
+            "{took:?}, and each was to be less than {most:?}"
+        );
+        took.push(attempt());
+    }
+}
+
+/// Whether this process has nothing more than `before`, at once or within 20 s: a wait that lasts
+/// for a quarter of a second starts a thread that ends by itself.
+pub(crate) fn has_no_more_than(before: &BTreeMap<&'static str, usize>) -> bool {
+    (0..20_000).any(|look| {
+        if look > 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        belongings()
+            .iter()
+            .all(|(what, count)| *count <= before[what])
+    })
+}
+
 /// Descriptors, threads and locks of this process, by what they are and how many.
 pub(crate) fn belongings() -> BTreeMap<&'static str, usize> {
     let count = |directory| fs::read_dir(directory).expect("/proc is mounted").count();
@@ -296,7 +340,7 @@ pub(crate) fn wait_until(condition: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < deadline, "{condition}: not within 20 s");
-        std::thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
