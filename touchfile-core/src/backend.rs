@@ -152,14 +152,24 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Whether others are known to be waiting, so that they should be let pass.
+    /// Makes the first attempt of a caller who will wait, and does not overtake those who wait
+    /// already.
     ///
-    /// `TouchFile` asks before it waits for a lock: if so it calls [`lock`](Self::lock) without an
-    /// attempt before, which takes the lock after those who wait already. A backend that knows of
-    /// no order among waiters keeps the provided method, which says no. Asked at each acquisition,
-    /// so it must be cheap. It is never an answer to whether the lock is free.
-    fn others_wait(&mut self) -> bool {
-        false
+    /// A backend that serves waiters in an order answers [`Attempt::WouldBlock`] where others stand
+    /// before this caller, even if the lock is free at that moment, and may keep a place behind them
+    /// for the call of [`lock`](Self::lock) that follows. The provided method is
+    /// [`try_lock`](Self::try_lock), which overtakes: right for backends that know of no order. It is
+    /// called for each acquisition, so it must be cheap.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_lock`](Self::try_lock).
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future leaves the handle holding nothing.
+    async fn try_lock_fair(&mut self, mode: LockMode) -> io::Result<Attempt> {
+        self.try_lock(mode).await
     }
 
     /// Releases the lock; after `Ok` the handle can lock again.

@@ -85,8 +85,12 @@ impl<H: LockHandle + ?Sized> LockHandle for Box<H> {
         (**self).lock(mode)
     }
 
-    fn others_wait(&mut self) -> bool {
-        (**self).others_wait()
+    fn try_lock_fair<'s, 'f>(&'s mut self, mode: LockMode) -> BoxFuture<'f, io::Result<Attempt>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        (**self).try_lock_fair(mode)
     }
 
     fn unlock<'s, 'f>(&'s mut self) -> BoxFuture<'f, io::Result<()>>

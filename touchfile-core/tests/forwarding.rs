@@ -86,9 +86,9 @@ impl LockHandle for Recorder {
         Ok(())
     }
 
-    fn others_wait(&mut self) -> bool {
-        self.note("others_wait".into());
-        true
+    async fn try_lock_fair(&mut self, mode: LockMode) -> io::Result<Attempt> {
+        self.note(format!("try_lock_fair {mode}"));
+        Ok(Attempt::WouldBlock)
     }
 
     async fn unlock(&mut self) -> io::Result<()> {
@@ -141,7 +141,8 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     assert!(backend.open_may_block(Path::new("/a"), &options));
     let mut handle = backend.open(Path::new("/a"), &options).await.unwrap();
     assert_eq!(handle.try_lock(Shared).await.unwrap(), Attempt::WouldBlock);
-    assert!(handle.others_wait());
+    let attempt = handle.try_lock_fair(Shared).await.unwrap();
+    assert_eq!(attempt, Attempt::WouldBlock);
     // The default would wait for ever.
     let lock = tokio::time::timeout(Duration::from_secs(20), handle.lock(Exclusive));
     lock.await.unwrap().unwrap();
@@ -158,7 +159,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
         "open_may_block /a false",
         "open /a false",
         "try_lock shared",
-        "others_wait",
+        "try_lock_fair shared",
         "lock exclusive",
         "unlock",
         "is_current /b",

@@ -385,8 +385,8 @@ impl<R: RawFileLock> FileHandle<R> {
 
     /// The place behind others that was taken, or is taken now.
     pub(super) fn place_behind_others(&mut self) -> Option<Follower> {
-        if !self.courtesy.has_place() {
-            self.others_wait();
+        if !self.courtesy.has_place() && self.held.is_none() && self.courtesy.is_time_to_look() {
+            self.look_for_others();
         }
         self.courtesy.take_place()
     }
@@ -434,9 +434,12 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
     }
 
     #[inline]
-    fn others_wait(&mut self) -> bool {
+    async fn try_lock_fair(&mut self, mode: LockMode) -> io::Result<Attempt> {
         // One that holds a lock is to be refused, not to wait for another.
-        self.held.is_none() && self.courtesy.is_time_to_look() && self.look_for_others()
+        if self.held.is_none() && self.courtesy.is_time_to_look() && self.look_for_others() {
+            return Ok(Attempt::WouldBlock);
+        }
+        self.try_lock_now(mode)
     }
 
     #[inline]

@@ -39,8 +39,22 @@ struct Progress {
     /// Set while the first attempt is made on another thread, which takes its time whether or not
     /// the lock is free.
     asking: AtomicBool,
-    /// Set if no attempt was made, because others were waiting.
-    let_others_pass: AtomicBool,
+    /// Set once the wait stands behind others, who may not take their turn.
+    queued: AtomicBool,
+}
+
+impl Progress {
+    fn is_asking(&self, asking: bool) {
+        self.asking.store(asking, Ordering::Relaxed);
+    }
+}
+
+/// How an acquisition waits.
+#[derive(Clone, Copy)]
+struct Wait<'a> {
+    /// It does not overtake those who wait already.
+    fair: bool,
+    progress: &'a Progress,
 }
 
 /// Waits for the lock.
@@ -56,13 +70,19 @@ where
     touch.refuse_unclaimed(mode)?;
     let span = touch.span(mode);
     let progress = Progress::default();
+    let fair = timeout.is_none_or(|timeout| !timeout.is_zero());
+    let wait = Some(Wait {
+        fair,
+        progress: &progress,
+    });
     // Pinned where it is made: it is large, and would be copied at each `await` around it.
     let held = if timeout.is_none() && touch.on_wait.is_none() {
-        pin!(touch.acquire(mode, None, &progress).instrument(span)).await?
+        pin!(touch.acquire(mode, wait).instrument(span)).await?
     } else {
-        let acquisition = touch.acquire_supervised(mode, timeout, &progress);
+        let acquisition = touch.acquire_supervised(mode, timeout, wait);
         pin!(acquisition.instrument(span)).await?
     };
+    let held = held.expect("an acquisition that waits returns with the lock or an error");
     Ok(Guard::new(touch, held, mode))
 }
 
@@ -74,7 +94,7 @@ where
 {
     touch.refuse_unclaimed(mode)?;
     let span = touch.span(mode);
-    let held = touch.try_acquire(mode).instrument(span).await?;
+    let held = touch.acquire(mode, None).instrument(span).await?;
     Ok(held.map(|held| Guard::new(touch, held, mode)))
 }
 
@@ -105,20 +125,21 @@ impl<B: LockBackend> TouchFile<B> {
         &self,
         mode: LockMode,
         timeout: Option<Duration>,
-        progress: &Progress,
-    ) -> Result<Held<B>> {
+        wait: Option<Wait<'_>>,
+    ) -> Result<Option<Held<B>>> {
+        let Some(Wait { progress, .. }) = wait else {
+            return self.acquire(mode, None).await;
+        };
         let done = {
-            let acquisition = pin!(self.acquire(mode, timeout, progress));
+            let acquisition = pin!(self.acquire(mode, wait));
             supervise(self, mode, timeout, &progress.asking, acquisition).await
         };
         // By now the acquisition has given back its place in the queue.
         match done {
-            // Perhaps they did not take their turn.
-            Err(error)
-                if error.is_timeout() && progress.let_others_pass.load(Ordering::Relaxed) =>
-            {
-                match now_or_never(pin!(self.try_acquire(mode))) {
-                    Some(Ok(Some(held))) => Ok(held),
+            // Perhaps those before it did not take their turn.
+            Err(error) if error.is_timeout() && progress.queued.load(Ordering::Relaxed) => {
+                match now_or_never(pin!(self.acquire(mode, None))) {
+                    Some(Ok(Some(held))) => Ok(Some(held)),
                     _ => Err(error),
                 }
             }
@@ -126,16 +147,12 @@ impl<B: LockBackend> TouchFile<B> {
         }
     }
 
-    async fn acquire(
-        &self,
-        mode: LockMode,
-        timeout: Option<Duration>,
-        progress: &Progress,
-    ) -> Result<Held<B>> {
-        let has_time = timeout.is_none_or(|timeout| !timeout.is_zero());
+    /// Takes the lock, and returns `None` only if somebody is in the way and this does not `wait`.
+    async fn acquire(&self, mode: LockMode, wait: Option<Wait<'_>>) -> Result<Option<Held<B>>> {
         let mut contended = None;
         let permit = match self.queue.clone().try_acquire_many_owned(permits(mode)) {
             Ok(permit) => permit,
+            Err(_) if wait.is_none() => return Ok(None),
             Err(_) => {
                 note_contention(&mut contended, "this process");
                 let queued = self.queue.clone().acquire_many_owned(permits(mode));
@@ -145,28 +162,38 @@ impl<B: LockBackend> TouchFile<B> {
         for _ in 0..MAX_REPLACED {
             let mut handle = match self.take_idle() {
                 Some(idle) => idle,
-                None => self.open(&progress.asking).await?,
+                None => self.open(wait).await?,
             };
-            progress
-                .asking
-                .store(handle.is_elsewhere(), Ordering::Relaxed);
-            let attempt = if has_time && handle.others_wait() {
-                progress.let_others_pass.store(true, Ordering::Relaxed);
-                Attempt::WouldBlock
-            } else {
-                match handle.try_lock(mode).await {
-                    Err(error) if is_stale(&error) => {
-                        self.start_over(handle).await;
-                        continue;
+            let attempt = match wait {
+                Some(wait) => {
+                    wait.progress.is_asking(handle.is_elsewhere());
+                    if wait.fair {
+                        handle.try_lock_fair(mode).await
+                    } else {
+                        handle.try_lock(mode).await
                     }
-                    attempt => attempt.map_err(|error| self.error(Operation::Lock(mode), error))?,
                 }
+                None => handle.try_lock(mode).await,
             };
-            let mut current = self.is_current(&handle).await?;
+            let attempt = match attempt {
+                Err(error) if is_stale(&error) => {
+                    self.start_over(handle).await;
+                    continue;
+                }
+                attempt => attempt.map_err(|error| self.error(Operation::Lock(mode), error))?,
+            };
             // A holder of a file that the path no longer names is in nobody's way.
+            let mut current = self.is_current(&handle).await?;
             if current && attempt == Attempt::WouldBlock {
+                let Some(Wait { progress, .. }) = wait else {
+                    self.put_idle(handle);
+                    return Ok(None);
+                };
                 note_contention(&mut contended, "another holder");
-                progress.asking.store(false, Ordering::Relaxed);
+                progress.is_asking(false);
+                progress
+                    .queued
+                    .store(!handle.is_elsewhere(), Ordering::Relaxed);
                 let path = self.verify.then_some(self.path());
                 // Boxed, so that thousands who queue in this process do not carry it with them.
                 current = match Box::pin(handle.lock(mode, path)).await {
@@ -180,48 +207,18 @@ impl<B: LockBackend> TouchFile<B> {
                     .map(|since: Instant| since.elapsed())
                     .unwrap_or_default();
                 debug!(target: "touchfile", ?waited, "acquired");
-                return Ok(Held { handle, permit });
+                return Ok(Some(Held { handle, permit }));
             }
             self.start_over(handle).await;
         }
         Err(self.replaced())
     }
 
-    async fn try_acquire(&self, mode: LockMode) -> Result<Option<Held<B>>> {
-        let Ok(permit) = self.queue.clone().try_acquire_many_owned(permits(mode)) else {
-            return Ok(None);
-        };
-        for _ in 0..MAX_REPLACED {
-            let mut handle = match self.take_idle() {
-                Some(idle) => idle,
-                None => self.open(&AtomicBool::new(false)).await?,
-            };
-            let attempt = match handle.try_lock(mode).await {
-                Err(error) if is_stale(&error) => {
-                    self.start_over(handle).await;
-                    continue;
-                }
-                attempt => attempt.map_err(|error| self.error(Operation::Lock(mode), error))?,
-            };
-            match attempt {
-                Attempt::WouldBlock if self.is_current(&handle).await? => {
-                    self.put_idle(handle);
-                    return Ok(None);
-                }
-                Attempt::Acquired if self.is_current(&handle).await? => {
-                    debug!(target: "touchfile", waited = ?Duration::ZERO, "acquired");
-                    return Ok(Some(Held { handle, permit }));
-                }
-                // What was tried is a file that was replaced: free or not, it says nothing.
-                Attempt::Acquired | Attempt::WouldBlock => self.start_over(handle).await,
-            }
-        }
-        Err(self.replaced())
-    }
-
-    async fn open(&self, asking: &AtomicBool) -> Result<PoliteHandle<B::Handle>> {
+    async fn open(&self, wait: Option<Wait<'_>>) -> Result<PoliteHandle<B::Handle>> {
         let elsewhere = self.backend.open_may_block(&self.path, &self.options);
-        asking.store(elsewhere, Ordering::Relaxed);
+        if let Some(wait) = wait {
+            wait.progress.is_asking(elsewhere);
+        }
         PoliteHandle::open(&self.backend, &self.path, &self.options, elsewhere)
             .await
             .map_err(|error| self.error(Operation::Open, error))

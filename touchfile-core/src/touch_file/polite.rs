@@ -103,12 +103,15 @@ impl<H: LockHandle> PoliteHandle<H> {
         }
     }
 
-    /// Whether others are known to wait for it.
+    /// The attempt of a caller who will wait: it does not overtake those who wait already.
     #[inline]
-    pub(super) fn others_wait(&mut self) -> bool {
+    pub(super) fn try_lock_fair(&mut self, mode: LockMode) -> BoxFuture<'_, io::Result<Attempt>> {
         match &mut self.0 {
-            Place::Here(handle) => handle.others_wait(),
-            Place::Elsewhere(_) => false, // it may block, and there is no line across hosts
+            Place::Here(handle) => handle.try_lock_fair(mode),
+            // A handle whose calls may block has no order among waiters: it is only tried.
+            Place::Elsewhere(keeper) => {
+                Box::pin(keeper.call_mut(move |handle| block_on(handle.try_lock(mode))))
+            }
         }
     }
 
