@@ -1,7 +1,6 @@
 //! The `touchfile` command: take turns with other processes, from a shell or from cron.
 //!
 //! Under the name `flock` it is flock(1).
-#![forbid(unsafe_code)]
 
 mod child;
 mod conformance;
@@ -9,6 +8,7 @@ mod doctor;
 mod exit;
 mod flock;
 mod generate;
+mod inherited;
 mod init;
 mod progress;
 mod run;

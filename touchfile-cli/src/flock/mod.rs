@@ -12,13 +12,12 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
 use nix::libc;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 use rustix::io::FdFlags;
 
 pub(crate) use documented::Args;
@@ -280,15 +279,12 @@ fn execute(plan: &Plan, file: &OwnedFd, mut output: Output) -> Result<ExitCode, 
         Stop::system(status, &[b"failed to execute ", name].concat(), error)
     };
     if plan.no_fork {
-        let error = process::Command::new(&plan.command[0])
-            .args(&plan.command[1..])
-            .exec();
+        let error = Launch::new(&plan.command).replace_this_process();
         return Err(failed(&error));
     }
     // Where SIGCHLD is ignored, as it may be by inheritance, children leave no exit status.
     let fork_failed = |error: io::Error| Stop::system(OS_ERROR, b"fork failed", &error);
     signal_hook::flag::register(Signal::SIGCHLD as i32, Arc::default()).map_err(fork_failed)?;
-    let mask = SigSet::thread_get_mask().map_err(|error| fork_failed(error.into()))?;
     let mut launch = Launch::new(&plan.command);
     if plan.close {
         match plan.target {
@@ -297,12 +293,10 @@ fn execute(plan: &Plan, file: &OwnedFd, mut output: Output) -> Result<ExitCode, 
                 .map_err(|error| fork_failed(error.into()))?,
         }
     }
-    let mut child = launch
-        .start(&mask)
-        .map_err(|error| match error.raw_os_error() {
-            Some(libc::EAGAIN) => Stop::system(OS_ERROR, b"fork failed", &error),
-            _ => failed(&error),
-        })?;
+    let mut child = launch.start().map_err(|error| match error.raw_os_error() {
+        Some(libc::EAGAIN) => Stop::system(OS_ERROR, b"fork failed", &error),
+        _ => failed(&error),
+    })?;
     let status = child
         .wait()
         .map_err(|error| Stop::system(1, b"waitpid failed", &error))?;

@@ -59,7 +59,7 @@ where
             launch = launch.env(VARIABLE, locks);
         }
         let mut child = launch
-            .start(signals.mask_before())
+            .start()
             .map_err(|error| Failure::spawn(&name, &error))?;
         signals.note_started();
         let mut patience = self.kill_after.map(Reprieve::new);

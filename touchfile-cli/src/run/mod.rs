@@ -202,9 +202,8 @@ where
     // nothing to clean up that the kernel does not, and so no handler that could get that wrong.
     let signals = Untouched::new().map_err(|error| Failure::signals(&error))?;
     let mortal = init::mortal();
-    let mask = *signals.mask_before();
     let on_wait = args.on_wait.clone();
-    let progress = Progress::new(on_wait.map(|script| OnWait::new(script, mask)));
+    let progress = Progress::new(on_wait.map(OnWait::new));
     let conflict = args.conflict_exit_code;
     let wanted = Wanted {
         mode: if args.shared {

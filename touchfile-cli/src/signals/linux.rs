@@ -11,7 +11,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::libc::SI_KERNEL;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 
 use super::{Event, FORWARDED, FROM_KEYS};
@@ -22,8 +22,6 @@ use super::{Event, FORWARDED, FROM_KEYS};
 /// blocked: so there is none left that takes them away once they are to be received.
 #[derive(Debug)]
 pub(crate) struct Untouched {
-    /// What was blocked before.
-    blocked: SigSet,
     fd: SignalFd,
     /// The thread ends with it.
     thread: (Sender<()>, JoinHandle<()>),
@@ -40,18 +38,12 @@ impl Untouched {
             })?;
         let mut set = SigSet::from_iter(FORWARDED);
         set.add(Signal::SIGCHLD);
-        let blocked = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        set.thread_block()?;
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Self {
-            blocked,
             fd,
             thread: (end, thread),
         })
-    }
-
-    /// The signal mask that a command is to start with: the one this process was started with.
-    pub(crate) fn mask_before(&self) -> &SigSet {
-        &self.blocked
     }
 
     /// Starts to receive.
@@ -65,7 +57,6 @@ impl Untouched {
             .join()
             .map_err(|_| io::Error::other("the thread for signals panicked"))?;
         Ok(Signals {
-            blocked: self.blocked,
             fd: self.fd,
             early: VecDeque::new(),
         })
@@ -73,24 +64,14 @@ impl Untouched {
 }
 
 /// Receives signals in place of their usual effect, for the rest of the process.
-///
-/// They are blocked rather than handled: so a signal that this process was started to ignore, as by
-/// nohup(1), stays ignored in the command.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    /// What was blocked before.
-    blocked: SigSet,
     fd: SignalFd,
     /// Received and not handed out yet.
     early: VecDeque<Event>,
 }
 
 impl Signals {
-    /// The signal mask that the command is to start with: the one this process was started with.
-    pub(crate) fn mask_before(&self) -> &SigSet {
-        &self.blocked
-    }
-
     /// Notes that the command has just been started.
     ///
     /// A key that was pressed until now may have come too early for the command to have its

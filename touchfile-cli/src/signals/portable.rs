@@ -17,45 +17,28 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Signals as long as they have their usual effect.
 #[derive(Debug)]
-pub(crate) struct Untouched {
-    mask: SigSet,
-}
+pub(crate) struct Untouched {}
 
 impl Untouched {
     pub(crate) fn new() -> io::Result<Self> {
-        let mask = SigSet::thread_get_mask()?;
-        Ok(Self { mask })
-    }
-
-    /// The signal mask that a command is to start with.
-    pub(crate) fn mask_before(&self) -> &SigSet {
-        &self.mask
+        Ok(Self {})
     }
 
     /// Starts to receive.
     pub(crate) fn listen(self) -> io::Result<Signals> {
         let all = FORWARDED.into_iter().chain([Signal::SIGCHLD]);
         let signals = signal_hook::iterator::Signals::new(all.map(|signal| signal as i32))?;
-        Ok(Signals {
-            mask: self.mask,
-            signals,
-        })
+        Ok(Signals { signals })
     }
 }
 
 /// Receives signals in place of their usual effect, for the rest of the process.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    mask: SigSet,
     signals: signal_hook::iterator::Signals,
 }
 
 impl Signals {
-    /// The signal mask that the command is to start with: handlers leave it as it is.
-    pub(crate) fn mask_before(&self) -> &SigSet {
-        &self.mask
-    }
-
     /// Notes that the command has just been started.
     pub(crate) fn note_started(&mut self) {}
 

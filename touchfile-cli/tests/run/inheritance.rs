@@ -151,43 +151,6 @@ fn the_command_is_told_what_is_held() {
     told(&[]).stdout("\n");
 }
 
-/// As the kernel tells them of the process that asks.
-const ASK_FOR_SIGNALS: [&str; 3] = ["grep", "-E", "^Sig(Blk|Ign|Cgt):"];
-
-#[test]
-fn the_command_starts_with_the_signals_as_they_are_by_default() {
-    let place = Place::new();
-    let expected = Command::new(ASK_FOR_SIGNALS[0])
-        .args(&ASK_FOR_SIGNALS[1..])
-        .arg("/proc/self/status")
-        .output()
-        .unwrap();
-    run()
-        .arg(place.lock())
-        .arg("--")
-        .args(ASK_FOR_SIGNALS)
-        .arg("/proc/self/status")
-        .assert()
-        .success()
-        .stdout(expected.stdout);
-}
-
-#[test]
-fn a_signal_that_was_ignored_stays_ignored_in_the_command() {
-    let place = Place::new();
-    let script = r#"trap "" HUP; exec "$0" run "$1" -- grep SigIgn /proc/self/status"#;
-    let output = Command::new("sh")
-        .args(["-c", script])
-        .arg(touchfile())
-        .arg(place.lock())
-        .output()
-        .unwrap();
-    let line = String::from_utf8(output.stdout).unwrap();
-    let mask = line.strip_prefix("SigIgn:").unwrap().trim();
-    let mask = u64::from_str_radix(mask, 16).unwrap();
-    assert_eq!(mask & 1, 1, "signal 1, SIGHUP, is not ignored: {line}");
-}
-
 #[test]
 fn the_status_is_known_even_if_the_end_of_children_was_ignored() {
     let place = Place::new();
