@@ -8,6 +8,8 @@ use std::process::{ExitCode, ExitStatus};
 
 use touchfile::{Error, ErrorKind, Operation};
 
+use crate::output;
+
 // From sysexits.h, as far as flock(1) and shells agree on a use for them.
 const USAGE: u8 = 64;
 const NO_INPUT: u8 = 66;
@@ -70,6 +72,14 @@ impl Failure {
         Self {
             status,
             line: Some(format!("cannot look at {}: {error}", path.display())),
+        }
+    }
+
+    /// Something was not printed.
+    pub(crate) fn output(error: &io::Error) -> Self {
+        Self {
+            status: IO_ERROR,
+            line: Some(format!("cannot write to standard output: {error}")),
         }
     }
 
@@ -198,18 +208,18 @@ pub(crate) fn with_status(status: ExitStatus) -> ExitCode {
 /// Prints what the argument parser has to say: help, version or a usage error of `command`.
 pub(crate) fn with_clap(answer: &clap::Error, command: &str) -> ExitCode {
     let is_help = answer.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    if is_help || !answer.use_stderr() {
+    if !answer.use_stderr() {
+        let printed = output::conclude(answer.print());
+        return printed.map_or_else(Failure::report, |()| ExitCode::SUCCESS);
+    }
+    if is_help {
         // Where it cannot be printed, nobody is there to be told so.
         answer.print().ok();
     } else {
         let what = in_one_line(&answer.to_string());
         say(&format!("{what}; see '{command} --help'"));
     }
-    if answer.use_stderr() {
-        ExitCode::from(USAGE)
-    } else {
-        ExitCode::SUCCESS
-    }
+    ExitCode::from(USAGE)
 }
 
 /// What is wrong with the command line, which clap tells in several paragraphs.

@@ -10,6 +10,7 @@ mod flock;
 mod generate;
 mod inherited;
 mod init;
+mod output;
 mod progress;
 mod run;
 mod signals;

@@ -4,7 +4,10 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::fs::File;
 use std::process::{Command, Output};
+
+use assert_cmd::cargo::cargo_bin;
 
 #[test]
 fn a_file_system_that_refuses_flock_is_69_and_named() {
@@ -38,8 +41,50 @@ fn a_kernel_that_is_out_of_locks_is_75() {
     assert_eq!(told.lines().count(), 1, "{told}");
 }
 
+#[test]
+fn output_that_a_server_refuses_in_the_end_is_74() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, report) = (dir.path().join("out"), dir.path().join("report"));
+    let report = report.to_str().unwrap();
+    let conformance = [
+        "conformance",
+        "--dir",
+        ".",
+        "--cases",
+        "1",
+        "--json",
+        report,
+    ];
+    for (words, file) in [
+        (&["who", "."][..], out.to_str().unwrap()),
+        (&["--help"], out.to_str().unwrap()),
+        (&conformance, report),
+    ] {
+        // As close(2) says of NFS.
+        let Some(mut strace) = strace(&["trace=close", "inject=close:error=EDQUOT"]) else {
+            return;
+        };
+        strace.args(["-P", file]).arg(cargo_bin!("touchfile"));
+        let stdout = File::create(&out).unwrap();
+        let done = strace.args(words).current_dir(dir.path()).stdout(stdout);
+        let done = done.output().unwrap();
+        assert_eq!(done.status.code(), Some(74), "{words:?}: {done:?}");
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert!(told.contains("Disk quota exceeded"), "{words:?}: {told}");
+    }
+}
+
 /// `touchfile run` with every flock(2) answered like this.
 fn run_with(answer: &str) -> Option<Output> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut strace = strace(&["trace=flock", &format!("inject=flock:{answer}")])?;
+    strace.arg(cargo_bin!("touchfile"));
+    strace.arg("run").arg(dir.path().join("a.lock"));
+    Some(strace.args(["--", "echo", "ran"]).output().unwrap())
+}
+
+/// strace(1) with these expressions; says that the test is skipped where it does not work.
+fn strace(expressions: &[&str]) -> Option<Command> {
     let traces = Command::new("strace")
         .args(["-o", "/dev/null", "true"])
         .output();
@@ -47,14 +92,10 @@ fn run_with(answer: &str) -> Option<Output> {
         println!("skipped: no strace(1), or it may not trace");
         return None;
     }
-    let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new("strace");
-    command
-        .args(["-f", "-o", "/dev/null", "-e", "trace=flock", "-e"])
-        .arg(format!("inject=flock:{answer}"))
-        .arg(assert_cmd::cargo::cargo_bin!("touchfile"))
-        .arg("run")
-        .arg(dir.path().join("a.lock"))
-        .args(["--", "echo", "ran"]);
-    Some(command.output().unwrap())
+    command.args(["-f", "-o", "/dev/null"]);
+    for expression in expressions {
+        command.args(["-e", expression]);
+    }
+    Some(command)
 }

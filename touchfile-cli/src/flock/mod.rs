@@ -23,7 +23,7 @@ use rustix::io::FdFlags;
 pub(crate) use documented::Args;
 
 use crate::child::Launch;
-use crate::{exit, init};
+use crate::{exit, init, output};
 use lock::{Mode, Opening};
 use numbers::Patience;
 use options::{Plan, Request, Target};
@@ -317,18 +317,20 @@ impl Output {
     fn say_bytes(&mut self, text: &[u8]) {
         let mut stdout = io::stdout().lock();
         let written = stdout.write_all(text).and_then(|()| stdout.flush());
-        // Whoever closed the pipe has read enough.
-        if let Err(error) = written
-            && error.kind() != io::ErrorKind::BrokenPipe
-        {
+        if let Err(error) = written {
             self.lost.get_or_insert(error);
         }
     }
 
     fn finish(self, status: ExitCode) -> ExitCode {
-        match self.lost {
-            None => status,
-            Some(error) => Stop::system(1, b"write error", &error).report(),
+        let Some(error) = self.lost else {
+            return status;
+        };
+        output::end_if_unread(&error);
+        match error.kind() {
+            // As flock(1) has it: whoever closed the pipe has read enough.
+            io::ErrorKind::BrokenPipe => status,
+            _ => Stop::system(1, b"write error", &error).report(),
         }
     }
 }
