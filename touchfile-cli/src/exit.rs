@@ -9,6 +9,7 @@ use std::process::{ExitCode, ExitStatus};
 use touchfile::{Error, ErrorKind, Operation};
 
 use crate::output;
+use crate::text::{printable, shortened};
 
 // From sysexits.h, as far as flock(1) and shells agree on a use for them.
 const USAGE: u8 = 64;
@@ -237,18 +238,9 @@ fn in_one_line(error: &str) -> String {
 
 /// Prints one line on standard error, whatever is in it, and whether or not anybody reads it.
 pub(crate) fn say(line: &str) {
-    let mut printable = String::from("touchfile: ");
-    for c in line.chars() {
-        // A file name can hold line feeds and escape sequences.
-        if c.is_control() {
-            printable.extend(c.escape_default());
-        } else {
-            printable.push(c);
-        }
-    }
-    printable.push('\n');
+    let line = format!("touchfile: {}\n", shortened(&printable(line)));
     // One call, so that the lines of several processes do not mix.
-    io::stderr().write_all(printable.as_bytes()).ok();
+    io::stderr().write_all(line.as_bytes()).ok();
 }
 
 fn status(error: &Error) -> u8 {

@@ -11,9 +11,11 @@ mod generate;
 mod inherited;
 mod init;
 mod output;
+mod paths;
 mod progress;
 mod run;
 mod signals;
+mod text;
 mod who;
 
 use std::env;
