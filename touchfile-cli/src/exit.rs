@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
+use nix::errno::Errno;
 use touchfile::{Error, ErrorKind, Operation};
 
 use crate::output;
@@ -245,6 +246,7 @@ pub(crate) fn say(line: &str) {
 
 fn status(error: &Error) -> u8 {
     match error.kind() {
+        _ if is_refused_call(error) => OS_ERROR,
         ErrorKind::InvalidPath => NO_INPUT,
         // sysexits.h: EX_NOPERM is not meant for files.
         ErrorKind::Permission | ErrorKind::Io if cannot_create(error) => CANNOT_CREATE,
@@ -260,6 +262,9 @@ fn status(error: &Error) -> u8 {
 /// What to do about it, where that is known and the message does not say it yet.
 fn advice(error: &Error) -> Option<&'static str> {
     match error.kind() {
+        _ if is_refused_call(error) => Some(
+            "a sandbox may refuse a system call that this takes; 'touchfile flock' takes fewer",
+        ),
         ErrorKind::InvalidPath if error.path().is_symlink() => {
             Some("give the name of the file it leads to")
         }
@@ -271,6 +276,22 @@ fn advice(error: &Error) -> Option<&'static str> {
         ErrorKind::Unsupported => Some("give a lock file on a local file system"),
         _ => None,
     }
+}
+
+/// Whether the system refuses a call, whatever file it is for: a sandbox answers EPERM or ENOSYS, and
+/// the permissions of a file are EACCES.
+fn is_refused_call(error: &Error) -> bool {
+    let source = match error {
+        Error::Permission { source, .. } if !cannot_create(error) => source,
+        Error::Unsupported {
+            operation: Operation::Open,
+            source,
+            ..
+        } => source,
+        _ => return false,
+    };
+    let code = source.raw_os_error();
+    code.is_some_and(|code| [Errno::EPERM as i32, Errno::ENOSYS as i32].contains(&code))
 }
 
 /// Whether it was missing, and stays so.

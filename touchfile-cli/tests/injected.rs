@@ -11,7 +11,7 @@ use assert_cmd::cargo::cargo_bin;
 
 #[test]
 fn a_file_system_that_refuses_flock_is_69_and_named() {
-    let Some(done) = run_with("error=EOPNOTSUPP") else {
+    let Some(done) = run_with("flock", "error=EOPNOTSUPP") else {
         return;
     };
     assert_eq!(done.status.code(), Some(69));
@@ -23,7 +23,7 @@ fn a_file_system_that_refuses_flock_is_69_and_named() {
 
 #[test]
 fn a_call_that_is_interrupted_is_made_again() {
-    let Some(done) = run_with("error=EINTR:when=1..5") else {
+    let Some(done) = run_with("flock", "error=EINTR:when=1..5") else {
         return;
     };
     assert_eq!(done.status.code(), Some(0), "{done:?}");
@@ -33,12 +33,43 @@ fn a_call_that_is_interrupted_is_made_again() {
 
 #[test]
 fn a_kernel_that_is_out_of_locks_is_75() {
-    let Some(done) = run_with("error=ENOLCK") else {
+    let Some(done) = run_with("flock", "error=ENOLCK") else {
         return;
     };
     assert_eq!(done.status.code(), Some(75));
     let told = String::from_utf8(done.stderr).unwrap();
     assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[test]
+fn a_sandbox_that_refuses_a_call_is_not_blamed_on_the_file() {
+    for (call, answer) in [
+        ("flock", "error=EPERM"),
+        ("fstatfs", "error=EPERM"),
+        ("fstatfs", "error=ENOSYS"),
+    ] {
+        let Some(done) = run_with(call, answer) else {
+            return;
+        };
+        assert_eq!(done.status.code(), Some(71), "{call}: {done:?}");
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(told.lines().count(), 1, "{call}: {told}");
+        assert!(told.contains("a sandbox may"), "{call}: {told}");
+        assert!(!told.contains("owner"), "{call}: {told}");
+    }
+}
+
+#[test]
+fn calls_that_sandboxes_refuse_are_not_needed() {
+    for call in ["signalfd4", "pidfd_open", "inotify_init1", "epoll_create1"] {
+        for answer in ["error=EPERM", "error=ENOSYS"] {
+            let Some(done) = run_with(call, answer) else {
+                return;
+            };
+            assert!(done.status.success(), "{call}: {done:?}");
+            assert_eq!(done.stdout, b"ran\n", "{call}: {done:?}");
+        }
+    }
 }
 
 #[test]
@@ -74,10 +105,11 @@ fn output_that_a_server_refuses_in_the_end_is_74() {
     }
 }
 
-/// `touchfile run` with every flock(2) answered like this.
-fn run_with(answer: &str) -> Option<Output> {
+/// `touchfile run` with every such call answered like this.
+fn run_with(call: &str, answer: &str) -> Option<Output> {
     let dir = tempfile::tempdir().unwrap();
-    let mut strace = strace(&["trace=flock", &format!("inject=flock:{answer}")])?;
+    let expressions = [format!("trace={call}"), format!("inject={call}:{answer}")];
+    let mut strace = strace(&expressions.each_ref().map(String::as_str))?;
     strace.arg(cargo_bin!("touchfile"));
     strace.arg("run").arg(dir.path().join("a.lock"));
     Some(strace.args(["--", "echo", "ran"]).output().unwrap())
