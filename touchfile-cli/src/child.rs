@@ -1,24 +1,21 @@
 //! The command as a process.
-//!
-//! Not [`std::process::Command`], which starts its children with the signal mask of this process:
-//! the one that keeps signals for us to pass on.
 
+use std::convert::Infallible;
 use std::env;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus, Stdio};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
-use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::stat::Mode;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::{AccessFlags, Pid, access};
 use rustix::process::{WaitOptions, waitpid};
+
+use crate::inherited::inherited;
 
 /// Where files are looked for that are named without a slash, if the environment does not say.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -70,59 +67,56 @@ impl<'a> Launch<'a> {
         self
     }
 
-    /// Starts it with `blocked` as its signal mask.
+    /// Starts it.
     ///
     /// # Errors
     ///
     /// Those of execve(2) as well: then nothing was started.
-    pub(crate) fn start(self, blocked: &SigSet) -> io::Result<Child> {
-        let name = self.words.first().ok_or(io::ErrorKind::InvalidInput)?;
+    pub(crate) fn start(self) -> io::Result<Child> {
+        let started = self.try_with(|command| command.spawn())?;
+        let pid = i32::try_from(started.id()).map_err(io::Error::other)?;
+        Ok(Child {
+            pid: Pid::from_raw(pid),
+            status: None,
+        })
+    }
+
+    /// Becomes it: this process goes on as the command. Returns why it does not.
+    pub(crate) fn replace_this_process(self) -> io::Error {
+        let replaced = self.try_with(|command| Err::<Infallible, _>(command.exec()));
+        let Err(error) = replaced;
+        error
+    }
+
+    /// Tries to execute it, and then with a shell if it is a script without an interpreter (POSIX,
+    /// "Command Search and Execution"). Not every C library looks after that.
+    fn try_with<T>(&self, execute: impl Fn(&mut Command) -> io::Result<T>) -> io::Result<T> {
+        let (name, arguments) = self
+            .words
+            .split_first()
+            .ok_or(io::ErrorKind::InvalidInput)?;
         let program = self.program.map_or(name.as_os_str(), Path::as_os_str);
-        match self.spawn(program, self.words, blocked) {
-            // A script without an interpreter is one for the shell (POSIX "Command Search and
-            // Execution"). posix_spawnp(3) does not look after that, as execvp(3) does.
+        let mut command = self.command(program)?;
+        command.arg0(name).args(arguments);
+        match execute(&mut command) {
             Err(error) if error.raw_os_error() == Some(Errno::ENOEXEC as i32) => {
                 let script = find(program).ok_or(error)?;
-                let mut words = vec!["/bin/sh".into(), script.into()];
-                words.extend_from_slice(self.words.get(1..).unwrap_or_default());
-                self.spawn("/bin/sh".as_ref(), &words, blocked)
+                let mut command = self.command("/bin/sh".as_ref())?;
+                execute(command.arg(script).args(arguments))
             }
             done => done,
         }
     }
 
-    fn spawn(&self, program: &OsStr, words: &[OsString], blocked: &SigSet) -> io::Result<Child> {
-        let words = words.iter().map(|word| c_string(word));
-        let words = words.collect::<io::Result<Vec<_>>>()?;
-        let ours = |name: &OsString| self.environment.iter().any(|(ours, _)| name == ours);
-        let inherited = env::vars_os().filter(|(name, _)| !ours(name));
-        let set = self.environment.iter().cloned();
-        let set = set.map(|(name, value)| (name.into(), value));
-        let environment = inherited.chain(set).map(|(mut name, value)| {
-            name.push("=");
-            name.push(value);
-            c_string(&name)
-        });
-        let environment = environment.collect::<io::Result<Vec<_>>>()?;
-
-        let mut attributes = PosixSpawnAttr::init()?;
-        attributes.set_flags(
-            PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
-        )?;
-        attributes.set_sigmask(blocked)?;
-        // Rust ignores it in all its programs. What else is ignored, the user wanted ignored.
-        attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
-        let mut files = PosixSpawnFileActions::init()?;
+    fn command(&self, program: &OsStr) -> io::Result<Command> {
+        let mut command = Command::new(program);
+        command.envs(self.environment.iter().cloned());
         if self.aside {
-            files.add_open(0, "/dev/null", OFlag::O_RDONLY, Mode::empty())?;
-            files.add_dup2(2, 1)?;
+            let stderr = io::stderr().as_fd().try_clone_to_owned()?;
+            command.stdin(Stdio::null()).stdout(stderr);
         }
-        if let Some(descriptor) = self.closed {
-            files.add_close(descriptor)?;
-        }
-        let program = c_string(program)?;
-        let pid = posix_spawnp(&program, &files, &attributes, &words, &environment)?;
-        Ok(Child { pid, status: None })
+        inherited().pass_on(&mut command, self.closed);
+        Ok(command)
     }
 }
 
@@ -176,8 +170,4 @@ impl Child {
         }
         Ok(self.status)
     }
-}
-
-fn c_string(from: &OsStr) -> io::Result<CString> {
-    Ok(CString::new(from.as_bytes())?)
 }

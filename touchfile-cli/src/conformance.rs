@@ -1,7 +1,6 @@
 //! `touchfile conformance`: the laws of locking, tried on a directory of the user's choice.
 
-use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use touchfile::{AutoBackend, FcntlBackend, FlockBackend};
 use touchfile_testkit::{CaseReport, Observer, Report, Suite, Verdict};
 
 use crate::exit::Failure;
+use crate::output;
 
 const DETAILS: &str = "\
 Try the laws of locking on a directory
@@ -31,7 +31,7 @@ Exit status:
   64       wrong usage
   66       DIR cannot be used
   70       the suite itself failed, and nothing is known
-  74       the report cannot be written";
+  74       the report cannot be written or printed";
 
 /// Try the laws of locking on a directory
 #[derive(clap::Args, Debug)]
@@ -88,11 +88,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     bar.bar.finish_and_clear();
     let report = report.map_err(|error| Failure::directory(&args.dir, &error))?;
 
-    // Whoever does not read it to its end still gets the exit status.
-    write!(io::stdout(), "{report}").ok();
+    // The file first, so that it is there even if nobody reads what is printed.
     if let Some(file) = &args.json {
-        fs::write(file, report.to_json()).map_err(|error| Failure::report_file(file, &error))?;
+        let saved = output::save(file, &report.to_json());
+        saved.map_err(|error| Failure::report_file(file, &error))?;
     }
+    output::print(report.to_string())?;
     Ok(exit_code(&report))
 }
 

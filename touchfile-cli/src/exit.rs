@@ -6,7 +6,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
+use nix::errno::Errno;
 use touchfile::{Error, ErrorKind, Operation};
+
+use crate::output;
+use crate::text::{printable, shortened};
 
 // From sysexits.h, as far as flock(1) and shells agree on a use for them.
 const USAGE: u8 = 64;
@@ -70,6 +74,14 @@ impl Failure {
         Self {
             status,
             line: Some(format!("cannot look at {}: {error}", path.display())),
+        }
+    }
+
+    /// Something was not printed.
+    pub(crate) fn output(error: &io::Error) -> Self {
+        Self {
+            status: IO_ERROR,
+            line: Some(format!("cannot write to standard output: {error}")),
         }
     }
 
@@ -198,18 +210,18 @@ pub(crate) fn with_status(status: ExitStatus) -> ExitCode {
 /// Prints what the argument parser has to say: help, version or a usage error of `command`.
 pub(crate) fn with_clap(answer: &clap::Error, command: &str) -> ExitCode {
     let is_help = answer.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    if is_help || !answer.use_stderr() {
+    if !answer.use_stderr() {
+        let printed = output::conclude(answer.print());
+        return printed.map_or_else(Failure::report, |()| ExitCode::SUCCESS);
+    }
+    if is_help {
         // Where it cannot be printed, nobody is there to be told so.
         answer.print().ok();
     } else {
         let what = in_one_line(&answer.to_string());
         say(&format!("{what}; see '{command} --help'"));
     }
-    if answer.use_stderr() {
-        ExitCode::from(USAGE)
-    } else {
-        ExitCode::SUCCESS
-    }
+    ExitCode::from(USAGE)
 }
 
 /// What is wrong with the command line, which clap tells in several paragraphs.
@@ -227,22 +239,14 @@ fn in_one_line(error: &str) -> String {
 
 /// Prints one line on standard error, whatever is in it, and whether or not anybody reads it.
 pub(crate) fn say(line: &str) {
-    let mut printable = String::from("touchfile: ");
-    for c in line.chars() {
-        // A file name can hold line feeds and escape sequences.
-        if c.is_control() {
-            printable.extend(c.escape_default());
-        } else {
-            printable.push(c);
-        }
-    }
-    printable.push('\n');
+    let line = format!("touchfile: {}\n", shortened(&printable(line)));
     // One call, so that the lines of several processes do not mix.
-    io::stderr().write_all(printable.as_bytes()).ok();
+    io::stderr().write_all(line.as_bytes()).ok();
 }
 
 fn status(error: &Error) -> u8 {
     match error.kind() {
+        _ if is_refused_call(error) => OS_ERROR,
         ErrorKind::InvalidPath => NO_INPUT,
         // sysexits.h: EX_NOPERM is not meant for files.
         ErrorKind::Permission | ErrorKind::Io if cannot_create(error) => CANNOT_CREATE,
@@ -258,6 +262,9 @@ fn status(error: &Error) -> u8 {
 /// What to do about it, where that is known and the message does not say it yet.
 fn advice(error: &Error) -> Option<&'static str> {
     match error.kind() {
+        _ if is_refused_call(error) => Some(
+            "a sandbox may refuse a system call that this takes; 'touchfile flock' takes fewer",
+        ),
         ErrorKind::InvalidPath if error.path().is_symlink() => {
             Some("give the name of the file it leads to")
         }
@@ -269,6 +276,22 @@ fn advice(error: &Error) -> Option<&'static str> {
         ErrorKind::Unsupported => Some("give a lock file on a local file system"),
         _ => None,
     }
+}
+
+/// Whether the system refuses a call, whatever file it is for: a sandbox answers EPERM or ENOSYS, and
+/// the permissions of a file are EACCES.
+fn is_refused_call(error: &Error) -> bool {
+    let source = match error {
+        Error::Permission { source, .. } if !cannot_create(error) => source,
+        Error::Unsupported {
+            operation: Operation::Open,
+            source,
+            ..
+        } => source,
+        _ => return false,
+    };
+    let code = source.raw_os_error();
+    code.is_some_and(|code| [Errno::EPERM as i32, Errno::ENOSYS as i32].contains(&code))
 }
 
 /// Whether it was missing, and stays so.

@@ -1,13 +1,13 @@
 //! `touchfile generate`: what packagers install beside the program.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap_complete::Shell;
 
 use crate::exit::Failure;
+use crate::output;
 
 /// Generate shell completions and man pages
 #[derive(clap::Args, Debug)]
@@ -36,8 +36,7 @@ pub(crate) fn run(args: &Args, mut command: clap::Command) -> Result<ExitCode, F
         What::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut command, "touchfile", &mut script);
-            // Whoever does not read it to its end knows.
-            io::stdout().write_all(&script).ok();
+            output::print(script)?;
         }
         What::Man { directory } => {
             let written = fs::create_dir_all(directory)

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::Signal;
 
+use crate::inherited::inherited;
+
 /// What ends a process that waits.
 const ENDING: [Signal; 4] = [
     Signal::SIGHUP,
@@ -29,7 +31,8 @@ pub(crate) struct Mortal {
 pub(crate) fn mortal() -> Mortal {
     let ends = Arc::new(AtomicBool::new(true));
     if process::id() == 1 {
-        for signal in ENDING {
+        let harmful = |signal: &Signal| !inherited().ignores(*signal);
+        for signal in ENDING.into_iter().filter(harmful) {
             let (signal, status) = (signal as i32, 128 + signal as i32);
             // Without it, it is as it was.
             signal_hook::flag::register_conditional_shutdown(signal, status, ends.clone()).ok();

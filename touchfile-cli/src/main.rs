@@ -1,7 +1,6 @@
 //! The `touchfile` command: take turns with other processes, from a shell or from cron.
 //!
 //! Under the name `flock` it is flock(1).
-#![forbid(unsafe_code)]
 
 mod child;
 mod conformance;
@@ -9,10 +8,14 @@ mod doctor;
 mod exit;
 mod flock;
 mod generate;
+mod inherited;
 mod init;
+mod output;
+mod paths;
 mod progress;
 mod run;
 mod signals;
+mod text;
 mod who;
 
 use std::env;

@@ -8,7 +8,6 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nix::sys::signal::SigSet;
 use nix::unistd::{getpgrp, tcgetpgrp};
 use touchfile::{Builder, Holder, LockBackend, WaitEvent};
 
@@ -28,16 +27,14 @@ const LOOK: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct OnWait {
     script: OsString,
-    mask: SigSet,
     once: Once,
 }
 
 impl OnWait {
-    /// `script` is the shell's, and `mask` its signal mask.
-    pub(crate) fn new(script: OsString, mask: SigSet) -> Self {
+    /// `script` is for the shell.
+    pub(crate) fn new(script: OsString) -> Self {
         Self {
             script,
-            mask,
             once: Once::new(),
         }
     }
@@ -49,7 +46,7 @@ impl OnWait {
             let started = Launch::new(&words)
                 .env("TOUCHFILE_WAITING", wait.path().into())
                 .aside()
-                .start(&self.mask);
+                .start();
             if let Err(error) = started {
                 say(&format!("cannot run the --on-wait command: {error}"));
             }

@@ -4,11 +4,14 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::fs::File;
 use std::process::{Command, Output};
+
+use assert_cmd::cargo::cargo_bin;
 
 #[test]
 fn a_file_system_that_refuses_flock_is_69_and_named() {
-    let Some(done) = run_with("error=EOPNOTSUPP") else {
+    let Some(done) = run_with("flock", "error=EOPNOTSUPP") else {
         return;
     };
     assert_eq!(done.status.code(), Some(69));
@@ -20,7 +23,7 @@ fn a_file_system_that_refuses_flock_is_69_and_named() {
 
 #[test]
 fn a_call_that_is_interrupted_is_made_again() {
-    let Some(done) = run_with("error=EINTR:when=1..5") else {
+    let Some(done) = run_with("flock", "error=EINTR:when=1..5") else {
         return;
     };
     assert_eq!(done.status.code(), Some(0), "{done:?}");
@@ -30,7 +33,7 @@ fn a_call_that_is_interrupted_is_made_again() {
 
 #[test]
 fn a_kernel_that_is_out_of_locks_is_75() {
-    let Some(done) = run_with("error=ENOLCK") else {
+    let Some(done) = run_with("flock", "error=ENOLCK") else {
         return;
     };
     assert_eq!(done.status.code(), Some(75));
@@ -38,8 +41,82 @@ fn a_kernel_that_is_out_of_locks_is_75() {
     assert_eq!(told.lines().count(), 1, "{told}");
 }
 
-/// `touchfile run` with every flock(2) answered like this.
-fn run_with(answer: &str) -> Option<Output> {
+#[test]
+fn a_sandbox_that_refuses_a_call_is_not_blamed_on_the_file() {
+    for (call, answer) in [
+        ("flock", "error=EPERM"),
+        ("fstatfs", "error=EPERM"),
+        ("fstatfs", "error=ENOSYS"),
+    ] {
+        let Some(done) = run_with(call, answer) else {
+            return;
+        };
+        assert_eq!(done.status.code(), Some(71), "{call}: {done:?}");
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(told.lines().count(), 1, "{call}: {told}");
+        assert!(told.contains("a sandbox may"), "{call}: {told}");
+        assert!(!told.contains("owner"), "{call}: {told}");
+    }
+}
+
+#[test]
+fn calls_that_sandboxes_refuse_are_not_needed() {
+    for call in ["signalfd4", "pidfd_open", "inotify_init1", "epoll_create1"] {
+        for answer in ["error=EPERM", "error=ENOSYS"] {
+            let Some(done) = run_with(call, answer) else {
+                return;
+            };
+            assert!(done.status.success(), "{call}: {done:?}");
+            assert_eq!(done.stdout, b"ran\n", "{call}: {done:?}");
+        }
+    }
+}
+
+#[test]
+fn output_that_a_server_refuses_in_the_end_is_74() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, report) = (dir.path().join("out"), dir.path().join("report"));
+    let report = report.to_str().unwrap();
+    let conformance = [
+        "conformance",
+        "--dir",
+        ".",
+        "--cases",
+        "1",
+        "--json",
+        report,
+    ];
+    for (words, file) in [
+        (&["who", "."][..], out.to_str().unwrap()),
+        (&["--help"], out.to_str().unwrap()),
+        (&conformance, report),
+    ] {
+        // As close(2) says of NFS.
+        let Some(mut strace) = strace(&["trace=close", "inject=close:error=EDQUOT"]) else {
+            return;
+        };
+        strace.args(["-P", file]).arg(cargo_bin!("touchfile"));
+        let stdout = File::create(&out).unwrap();
+        let done = strace.args(words).current_dir(dir.path()).stdout(stdout);
+        let done = done.output().unwrap();
+        assert_eq!(done.status.code(), Some(74), "{words:?}: {done:?}");
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert!(told.contains("Disk quota exceeded"), "{words:?}: {told}");
+    }
+}
+
+/// `touchfile run` with every such call answered like this.
+fn run_with(call: &str, answer: &str) -> Option<Output> {
+    let dir = tempfile::tempdir().unwrap();
+    let expressions = [format!("trace={call}"), format!("inject={call}:{answer}")];
+    let mut strace = strace(&expressions.each_ref().map(String::as_str))?;
+    strace.arg(cargo_bin!("touchfile"));
+    strace.arg("run").arg(dir.path().join("a.lock"));
+    Some(strace.args(["--", "echo", "ran"]).output().unwrap())
+}
+
+/// strace(1) with these expressions; says that the test is skipped where it does not work.
+fn strace(expressions: &[&str]) -> Option<Command> {
     let traces = Command::new("strace")
         .args(["-o", "/dev/null", "true"])
         .output();
@@ -47,14 +124,10 @@ fn run_with(answer: &str) -> Option<Output> {
         println!("skipped: no strace(1), or it may not trace");
         return None;
     }
-    let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new("strace");
-    command
-        .args(["-f", "-o", "/dev/null", "-e", "trace=flock", "-e"])
-        .arg(format!("inject=flock:{answer}"))
-        .arg(assert_cmd::cargo::cargo_bin!("touchfile"))
-        .arg("run")
-        .arg(dir.path().join("a.lock"))
-        .args(["--", "echo", "ran"]);
-    Some(command.output().unwrap())
+    command.args(["-f", "-o", "/dev/null"]);
+    for expression in expressions {
+        command.args(["-e", expression]);
+    }
+    Some(command)
 }

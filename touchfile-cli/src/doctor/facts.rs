@@ -1,5 +1,6 @@
 //! What the system says of the file system that a path is on.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use touchfile_file::{FileSystem, Mount};
 
 use super::exports::{self, Export};
+use crate::paths::{reachable, whole};
 
 #[derive(Debug)]
 pub(super) struct Facts {
@@ -30,12 +32,12 @@ pub(super) enum Place {
 impl Facts {
     /// Of what `path` names or, if that is nothing, of the directory it would be in.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let path = match path.canonicalize() {
+        let path = match canonical(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let parent = path
                     .parent()
                     .filter(|parent| !parent.as_os_str().is_empty());
-                parent.unwrap_or(Path::new(".")).canonicalize()?
+                canonical(parent.unwrap_or(Path::new(".")))?
             }
             found => found?,
         };
@@ -50,9 +52,18 @@ impl Facts {
         Ok(Self {
             file_system,
             mount,
-            export: exports::find(&path),
+            export: exports::find(&whole(&path)),
             place,
         })
+    }
+}
+
+/// The name of a file without links in it, where the system has one: that of a file in a very deep
+/// directory is too long for it.
+fn canonical(path: &Path) -> io::Result<PathBuf> {
+    match reachable(path) {
+        Cow::Borrowed(path) => path.canonicalize(),
+        Cow::Owned(short) => short.metadata().map(|_| short),
     }
 }
 

@@ -19,6 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::exit::Failure;
+use crate::output;
 use facts::Facts;
 use report::Report;
 
@@ -48,7 +49,8 @@ Exit status:
   1        a lock excludes nobody, or what was tried failed
   2        a lock excludes some, or it is not known whom: the verdict says
   64       wrong usage
-  66       PATH cannot be looked at";
+  66       PATH cannot be looked at
+  74       the report cannot be printed";
 
 /// Tell what a lock is worth on the file system of PATH
 #[derive(clap::Args, Debug)]
@@ -119,8 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             &io::Error::other(String::from_utf8_lossy(&text)),
         ));
     }
-    // Whoever does not read it to its end still gets the exit status.
-    io::stdout().write_all(&text).ok();
+    output::print(text)?;
     Ok(ExitCode::from(status))
 }
 

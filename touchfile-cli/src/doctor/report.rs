@@ -9,6 +9,7 @@ use touchfile_file::FileSystemKind;
 use super::advice::{self, Advice};
 use super::facts::Facts;
 use super::trial::{BACKENDS, LAWS, Law, Outcome, Tried};
+use crate::text::printable;
 
 /// All is well.
 const WELL: u8 = 0;
@@ -167,19 +168,7 @@ impl Report {
             lines.push(String::new());
             lines.extend(warnings.iter().map(|warning| format!("note: {warning}")));
         }
-        // A file name can hold line feeds and escape sequences.
-        let printable = |line: &String| {
-            let mut text = String::new();
-            for c in line.chars() {
-                if c.is_control() {
-                    text.extend(c.escape_default());
-                } else {
-                    text.push(c);
-                }
-            }
-            text + "\n"
-        };
-        lines.iter().map(printable).collect()
+        lines.iter().map(|line| printable(line) + "\n").collect()
     }
 
     pub(super) fn to_json(&self) -> String {

@@ -12,19 +12,18 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
 use nix::libc;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 use rustix::io::FdFlags;
 
 pub(crate) use documented::Args;
 
 use crate::child::Launch;
-use crate::{exit, init};
+use crate::{exit, init, output};
 use lock::{Mode, Opening};
 use numbers::Patience;
 use options::{Plan, Request, Target};
@@ -280,15 +279,12 @@ fn execute(plan: &Plan, file: &OwnedFd, mut output: Output) -> Result<ExitCode, 
         Stop::system(status, &[b"failed to execute ", name].concat(), error)
     };
     if plan.no_fork {
-        let error = process::Command::new(&plan.command[0])
-            .args(&plan.command[1..])
-            .exec();
+        let error = Launch::new(&plan.command).replace_this_process();
         return Err(failed(&error));
     }
     // Where SIGCHLD is ignored, as it may be by inheritance, children leave no exit status.
     let fork_failed = |error: io::Error| Stop::system(OS_ERROR, b"fork failed", &error);
     signal_hook::flag::register(Signal::SIGCHLD as i32, Arc::default()).map_err(fork_failed)?;
-    let mask = SigSet::thread_get_mask().map_err(|error| fork_failed(error.into()))?;
     let mut launch = Launch::new(&plan.command);
     if plan.close {
         match plan.target {
@@ -297,12 +293,10 @@ fn execute(plan: &Plan, file: &OwnedFd, mut output: Output) -> Result<ExitCode, 
                 .map_err(|error| fork_failed(error.into()))?,
         }
     }
-    let mut child = launch
-        .start(&mask)
-        .map_err(|error| match error.raw_os_error() {
-            Some(libc::EAGAIN) => Stop::system(OS_ERROR, b"fork failed", &error),
-            _ => failed(&error),
-        })?;
+    let mut child = launch.start().map_err(|error| match error.raw_os_error() {
+        Some(libc::EAGAIN) => Stop::system(OS_ERROR, b"fork failed", &error),
+        _ => failed(&error),
+    })?;
     let status = child
         .wait()
         .map_err(|error| Stop::system(1, b"waitpid failed", &error))?;
@@ -323,18 +317,20 @@ impl Output {
     fn say_bytes(&mut self, text: &[u8]) {
         let mut stdout = io::stdout().lock();
         let written = stdout.write_all(text).and_then(|()| stdout.flush());
-        // Whoever closed the pipe has read enough.
-        if let Err(error) = written
-            && error.kind() != io::ErrorKind::BrokenPipe
-        {
+        if let Err(error) = written {
             self.lost.get_or_insert(error);
         }
     }
 
     fn finish(self, status: ExitCode) -> ExitCode {
-        match self.lost {
-            None => status,
-            Some(error) => Stop::system(1, b"write error", &error).report(),
+        let Some(error) = self.lost else {
+            return status;
+        };
+        output::end_if_unread(&error);
+        match error.kind() {
+            // As flock(1) has it: whoever closed the pipe has read enough.
+            io::ErrorKind::BrokenPipe => status,
+            _ => Stop::system(1, b"write error", &error).report(),
         }
     }
 }

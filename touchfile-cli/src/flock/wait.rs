@@ -11,14 +11,14 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 use rustix::io::FdFlags;
 
 use super::numbers::Patience;
@@ -70,11 +70,9 @@ fn start(plan: &Plan, number: RawFd) -> io::Result<(Child, File)> {
     let (ended, held) = io::pipe()?;
     rustix::io::fcntl_setfd(&held, FdFlags::empty())?;
     let words = for_waiter(plan, process::id(), number);
-    let mask = SigSet::thread_get_mask()?;
     let waiter = Launch::new(&words)
         .program(Path::new("/proc/self/exe"))
-        .close(ended.as_raw_fd())
-        .start(&mask)?;
+        .start()?;
     Ok((waiter, File::from(OwnedFd::from(ended))))
 }
 

@@ -14,10 +14,12 @@ use super::locks::{Held, VARIABLE};
 use super::name;
 use crate::child::{Child, Launch};
 use crate::exit::{Failure, say};
+use crate::inherited::inherited;
 use crate::init::Mortal;
-use crate::signals::{Event, Untouched};
+use crate::signals::{Event, Signals};
 
-/// What is meant to end a command. The others that are passed on have no such meaning.
+/// What is meant to end a command, unless it was ignored from the start, as by nohup(1). The others
+/// that are passed on have no such meaning.
 const TERMINATING: [Signal; 4] = [
     Signal::SIGHUP,
     Signal::SIGINT,
@@ -42,14 +44,10 @@ where
     B::Handle: AsFd,
 {
     /// Runs the command and waits for its end, passing signals on to it.
-    pub(super) fn run(
-        self,
-        command: &[OsString],
-        (signals, mortal): (Untouched, Mortal),
-    ) -> Result<ExitStatus, Failure> {
+    pub(super) fn run(self, command: &[OsString], mortal: Mortal) -> Result<ExitStatus, Failure> {
         let name = name(command);
         // Before the command exists, so that no signal falls between.
-        let signals = signals.listen();
+        let signals = Signals::listen();
         drop(mortal);
         let mut signals = signals.map_err(|error| Failure::signals(&error))?;
         self.let_inherit()
@@ -59,7 +57,7 @@ where
             launch = launch.env(VARIABLE, locks);
         }
         let mut child = launch
-            .start(signals.mask_before())
+            .start()
             .map_err(|error| Failure::spawn(&name, &error))?;
         signals.note_started();
         let mut patience = self.kill_after.map(Reprieve::new);
@@ -76,6 +74,7 @@ where
                     send(&child, signal, &name);
                     if let Some(patience) = &mut patience
                         && TERMINATING.contains(&signal)
+                        && !inherited().ignores(signal)
                     {
                         patience.start();
                     }

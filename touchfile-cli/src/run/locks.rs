@@ -16,6 +16,7 @@ use touchfile::{Error, Guard, Holder, LockBackend, LockMode, OpenOptions, TouchF
 use touchfile_file::FileId;
 
 use crate::exit::Failure;
+use crate::paths::reachable;
 use crate::progress::Progress;
 
 /// A held lock.
@@ -54,7 +55,7 @@ pub(super) fn acquire<B: LockBackend + Clone>(
 ) -> Result<Vec<Held<B>>, Failure> {
     let mut touches = Vec::new();
     for path in paths {
-        let builder = TouchFile::builder(backend.clone()).path(path);
+        let builder = TouchFile::builder(backend.clone()).path(reachable(path));
         touches.push(Arc::new(progress.show_waits_of(builder).build()?));
     }
     let started = Instant::now();

@@ -16,7 +16,6 @@ use touchfile::{AutoBackend, FcntlBackend, FlockBackend, LockBackend, LockMode};
 use crate::exit::{self, Failure};
 use crate::init;
 use crate::progress::{OnWait, Progress};
-use crate::signals::Untouched;
 use command::Supervision;
 use locks::{Held, Patience, Wanted};
 
@@ -200,11 +199,9 @@ where
 {
     // Until the command is started, a signal ends the process as if it were any other: there is
     // nothing to clean up that the kernel does not, and so no handler that could get that wrong.
-    let signals = Untouched::new().map_err(|error| Failure::signals(&error))?;
     let mortal = init::mortal();
-    let mask = *signals.mask_before();
     let on_wait = args.on_wait.clone();
-    let progress = Progress::new(on_wait.map(|script| OnWait::new(script, mask)));
+    let progress = Progress::new(on_wait.map(OnWait::new));
     let conflict = args.conflict_exit_code;
     let wanted = Wanted {
         mode: if args.shared {
@@ -230,7 +227,7 @@ where
         inherited: if args.no_inherit { &[] } else { &held },
         kill_after: args.kill_after,
     };
-    let ended = supervision.run(&args.command, (signals, mortal));
+    let ended = supervision.run(&args.command, mortal);
 
     // Before anything is said: the next in line need not wait for that.
     let released = locks::release(held);

@@ -6,7 +6,7 @@ mod table;
 mod watch;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use std::time::Duration;
 use touchfile::Holder;
 
 use crate::exit::{Failure, say};
+use crate::output;
 use names::Users;
 use watch::Seen;
 
@@ -45,7 +46,8 @@ Exit status:
   1        nobody does, or nobody that can be seen
   64       wrong usage
   66       a file cannot be looked at; the others are
-  69       this system does not tell";
+  69       this system does not tell
+  74       the answer cannot be printed";
 
 /// Tell who holds a lock, and who waits for it
 #[derive(clap::Args, Debug)]
@@ -76,9 +78,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     } else {
         table::of(&looks, &mut users, is_colourful())
     };
-    // Whoever does not read it to its end still gets the exit status.
-    io::stdout().write_all(text.as_bytes()).ok();
-    Ok(conclude(looks, args.json))
+    let printed = output::print(text);
+    let status = conclude(looks, args.json);
+    printed.map(|()| status)
 }
 
 /// What was found out about one of the files.

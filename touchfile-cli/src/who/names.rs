@@ -5,6 +5,8 @@ use std::path::Path;
 
 use nix::unistd::{Uid, User};
 
+use crate::text::printable;
+
 /// The names of users, each asked for once.
 #[derive(Debug, Default)]
 pub(super) struct Users(HashMap<u32, Option<String>>);
@@ -20,13 +22,5 @@ impl Users {
 
 /// A path as one line, whatever is in it.
 pub(super) fn of_path(path: &Path) -> String {
-    let mut line = String::new();
-    for c in path.to_string_lossy().chars() {
-        if c.is_control() {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    line
+    printable(&path.to_string_lossy())
 }

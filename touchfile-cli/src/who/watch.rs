@@ -1,7 +1,6 @@
 //! `who --watch`: looking again and again.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
@@ -12,6 +11,7 @@ use touchfile::Holder;
 use super::names::Users;
 use super::{Args, conclude, is_colourful, is_terminal, json, look, table};
 use crate::exit::Failure;
+use crate::output::print;
 
 /// So that a period of nothing does not keep a processor busy.
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -19,7 +19,7 @@ const SHORTEST: Duration = Duration::from_millis(50);
 /// Erases the screen.
 const CLEAR: &str = "\x1b[2J";
 
-/// Shows what it sees until a signal ends it, or nobody reads it any more.
+/// Shows what it sees until a signal ends it: SIGPIPE if nobody reads it any more.
 ///
 /// Neither the terminal nor anything else is left in a state that would have to be put right, so
 /// signals have their usual effect.
@@ -42,11 +42,7 @@ pub(super) fn run(args: &Args, period: Duration, users: &mut Users) -> Result<Ex
         } else {
             format!("\n{text}")
         };
-        let mut stdout = io::stdout();
-        let written = stdout.write_all(output.as_bytes());
-        if written.and_then(|()| stdout.flush()).is_err() {
-            return Ok(conclude(looks, args.json));
-        }
+        print(&output)?;
         if shown.is_empty() {
             // What cannot be looked at is said once.
             conclude(looks, args.json || is_terminal());

@@ -49,12 +49,23 @@ fn a_command_of_process_1_has_its_signals_passed_on() {
 /// `touchfile` as the first process of a new namespace, as a child of what is returned; says that
 /// the test is skipped where that cannot be done.
 fn in_new_pid_namespace(words: &[&str]) -> Option<Process> {
+    let mut command = new_pid_namespace()?;
+    command.arg(touchfile()).args(words);
+    if words.len() == 2 {
+        command.args(["echo", "ran"]);
+    }
+    Some(Process::spawn(&mut command))
+}
+
+/// What runs the words after it as the first process of a new namespace; says that the test is
+/// skipped where that cannot be done.
+pub(crate) fn new_pid_namespace() -> Option<Command> {
     let unshare = || {
         let mut command = Command::new("unshare");
         if !geteuid().is_root() {
             command.arg("--map-root-user");
         }
-        command.args(["--pid", "--fork", "--kill-child"]);
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
         command
     };
     let possible = unshare().arg("true").output();
@@ -62,10 +73,5 @@ fn in_new_pid_namespace(words: &[&str]) -> Option<Process> {
         println!("skipped: there can be no new pid namespace here");
         return None;
     }
-    let mut command = unshare();
-    command.arg(touchfile()).args(words);
-    if words.len() == 2 {
-        command.args(["echo", "ran"]);
-    }
-    Some(Process::spawn(&mut command))
+    Some(unshare())
 }

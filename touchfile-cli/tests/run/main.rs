@@ -13,6 +13,7 @@ mod exclusion;
 mod inheritance;
 mod init;
 mod several;
+mod signal_state;
 mod signals;
 mod status;
 mod support;

@@ -117,3 +117,27 @@ fn is_stopped(pid: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status"));
     status.is_ok_and(|status| status.contains("\nState:\tT"))
 }
+
+#[test]
+fn a_signal_that_was_ignored_from_the_start_is_no_reason_to_kill_the_command() {
+    if !env_can("--ignore-signal=HUP") {
+        return;
+    }
+    let place = Place::new();
+    let mut command = Command::new("env");
+    command.arg("--ignore-signal=HUP").arg(touchfile());
+    command
+        .args(["run", "--kill-after", "0s"])
+        .arg(place.lock());
+    let script = "trap 'echo here' USR1; echo inside; while :; do sleep 0.05; done";
+    let mut process = Process::spawn(command.args(["--", "sh", "-c", script]));
+    assert_eq!(process.line(), "inside");
+    process.send(Signal::SIGHUP);
+    // Whoever answers twice after that was not killed in between.
+    for _ in 0..2 {
+        process.send(Signal::SIGUSR1);
+        assert_eq!(process.line(), "here");
+    }
+    process.send(Signal::SIGTERM);
+    assert!(matches!(process.ended().code(), Some(137 | 143)));
+}

@@ -1,0 +1,114 @@
+//! What this process was started with, and the commands that it starts are to start with.
+//!
+//! A command under a lock must not notice that there is a `touchfile` around it. But Rust ignores
+//! SIGPIPE before `main`, this program has handlers of its own, and `std` starts every process with
+//! no signal blocked and SIGPIPE at its default. So the state of signals is read before `main`, and
+//! put back in each new process before it executes its program. Nothing safe does either.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::RawFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::ptr;
+use std::sync::OnceLock;
+
+use nix::libc;
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
+use nix::unistd::close;
+
+/// The signals whose effect on this process Rust or this program changes.
+const CHANGED: [Signal; 8] = [
+    Signal::SIGCHLD,
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGPIPE,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+];
+
+static INHERITED: OnceLock<Inherited> = OnceLock::new();
+
+/// Makes the C runtime call [`read_before_main`]. On a system that has no such section, SIGPIPE
+/// is taken to be ignored.
+#[used]
+#[cfg_attr(
+    target_vendor = "apple",
+    unsafe(link_section = "__DATA,__mod_init_func")
+)]
+#[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
+static READ_BEFORE_MAIN: extern "C" fn() = read_before_main;
+
+extern "C" fn read_before_main() {
+    INHERITED.get_or_init(Inherited::read);
+}
+
+/// What this process was started with.
+pub(crate) fn inherited() -> &'static Inherited {
+    INHERITED.get_or_init(Inherited::read)
+}
+
+/// The state of signals that a process inherits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inherited {
+    blocked: SigSet,
+    /// Those of [`CHANGED`] that were ignored.
+    ignored: SigSet,
+}
+
+impl Inherited {
+    fn read() -> Self {
+        let ignored = CHANGED.into_iter().filter(|signal| is_ignored(*signal));
+        Self {
+            blocked: SigSet::thread_get_mask().unwrap_or(SigSet::empty()),
+            ignored: ignored.collect(),
+        }
+    }
+
+    /// Whether this process was started with `signal` ignored.
+    pub(crate) fn ignores(&self, signal: Signal) -> bool {
+        self.ignored.contains(signal)
+    }
+
+    /// Lets `command` start with it, and without the descriptor `closed`.
+    pub(crate) fn pass_on(&'static self, command: &mut Command, closed: Option<RawFd>) {
+        let prepare = move || {
+            if let Some(descriptor) = closed {
+                close(descriptor)?;
+            }
+            self.restore()
+        };
+        // SAFETY: in the child of fork(2), `prepare` calls close(2), signal(2) and sigprocmask(2)
+        // and allocates nothing: all of this is async-signal-safe (signal-safety(7)).
+        unsafe { command.pre_exec(prepare) };
+    }
+
+    fn restore(&self) -> io::Result<()> {
+        for changed in CHANGED {
+            let handler = if self.ignores(changed) {
+                SigHandler::SigIgn
+            } else {
+                SigHandler::SigDfl
+            };
+            // SAFETY: neither handler is a function that could be called at a bad moment.
+            unsafe { signal(changed, handler) }?;
+        }
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.blocked), None)?;
+        Ok(())
+    }
+}
+
+fn is_ignored(signal: Signal) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action the call only writes to `action`, and that if it succeeds.
+    let action = unsafe {
+        match libc::sigaction(signal as i32, ptr::null(), action.as_mut_ptr()) {
+            0 => action.assume_init(),
+            _ => return false,
+        }
+    };
+    action.sa_sigaction == libc::SIG_IGN
+}

@@ -1,0 +1,53 @@
+//! Output that is not lost unnoticed, be the disk full or the reader gone.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use nix::unistd::close;
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::exit::Failure;
+use crate::inherited::inherited;
+
+/// Prints all of `text` on standard output.
+pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    conclude(io::stdout().write_all(text.as_ref()))
+}
+
+/// Makes sure that what was `written` to standard output has got there.
+///
+/// If nobody reads it any more, this ends the process by SIGPIPE, as it ends other programs.
+pub(crate) fn conclude(written: io::Result<()>) -> Result<(), Failure> {
+    let done = written
+        .and_then(|()| io::stdout().flush())
+        .and_then(|()| check_closing());
+    done.map_err(|error| {
+        end_if_unread(&error);
+        Failure::output(&error)
+    })
+}
+
+/// Ends the process by SIGPIPE if that is what `error` would have done in a program that is not
+/// Rust's, which ignores the signal: unless it was ignored before.
+pub(crate) fn end_if_unread(error: &io::Error) {
+    if error.kind() == io::ErrorKind::BrokenPipe && !inherited().ignores(Signal::SIGPIPE) {
+        // It returns only if it cannot, and then the error is told.
+        emulate_default_handler(Signal::SIGPIPE as i32).ok();
+    }
+}
+
+/// Writes `text` to a new file.
+pub(crate) fn save(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    Ok(close(OwnedFd::from(file))?)
+}
+
+/// Network file systems tell of a lack of room when a descriptor is closed (close(2), NOTES): any
+/// one of the open file.
+fn check_closing() -> io::Result<()> {
+    Ok(close(io::stdout().as_fd().try_clone_to_owned()?)?)
+}
