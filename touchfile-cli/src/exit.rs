@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
-use touchfile::{Error, ErrorKind, Operation};
+use touchfile::{Error, Operation};
 
 // From sysexits.h, as far as flock(1) and shells agree on a use for them.
 const USAGE: u8 = 64;
@@ -242,31 +242,31 @@ pub(crate) fn say(line: &str) {
 }
 
 fn status(error: &Error) -> u8 {
-    match error.kind() {
-        ErrorKind::InvalidPath => NO_INPUT,
+    match error {
+        Error::InvalidPath { .. } => NO_INPUT,
         // sysexits.h: EX_NOPERM is not meant for files.
-        ErrorKind::Permission | ErrorKind::Io if cannot_create(error) => CANNOT_CREATE,
-        ErrorKind::Permission => NO_INPUT,
-        ErrorKind::Contended | ErrorKind::Replaced | ErrorKind::Timeout | ErrorKind::Transient => {
+        Error::Permission { .. } | Error::Io { .. } if cannot_create(error) => CANNOT_CREATE,
+        Error::Permission { .. } => NO_INPUT,
+        Error::Replaced { .. } | Error::Timeout { .. } | Error::Transient { .. } => {
             TEMPORARY_FAILURE
         }
-        ErrorKind::Unsupported => UNAVAILABLE,
+        Error::Unsupported { .. } => UNAVAILABLE,
         _ => IO_ERROR,
     }
 }
 
 /// What to do about it, where that is known and the message does not say it yet.
 fn advice(error: &Error) -> Option<&'static str> {
-    match error.kind() {
-        ErrorKind::InvalidPath if error.path().is_symlink() => {
+    match error {
+        Error::InvalidPath { .. } if error.path().is_symlink() => {
             Some("give the name of the file it leads to")
         }
-        ErrorKind::Permission if cannot_create(error) => {
+        Error::Permission { .. } if cannot_create(error) => {
             Some("give a lock file in a directory that you may write to")
         }
-        ErrorKind::Permission => Some("ask its owner to let you read it"),
-        ErrorKind::Replaced | ErrorKind::Transient => Some("try again later"),
-        ErrorKind::Unsupported => Some("give a lock file on a local file system"),
+        Error::Permission { .. } => Some("ask its owner to let you read it"),
+        Error::Replaced { .. } | Error::Transient { .. } => Some("try again later"),
+        Error::Unsupported { .. } => Some("give a lock file on a local file system"),
         _ => None,
     }
 }
