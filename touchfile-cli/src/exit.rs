@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use nix::errno::Errno;
-use touchfile::{Error, ErrorKind, Operation};
+use touchfile::{Error, Operation};
 
 use crate::output;
 use crate::text::{printable, shortened};
@@ -245,35 +245,35 @@ pub(crate) fn say(line: &str) {
 }
 
 fn status(error: &Error) -> u8 {
-    match error.kind() {
+    match error {
         _ if is_refused_call(error) => OS_ERROR,
-        ErrorKind::InvalidPath => NO_INPUT,
+        Error::InvalidPath { .. } => NO_INPUT,
         // sysexits.h: EX_NOPERM is not meant for files.
-        ErrorKind::Permission | ErrorKind::Io if cannot_create(error) => CANNOT_CREATE,
-        ErrorKind::Permission => NO_INPUT,
-        ErrorKind::Contended | ErrorKind::Replaced | ErrorKind::Timeout | ErrorKind::Transient => {
+        Error::Permission { .. } | Error::Io { .. } if cannot_create(error) => CANNOT_CREATE,
+        Error::Permission { .. } => NO_INPUT,
+        Error::Replaced { .. } | Error::Timeout { .. } | Error::Transient { .. } => {
             TEMPORARY_FAILURE
         }
-        ErrorKind::Unsupported => UNAVAILABLE,
+        Error::Unsupported { .. } => UNAVAILABLE,
         _ => IO_ERROR,
     }
 }
 
 /// What to do about it, where that is known and the message does not say it yet.
 fn advice(error: &Error) -> Option<&'static str> {
-    match error.kind() {
+    match error {
         _ if is_refused_call(error) => Some(
             "a sandbox may refuse a system call that this takes; 'touchfile flock' takes fewer",
         ),
-        ErrorKind::InvalidPath if error.path().is_symlink() => {
+        Error::InvalidPath { .. } if error.path().is_symlink() => {
             Some("give the name of the file it leads to")
         }
-        ErrorKind::Permission if cannot_create(error) => {
+        Error::Permission { .. } if cannot_create(error) => {
             Some("give a lock file in a directory that you may write to")
         }
-        ErrorKind::Permission => Some("ask its owner to let you read it"),
-        ErrorKind::Replaced | ErrorKind::Transient => Some("try again later"),
-        ErrorKind::Unsupported => Some("give a lock file on a local file system"),
+        Error::Permission { .. } => Some("ask its owner to let you read it"),
+        Error::Replaced { .. } | Error::Transient { .. } => Some("try again later"),
+        Error::Unsupported { .. } => Some("give a lock file on a local file system"),
         _ => None,
     }
 }

@@ -45,7 +45,7 @@
 //!
 //! use async_trait::async_trait;
 //! use touchfile_core::{
-//!     Attempt, Capabilities, ErrorKind, LockBackend, LockHandle, LockMode, OpenOptions, TouchFile,
+//!     Attempt, Capabilities, Error, LockBackend, LockHandle, LockMode, OpenOptions, TouchFile,
 //! };
 //!
 //! /// The paths that are locked.
@@ -123,7 +123,7 @@
 //! assert!(touch.try_lock(LockMode::Exclusive).await?.is_none());
 //! guard.unlock().await?;
 //! let refused = touch.lock_shared().await.unwrap_err();
-//! assert_eq!(refused.kind(), ErrorKind::Unsupported);
+//! assert!(matches!(refused, Error::Unsupported { .. }), "{refused:?}");
 //! # Ok(())
 //! # }
 //! ```
@@ -153,7 +153,7 @@ pub use backend::{LockBackend, LockHandle};
 pub use boxed::BoxBackend;
 pub use capabilities::Capabilities;
 pub use convert::ConvertLock;
-pub use error::{Error, ErrorKind, Loss, Operation, Result};
+pub use error::{Error, Loss, Operation, Result};
 pub use holder::{Holder, LockKind, Unseen};
 pub use mode::{Attempt, LockMode};
 pub use options::OpenOptions;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use touchfile_core::LockMode::Exclusive;
 use touchfile_core::backoff::Backoff;
 use touchfile_core::{
-    Attempt, Blocking, BoxBackend, Builder, Capabilities, Error, ErrorKind, LockGuard, LockMode,
-    Loss, OpenOptions, Operation, OwnedLockGuard, TouchFile, WaitEvent,
+    Attempt, Blocking, BoxBackend, Builder, Capabilities, Error, LockGuard, LockMode, Loss,
+    OpenOptions, Operation, OwnedLockGuard, TouchFile, WaitEvent,
 };
 use touchfile_mock::{MockBackend, World};
 
@@ -24,7 +24,6 @@ fn bounds() {
     check::<Builder<MockBackend>>();
     check::<Capabilities>();
     check::<Error>();
-    check::<ErrorKind>();
     check::<LockGuard<'_, MockBackend>>();
     check::<LockMode>();
     check::<Loss>();
@@ -60,8 +59,6 @@ fn every_future_can_be_sent_to_another_thread() {
     check(touch.clone().lock_timeout_owned(Exclusive, some_time));
     check(touch.clone().try_lock_owned(Exclusive));
     check(touch.with_lock(Exclusive, async |_| ()));
-    check(touch.with_lock_timeout(Exclusive, some_time, async |_| ()));
-    check(touch.try_with_lock(Exclusive, async |_| ()));
     let mut guard = touch.blocking().lock_exclusive().unwrap();
     check(guard.downgrade());
     check(guard.try_upgrade());

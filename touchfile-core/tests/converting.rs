@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use touchfile_core::LockMode::{Exclusive, Shared};
-use touchfile_core::{BoxBackend, ErrorKind, LockBackend, TouchFile};
+use touchfile_core::{BoxBackend, Error, LockBackend, TouchFile};
 use touchfile_mock::{Call, MockBackend, World};
 
 const PATH: &str = "/some/where/a.lock";
@@ -123,7 +123,7 @@ async fn what_the_backend_fails_at_changes_neither_the_mode_nor_the_queue() {
     let mut guard = touch.lock_exclusive().await.unwrap();
     world.fail_next(Call::Downgrade, 5); // EIO
     let error = guard.downgrade().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(matches!(error, Error::Io { .. }), "{error:?}");
     assert!(
         error.to_string().contains("downgrade the lock on"),
         "{error}"
@@ -194,7 +194,7 @@ async fn a_claim_without_a_handle_that_keeps_it_is_refused() {
     let touch = TouchFile::new(Arc::new(backend), PATH).unwrap();
     let mut guard = touch.lock_shared().await.unwrap();
     let error = guard.try_upgrade().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
     assert_eq!(guard.mode(), Shared);
 }
 

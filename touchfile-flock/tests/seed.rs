@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::tempdir;
 use touchfile_core::LockMode::{Exclusive, Shared};
-use touchfile_core::{ErrorKind, LockBackend, TouchFile};
+use touchfile_core::{Error, LockBackend, TouchFile};
 use touchfile_flock::FlockBackend;
 
 type Touch = TouchFile<FlockBackend>;
@@ -42,7 +42,7 @@ fn an_empty_path_is_no_path() {
     // In Go an empty string asks for a temporary file; here that has a name of its own, and an
     // empty path, which is most often a setting somebody forgot, is told.
     let error = Touch::new(FlockBackend::new(), "").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidPath);
+    assert!(matches!(error, Error::InvalidPath { .. }), "{error:?}");
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_missing_parent_directory_is_refused_at_construction() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("missing").join("a.lock");
     let error = Touch::new(FlockBackend::new(), &path).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidPath);
+    assert!(matches!(error, Error::InvalidPath { .. }), "{error:?}");
     assert_eq!(error.path(), path);
 }
 

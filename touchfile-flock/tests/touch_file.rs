@@ -7,7 +7,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{
-    BoxBackend, Capabilities, ErrorKind, LockBackend, OpenOptions, Platform, TouchFile,
+    BoxBackend, Capabilities, Error, LockBackend, OpenOptions, Platform, TouchFile,
 };
 use touchfile_flock::{FlockBackend, FlockHandle};
 
@@ -79,12 +79,18 @@ fn a_temporary_file_that_is_refused_is_not_left_behind() {
     let builder = TouchFile::builder(WithoutIdentity(FlockBackend::new()))
         .temporary_in(dir.path())
         .verify(true);
-    assert_eq!(builder.build().unwrap_err().kind(), ErrorKind::Unsupported);
+    assert!(matches!(
+        builder.build().unwrap_err(),
+        Error::Unsupported { .. }
+    ));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 
     let missing = dir.path().join("missing");
     let builder = TouchFile::builder(FlockBackend::new()).temporary_in(missing);
-    assert_eq!(builder.build().unwrap_err().kind(), ErrorKind::InvalidPath);
+    assert!(matches!(
+        builder.build().unwrap_err(),
+        Error::InvalidPath { .. }
+    ));
 }
 
 #[test]
@@ -93,7 +99,7 @@ fn a_slash_at_the_end_follows_no_link() {
     let link = dir.path().join("link/");
     std::os::unix::fs::symlink(dir.path(), dir.path().join("link")).unwrap();
     let refused = TouchFile::new(FlockBackend::new(), link).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::InvalidPath);
+    assert!(matches!(refused, Error::InvalidPath { .. }), "{refused:?}");
     let directory = format!("{}/", dir.path().display());
     let touch = TouchFile::new(FlockBackend::new(), directory).unwrap();
     assert_eq!(touch.path(), dir.path());
@@ -105,7 +111,7 @@ async fn a_backend_chosen_at_run_time_that_cannot_convert_refuses_and_keeps_its_
     let touch = TouchFile::temporary(BoxBackend::new(FlockBackend::new())).unwrap();
     let mut guard = touch.lock_exclusive().await.unwrap();
     let error = guard.downgrade().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
     assert_eq!(guard.mode(), Exclusive);
     assert!(touch.try_lock(Shared).await.unwrap().is_none());
 }
@@ -123,6 +129,6 @@ fn a_relative_path_starts_at_the_current_directory() {
 fn paths_that_can_be_seen_to_be_bad_are_refused_when_the_touch_file_is_made() {
     for bad in ["", "a\0b"] {
         let error = TouchFile::new(FlockBackend::new(), bad).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidPath);
+        assert!(matches!(error, Error::InvalidPath { .. }), "{error:?}");
     }
 }

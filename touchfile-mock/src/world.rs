@@ -351,14 +351,14 @@ impl World {
     /// ```
     /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
     /// # use touchfile_mock::World;
-    /// # use touchfile_core::ErrorKind;
+    /// # use touchfile_core::Error;
     /// use touchfile_mock::Call;
     ///
     /// let world = World::new();
     /// world.fail_next(Call::Open, 13); // EACCES
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
     /// let error = touch.blocking().lock_exclusive().unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::Permission);
+    /// assert!(matches!(error, Error::Permission { .. }), "{error:?}");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn fail_next(&self, call: Call, error: impl Into<Failure>) {

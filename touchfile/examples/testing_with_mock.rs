@@ -46,7 +46,7 @@ async fn main() -> io::Result<()> {
 mod tests {
     use std::sync::Arc;
 
-    use touchfile::{ErrorKind, OwnedLockGuard};
+    use touchfile::{Error, OwnedLockGuard};
     use touchfile_mock::{Call, MockBackend, World};
 
     use super::*;
@@ -82,19 +82,19 @@ mod tests {
     async fn a_lock_that_cannot_be_released_is_an_error() {
         let world = World::new();
         world.fail_next(Call::Unlock, 5); // EIO
-        assert_eq!(
-            job(&world).run().await.unwrap_err().kind(),
-            ErrorKind::Release
-        );
+        assert!(matches!(
+            job(&world).run().await.unwrap_err(),
+            Error::Release { .. }
+        ));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_directory_that_cannot_be_written_is_an_error() {
         let world = World::new();
         world.fail_next(Call::Open, 13); // EACCES
-        assert_eq!(
-            job(&world).run().await.unwrap_err().kind(),
-            ErrorKind::Permission
-        );
+        assert!(matches!(
+            job(&world).run().await.unwrap_err(),
+            Error::Permission { .. }
+        ));
     }
 }

@@ -58,8 +58,8 @@ mod default;
 pub use auto::{AutoBackend, Guarantee, Guaranteed};
 pub use default::{DefaultBackend, LockGuard, Open, OwnedLockGuard, TouchFile};
 pub use touchfile_core::{
-    Attempt, Blocking, BoxBackend, Builder, Capabilities, ConvertLock, Error, ErrorKind, Guard,
-    Holder, LockBackend, LockHandle, LockKind, LockMode, Loss, NoPlatform, OpenOptions, Operation,
+    Attempt, Blocking, BoxBackend, Builder, Capabilities, ConvertLock, Error, Guard, Holder,
+    LockBackend, LockHandle, LockKind, LockMode, Loss, NoPlatform, OpenOptions, Operation,
     Platform, Result, Unseen, WaitEvent,
 };
 pub use touchfile_fcntl::FcntlBackend;

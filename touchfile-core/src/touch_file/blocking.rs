@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use super::TouchFile;
 use super::acquire;
 use super::guard::Guard;
-use crate::{Error, LockBackend, LockMode, Result, runtime};
+use crate::{LockBackend, LockMode, Result, runtime};
 
 /// A [`TouchFile`] as threads without a runtime see it; made by [`TouchFile::blocking`], or by
 /// [`TouchFile::blocking_owned`] with guards that can be stored and sent.
@@ -177,64 +177,6 @@ where
         critical: impl FnOnce(&Guard<T, B>) -> R,
     ) -> Result<R> {
         let guard = self.lock(mode)?;
-        Ok(critical(&guard))
-    }
-
-    /// [`TouchFile::with_lock_timeout`], blocking the thread.
-    ///
-    /// # Errors
-    ///
-    /// As [`TouchFile::with_lock_timeout`].
-    ///
-    /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// # use std::time::Duration;
-    /// let patience = Duration::from_secs(5);
-    /// let answer = touch.blocking().with_lock_timeout(Exclusive, patience, |_| 42)?;
-    /// assert_eq!(answer, 42);
-    /// # Ok::<(), touchfile_core::Error>(())
-    /// ```
-    pub fn with_lock_timeout<R>(
-        &self,
-        mode: LockMode,
-        timeout: Duration,
-        critical: impl FnOnce(&Guard<T, B>) -> R,
-    ) -> Result<R> {
-        let guard = self.lock_timeout(mode, timeout)?;
-        Ok(critical(&guard))
-    }
-
-    /// [`TouchFile::try_with_lock`], on the calling thread.
-    ///
-    /// # Errors
-    ///
-    /// As [`TouchFile::try_with_lock`].
-    ///
-    /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// # use touchfile_core::ErrorKind;
-    /// let _held = touch.blocking().lock_exclusive()?;
-    /// let error = touch.blocking().try_with_lock(Exclusive, |_| unreachable!()).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::Contended);
-    /// # Ok::<(), touchfile_core::Error>(())
-    /// ```
-    pub fn try_with_lock<R>(
-        &self,
-        mode: LockMode,
-        critical: impl FnOnce(&Guard<T, B>) -> R,
-    ) -> Result<R> {
-        let Some(guard) = self.try_lock(mode)? else {
-            return Err(Error::Contended {
-                path: self.touch.path.clone(),
-                mode,
-            });
-        };
         Ok(critical(&guard))
     }
 }

@@ -242,9 +242,9 @@ impl<B: LockBackend> Builder<B> {
     /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
     /// # use touchfile_mock::World;
     /// # let backend = World::new().process("a");
-    /// # use touchfile_core::ErrorKind;
+    /// # use touchfile_core::Error;
     /// let refused = TouchFile::builder(backend).path("").build().unwrap_err();
-    /// assert_eq!(refused.kind(), ErrorKind::InvalidPath);
+    /// assert!(matches!(refused, Error::InvalidPath { .. }), "{refused:?}");
     /// # Ok::<(), touchfile_core::Error>(())
     /// ```
     pub fn build(self) -> Result<TouchFile<B>> {

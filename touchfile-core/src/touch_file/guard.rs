@@ -74,14 +74,14 @@ where
     /// # use touchfile_mock::World;
     /// # let world = World::new();
     /// # let backend = world.process("a");
-    /// # use touchfile_core::ErrorKind;
+    /// # use touchfile_core::Error;
     /// # use touchfile_mock::Call;
     /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
     /// touch.lock_exclusive().await?.unlock().await?;
     ///
     /// let guard = touch.lock_exclusive().await?;
     /// world.fail_next(Call::Unlock, 5); // EIO
-    /// assert_eq!(guard.unlock().await.unwrap_err().kind(), ErrorKind::Release);
+    /// assert!(matches!(guard.unlock().await.unwrap_err(), Error::Release { .. }));
     /// # Ok(())
     /// # }
     /// ```

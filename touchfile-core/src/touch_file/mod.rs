@@ -25,7 +25,7 @@ pub use guard::{Guard, LockGuard, OwnedLockGuard};
 pub use wait::WaitEvent;
 
 use crate::platform::Process;
-use crate::{Error, LockBackend, LockMode, OpenOptions, Result};
+use crate::{LockBackend, LockMode, OpenOptions, Result};
 use lookout::Sight;
 use polite::PoliteHandle;
 use wait::OnWait;
@@ -177,7 +177,7 @@ impl<B: LockBackend> TouchFile<B> {
     ///
     /// # Errors
     ///
-    /// Any but [`Error::Contended`] and [`Error::Timeout`].
+    /// Any but [`Error::Timeout`].
     ///
     /// # Cancel safety
     ///
@@ -291,7 +291,7 @@ impl<B: LockBackend> TouchFile<B> {
     ///
     /// # Errors
     ///
-    /// Any but [`Error::Contended`] and [`Error::Timeout`].
+    /// Any but [`Error::Timeout`].
     ///
     /// # Cancel safety
     ///
@@ -489,72 +489,6 @@ impl<B: LockBackend> TouchFile<B> {
         Ok(critical(&guard).await)
     }
 
-    /// [`with_lock`](Self::with_lock) that waits at the longest for `timeout`.
-    ///
-    /// The timeout bounds the waiting, not `critical`.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock_timeout`](Self::lock_timeout): then `critical` did not run.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-    /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// # use std::time::Duration;
-    /// let patience = Duration::from_secs(5);
-    /// let answer = touch.with_lock_timeout(Exclusive, patience, async |_| 42).await?;
-    /// assert_eq!(answer, 42);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn with_lock_timeout<R>(
-        &self,
-        mode: LockMode,
-        timeout: Duration,
-        critical: impl AsyncFnOnce(&LockGuard<'_, B>) -> R,
-    ) -> Result<R> {
-        let guard = self.lock_timeout(mode, timeout).await?;
-        Ok(critical(&guard).await)
-    }
-
-    /// [`with_lock`](Self::with_lock) that does not wait.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Contended`] where [`try_lock`](Self::try_lock) says `None`, else as it: then
-    /// `critical` did not run.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-    /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let world = World::new();
-    /// # let backend = world.process("a");
-    /// # use touchfile_core::ErrorKind;
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// let held = touch.lock_exclusive().await?;
-    /// let error = touch.try_with_lock(Exclusive, async |_| unreachable!()).await.unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::Contended);
-    /// # drop(held);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn try_with_lock<R>(
-        &self,
-        mode: LockMode,
-        critical: impl AsyncFnOnce(&LockGuard<'_, B>) -> R,
-    ) -> Result<R> {
-        let Some(guard) = self.try_lock(mode).await? else {
-            return Err(self.contended(mode));
-        };
-        Ok(critical(&guard).await)
-    }
-
     /// The same methods for threads without a runtime.
     ///
     /// ```
@@ -615,13 +549,6 @@ impl<B: LockBackend> TouchFile<B> {
     pub fn keep(&self) -> &Path {
         self.temporary.store(false, Ordering::Relaxed);
         &self.path
-    }
-
-    fn contended(&self, mode: LockMode) -> Error {
-        Error::Contended {
-            path: self.path.clone(),
-            mode,
-        }
     }
 
     fn take_idle(&self) -> Option<PoliteHandle<B::Handle>> {

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::TouchFile;
 use super::guard::Guard;
-use crate::{Error, ErrorKind, LockBackend, Loss, Operation, Result, runtime};
+use crate::{Error, LockBackend, Loss, Operation, Result, runtime};
 
 /// How long an answer is waited for. Shorter than any lease on a lock that is in use: that of
 /// Linux's NFS server is 90 s unless set, and 10 s at least.
@@ -58,14 +58,14 @@ where
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use touchfile_core::{ErrorKind, TouchFile};
+    /// # use touchfile_core::{Error, TouchFile};
     /// # use touchfile_mock::World;
     /// let world = World::new();
     /// let touch = TouchFile::new(world.process("a"), "/some/where/a.lock")?;
     /// let guard = touch.lock_exclusive().await?;
     /// guard.verify().await?;
     /// world.lose_lock("/some/where/a.lock"); // as a server of NFS does when a lease runs out
-    /// assert_eq!(guard.verify().await.unwrap_err().kind(), ErrorKind::Lost);
+    /// assert!(matches!(guard.verify().await.unwrap_err(), Error::Lost { .. }));
     /// # Ok(())
     /// # }
     /// ```
@@ -112,14 +112,14 @@ where
     /// In an async task, whose thread it would block.
     ///
     /// ```
-    /// # use touchfile_core::{ErrorKind, TouchFile};
+    /// # use touchfile_core::{Error, TouchFile};
     /// # use touchfile_mock::World;
     /// let world = World::new();
     /// let touch = TouchFile::new(world.process("a"), "/some/where/a.lock")?;
     /// let guard = touch.blocking().lock_exclusive()?;
     /// guard.blocking_verify()?;
     /// world.replace("/some/where/a.lock");
-    /// assert_eq!(guard.blocking_verify().unwrap_err().kind(), ErrorKind::Lost);
+    /// assert!(matches!(guard.blocking_verify().unwrap_err(), Error::Lost { .. }));
     /// # Ok::<(), touchfile_core::Error>(())
     /// ```
     pub fn blocking_verify(&self) -> Result<()> {
@@ -144,7 +144,7 @@ where
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), touchfile_core::Error> {
     /// use std::time::Duration;
-    /// use touchfile_core::{ErrorKind, TouchFile};
+    /// use touchfile_core::{Error, TouchFile};
     /// use touchfile_mock::World;
     ///
     /// # async fn work() { tokio::time::sleep(Duration::from_secs(3600)).await }
@@ -160,7 +160,7 @@ where
     /// tokio::select! {
     ///     () = work() => guard.unlock().await?,
     ///     // `work` has been dropped: nothing more is done without the lock.
-    ///     lost = guard.lost(Duration::from_secs(5)) => assert_eq!(lost.kind(), ErrorKind::Lost),
+    ///     lost = guard.lost(Duration::from_secs(5)) => assert!(matches!(lost, Error::Lost { .. }), "{lost:?}"),
     /// }
     /// # assert_eq!(began.elapsed().as_secs(), 10);
     /// # Ok(())
@@ -171,7 +171,7 @@ where
         loop {
             match self.verify().await {
                 Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Transient => {
+                Err(error @ Error::Transient { .. }) => {
                     let path = self.path().display();
                     debug!(target: "touchfile", %path, %error, "not known whether the lock is held");
                 }

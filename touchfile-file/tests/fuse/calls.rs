@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use touchfile_core::LockMode::{Exclusive, Shared};
-use touchfile_core::{ErrorKind, TouchFile};
+use touchfile_core::{Error, TouchFile};
 use touchfile_flock::FlockBackend;
 
 use crate::mounted::Mounted;
@@ -254,7 +254,7 @@ fn making_a_touch_file_asks_nothing_of_the_file_system() {
     assert_eq!(test.server().stalled(), 0);
     test.server().go_on();
     let error = missing.blocking().lock_exclusive().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidPath);
+    assert!(matches!(error, Error::InvalidPath { .. }), "{error:?}");
     drop(missing);
     test.nothing_is_left();
 }
@@ -286,12 +286,12 @@ fn verifying_gives_up_when_there_is_no_answer_and_notices_a_removed_file() {
         tokio::time::pause();
         let error = guard.verify().await.unwrap_err();
         tokio::time::resume();
-        assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
+        assert!(matches!(error, Error::Transient { .. }), "{error:?}");
         test.server().go_on();
         guard.verify().await.unwrap();
         fs::remove_file(touch.path()).unwrap();
         let error = guard.verify().await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Lost, "{error:?}");
+        assert!(matches!(error, Error::Lost { .. }), "{error:?}");
         guard.unlock().await.unwrap();
     });
     test.nothing_is_left();

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use touchfile::{AutoBackend, BoxBackend, ErrorKind, LockMode, OwnedLockGuard, TouchFile};
+use touchfile::{AutoBackend, BoxBackend, Error, LockMode, OwnedLockGuard, TouchFile};
 use touchfile_core::LockBackend;
 use touchfile_fcntl::FcntlBackend;
 use touchfile_flock::FlockBackend;
@@ -198,11 +198,11 @@ async fn end_of<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
 }
 
 /// An error as an answer.
-fn told(error: &touchfile::Error) -> String {
-    match error.kind() {
-        ErrorKind::Lost => "lost".into(),
-        ErrorKind::Timeout => "timeout".into(),
-        kind => format!("error {kind:?}: {error}"),
+fn told(error: &Error) -> String {
+    match error {
+        Error::Lost { .. } => "lost".into(),
+        Error::Timeout { .. } => "timeout".into(),
+        error => format!("error: {error}"),
     }
 }
 

@@ -1,0 +1,258 @@
+//! What can go wrong, told apart by what a caller can do about it.
+
+mod convert;
+mod debug;
+mod operation;
+
+use std::borrow::Cow;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use operation::{Loss, Operation};
+
+use crate::{Holder, LockMode};
+
+/// The result of an operation on a touch file.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a lock was not taken, or not released as it should have been.
+///
+/// Every variant names the path. The message never repeats its
+/// [`source`](std::error::Error::source): print the chain to see the cause. `{:?}` prints the message
+/// and its causes, so that a `main` that returns an error prints a sentence; `{:#?}` prints the
+/// fields.
+///
+/// # Examples
+///
+/// ```
+/// use std::io;
+/// use touchfile_core::Error;
+///
+/// fn give_up(error: Error) -> io::Error {
+///     match &error {
+///         Error::Transient { .. } => eprintln!("worth another try: {error}"),
+///         Error::Unsupported { .. } => eprintln!("choose another backend: {error}"),
+///         _ => eprintln!("{error}"),
+///     }
+///     error.into() // a timeout becomes `io::ErrorKind::TimedOut`, and so on
+/// }
+/// ```
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The path cannot name a lock file: empty, missing parent, a FIFO, a loop of links, …
+    #[error("cannot use {} as a lock file: {reason}", visible(path))]
+    #[non_exhaustive]
+    InvalidPath {
+        /// The path as it was resolved.
+        path: PathBuf,
+        /// What is wrong with it and, where known, what to do.
+        reason: Cow<'static, str>,
+        /// What the operating system said, if it was asked.
+        source: Option<io::Error>,
+    },
+
+    /// The operating system failed in a way that trying again is not likely to mend.
+    #[error("cannot {operation} {}", path.display())]
+    #[non_exhaustive]
+    Io {
+        /// The lock file.
+        path: PathBuf,
+        /// What was being done.
+        operation: Operation,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// The lock was held and is no longer, or no longer on the file that the path names. Whatever
+    /// it protects may be somebody else's by now.
+    #[error("the {mode} lock on {} is lost: {loss}", path.display())]
+    #[non_exhaustive]
+    Lost {
+        /// The lock file.
+        path: PathBuf,
+        /// The mode that was held.
+        mode: LockMode,
+        /// How it was lost.
+        loss: Loss,
+    },
+
+    /// The permissions of the file, its directory or its file system do not allow it.
+    #[error("no permission to {operation} {}", path.display())]
+    #[non_exhaustive]
+    Permission {
+        /// The lock file.
+        path: PathBuf,
+        /// What was being done.
+        operation: Operation,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// The lock may not have been released as asked. Its handle has been closed, which releases
+    /// it unless the file system failed at that too.
+    #[error("releasing the {mode} lock on {} failed", path.display())]
+    #[non_exhaustive]
+    Release {
+        /// The lock file.
+        path: PathBuf,
+        /// The mode that was held.
+        mode: LockMode,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// Each time the lock was taken, the path had come to name another file.
+    #[error(
+        "{} was replaced {times} times while its lock was being taken; something else keeps \
+         removing or renaming it",
+        path.display()
+    )]
+    #[non_exhaustive]
+    Replaced {
+        /// The lock file.
+        path: PathBuf,
+        /// How often it was found replaced.
+        times: u32,
+    },
+
+    /// The lock was not free within the time given, the queue inside this process included.
+    ///
+    /// The message ends with who held it, where that is known: `held by pid 4242 (cargo build) for
+    /// 12.0s`. The time is that between two looks, early in the wait and at its end, which both
+    /// found it so.
+    #[error(
+        "gave up after {waited:.1?} waiting for the {mode} lock on {}{}",
+        path.display(),
+        held_by(holders)
+    )]
+    #[non_exhaustive]
+    Timeout {
+        /// The lock file.
+        path: PathBuf,
+        /// The mode asked for.
+        mode: LockMode,
+        /// How long it was waited for.
+        waited: Duration,
+        /// Who was in the way shortly before the deadline, as far as that could be found out by
+        /// then: a look begins when a quarter of the timeout is left, or 250 ms if that is less.
+        /// Nobody looks in a wait of less than 50 ms.
+        holders: Vec<Holder>,
+    },
+
+    /// A shortage or an outage that may pass: no free descriptors, no lock resources, a stale
+    /// NFS handle.
+    #[error("cannot {operation} {} at the moment", path.display())]
+    #[non_exhaustive]
+    Transient {
+        /// The lock file.
+        path: PathBuf,
+        /// What was being done.
+        operation: Operation,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// The backend, or the file system the file is on, cannot do this at all.
+    #[error("the {backend} backend cannot {operation} {}", path.display())]
+    #[non_exhaustive]
+    Unsupported {
+        /// The lock file.
+        path: PathBuf,
+        /// The backend's name.
+        backend: &'static str,
+        /// What was asked for.
+        operation: Operation,
+        /// Why it cannot.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// The lock file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::InvalidPath { path, .. }
+            | Self::Io { path, .. }
+            | Self::Lost { path, .. }
+            | Self::Permission { path, .. }
+            | Self::Release { path, .. }
+            | Self::Replaced { path, .. }
+            | Self::Timeout { path, .. }
+            | Self::Transient { path, .. }
+            | Self::Unsupported { path, .. } => path,
+        }
+    }
+
+    /// Whether the deadline passed before the lock was free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use touchfile_core::{LockMode, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    ///
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let _held = touch.blocking().lock_exclusive()?;
+    /// let error = touch.blocking().lock_timeout(LockMode::Shared, Duration::ZERO).unwrap_err();
+    /// assert!(error.is_timeout());
+    /// assert_eq!(error.path(), touch.path());
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout { .. })
+    }
+
+    /// An [`InvalidPath`](Self::InvalidPath), for a [`Platform`](crate::Platform) that refuses a name.
+    ///
+    /// `reason` completes the sentence "cannot use `path` as a lock file: …"; `source` is what the
+    /// system said, if it was asked.
+    ///
+    /// ```
+    /// use touchfile_core::Error;
+    ///
+    /// let error = Error::invalid_path("jobs/", "a name must not end with a slash", None);
+    /// let message = "cannot use jobs/ as a lock file: a name must not end with a slash";
+    /// assert_eq!(error.to_string(), message);
+    /// ```
+    pub fn invalid_path(
+        path: impl Into<PathBuf>,
+        reason: impl Into<Cow<'static, str>>,
+        source: Option<io::Error>,
+    ) -> Self {
+        Self::InvalidPath {
+            path: path.into(),
+            reason: reason.into(),
+            source,
+        }
+    }
+
+    /// A [`Permission`](Self::Permission) for opening `path`, for a [`Platform`](crate::Platform) that
+    /// may not look at it.
+    pub fn permission_to_open(path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Permission {
+            path: path.into(),
+            operation: Operation::Open,
+            source,
+        }
+    }
+}
+
+/// How a message ends that is about a lock which somebody holds.
+fn held_by(holders: &[Holder]) -> String {
+    Holder::in_words(holders).map_or_else(String::new, |words| format!(", {words}"))
+}
+
+/// A path as a message shows it. An empty one would not be seen.
+fn visible(path: &Path) -> Cow<'_, str> {
+    if path.as_os_str().is_empty() {
+        "\"\"".into()
+    } else {
+        path.to_string_lossy()
+    }
+}

@@ -1,0 +1,62 @@
+//! What an error is about.
+
+use std::fmt;
+
+use crate::LockMode;
+
+/// How a held lock was lost; displays as a clause.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// The path names another file by now, or none, and that other file is what others lock.
+    Replaced,
+    /// Whoever keeps the lock, such as the server of a network file system, has given it up.
+    Revoked,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Replaced => "the path names another file by now, or none",
+            Self::Revoked => "the file system has given it up, and somebody else may have taken it",
+        })
+    }
+}
+
+/// What was being done when an [`Error`] arose; displays as a verb, as in "cannot *open* /a.lock".
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Checking that the path still names the locked file.
+    CheckIdentity,
+    /// Making a temporary lock file.
+    CreateTemporary,
+    /// Making an exclusive lock a shared one.
+    Downgrade,
+    /// Taking the lock.
+    Lock(LockMode),
+    /// Opening or creating the file.
+    Open,
+    /// Removing the file when it is released.
+    Remove,
+    /// Making a shared lock an exclusive one.
+    Upgrade,
+    /// Checking that the lock is still held.
+    Verify,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CheckIdentity => f.write_str("check the identity of"),
+            Self::CreateTemporary => f.write_str("create a temporary file in"),
+            Self::Downgrade => f.write_str("downgrade the lock on"),
+            Self::Lock(LockMode::Exclusive) => f.write_str("take an exclusive lock on"),
+            Self::Lock(LockMode::Shared) => f.write_str("take a shared lock on"),
+            Self::Open => f.write_str("open"),
+            Self::Remove => f.write_str("remove on release"),
+            Self::Upgrade => f.write_str("upgrade the lock on"),
+            Self::Verify => f.write_str("verify the lock on"),
+        }
+    }
+}
