@@ -39,7 +39,7 @@ pub(crate) fn race(bench: &Bench<'_>, who: Who) -> Outcome {
         calls += history.len() as u64;
         let violations = check(&history);
         if let Some(first) = violations.first() {
-            return Err(Undone::Broken(Box::new(tell(first, &violations))));
+            return Err(Undone::Broken(Box::new(tell(first, &violations)), calls));
         }
     }
     Ok(Done {
@@ -162,12 +162,13 @@ fn number(process: usize) -> u32 {
 
 /// A call ended more than itself.
 fn ended(process: usize, how: &str) -> Undone {
-    Undone::Broken(Box::new(Finding {
+    let finding = Finding {
         law: Law::Errors,
         case: String::new(),
         story: format!("In a race, a call of process {process} did not come back: {how}.\n"),
         steps: Vec::new(),
-    }))
+    };
+    Undone::Broken(Box::new(finding), 1)
 }
 
 /// The first violation, and how many more there are.

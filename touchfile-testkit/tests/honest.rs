@@ -2,12 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
 
 use libtest_mimic::{Arguments, Trial};
 use touchfile_flock::FlockBackend;
 use touchfile_testkit::Suite;
 
 const RUNS: usize = 20;
+
+/// The suites wait for most of their time.
+const AT_ONCE: usize = 4;
 
 /// Few, because there are so many runs.
 const CASES: u32 = 16;
@@ -48,8 +53,19 @@ fn modest_mock() -> Suite {
 }
 
 fn passes_every_time(make: fn() -> Suite) {
-    for run in 1..=RUNS {
-        let report = make().cases(CASES).check(&()).unwrap();
-        assert!(report.passed(), "run {run}: {report}");
-    }
+    let left = AtomicUsize::new(RUNS);
+    let is_left = || {
+        left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1))
+            .is_ok()
+    };
+    thread::scope(|threads| {
+        for _ in 0..AT_ONCE {
+            threads.spawn(|| {
+                while is_left() {
+                    let report = make().cases(CASES).check(&()).unwrap();
+                    assert!(report.passed(), "{report}");
+                }
+            });
+        }
+    });
 }

@@ -251,12 +251,13 @@ impl<'a> Cast<'a> {
             story.push_str(&format!("{:3}. {line}\n", number + 1));
         }
         story.push_str(&format!("This breaks {law}: {}.\n", what.into()));
-        Undone::Broken(Box::new(Finding {
+        let finding = Finding {
             law,
             case: String::new(),
             story,
             steps: Vec::new(),
-        }))
+        };
+        Undone::Broken(Box::new(finding), 1)
     }
 
     pub(crate) fn note(&mut self, line: impl Into<String>) {

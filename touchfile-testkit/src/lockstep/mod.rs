@@ -32,6 +32,7 @@ use crate::stage::Host;
 const HASTY: Patience = Patience {
     answer: Duration::from_millis(400),
     grant: Duration::from_millis(200),
+    looks: false,
 };
 
 /// How often a shrunk schedule is played to see whether it fails for certain.
@@ -48,6 +49,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) cases: u32,
     pub(crate) seed: u64,
     pub(crate) patience: Patience,
+    /// Whether a schedule that fails is shrunk.
+    pub(crate) shrink: bool,
     /// Where seeds of failures are kept.
     pub(crate) seeds: Option<PathBuf>,
     /// Called after each schedule with how many there were; false ends the lane.
@@ -78,16 +81,12 @@ pub(crate) fn explore(host: &Host, plan: &Plan<'_>) -> Result<(u64, Option<Shown
         if stopped.get() || own.borrow().is_some() {
             return Ok(());
         }
+        let hasty = shrinking.borrow().as_ref().map(|(_, first)| hasty(first));
         let since = shrinking.borrow().as_ref().map(|(since, _)| *since);
         if since.is_some_and(|since| since.elapsed() > SHRINK) {
             return Ok(());
         }
-        let patience = if since.is_some() {
-            HASTY
-        } else {
-            plan.patience
-        };
-        match play(host, plan.claims, &steps, patience) {
+        match play(host, plan.claims, &steps, hasty.unwrap_or(plan.patience)) {
             Ok(None) => {
                 if since.is_none() {
                     played.set(played.get() + 1);
@@ -97,9 +96,10 @@ pub(crate) fn explore(host: &Host, plan: &Plan<'_>) -> Result<(u64, Option<Shown
             }
             Ok(Some(found)) => {
                 let what = found.blame.what.clone();
-                shrinking
-                    .borrow_mut()
-                    .get_or_insert_with(|| (Instant::now(), found));
+                shrinking.borrow_mut().get_or_insert_with(|| {
+                    played.set(played.get() + 1);
+                    (Instant::now(), found)
+                });
                 Err(TestCaseError::fail(what))
             }
             Err(error) => {
@@ -113,6 +113,7 @@ pub(crate) fn explore(host: &Host, plan: &Plan<'_>) -> Result<(u64, Option<Shown
     }
     let first = shrinking.into_inner().map(|(_, found)| found);
     let shown = match (result, first) {
+        (Err(TestError::Fail(_, steps)), Some(first)) if !plan.shrink => Some(show(first, steps)),
         (Err(TestError::Fail(_, shrunk)), Some(first)) => Some(confirm(host, plan, shrunk, first)?),
         (Err(error), _) => return Err(error.to_string()),
         (Ok(()), _) => None,
@@ -143,20 +144,30 @@ fn runner(plan: &Plan<'_>) -> TestRunner {
     let config = Config {
         cases: plan.cases,
         failure_persistence: plan.seeds.as_ref().map(keep),
-        max_shrink_iters: 4_000,
+        max_shrink_iters: if plan.shrink { 4_000 } else { 0 },
         verbose: 0,
         ..Config::default()
     };
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
 }
 
+/// The patience with which a schedule is shrunk. What a wait came to may have come of the time that
+/// other steps took, which are left out.
+fn hasty(first: &Found) -> Patience {
+    Patience {
+        looks: first.in_a_wait,
+        ..HASTY
+    }
+}
+
 /// Leaves out what can be left out still, and looks patiently whether it is true.
 fn confirm(host: &Host, plan: &Plan<'_>, shrunk: Vec<Step>, first: Found) -> Result<Shown, String> {
-    let smallest = leave_out(host, plan.claims, shrunk)?;
+    let hasty = hasty(&first);
+    let smallest = leave_out(host, plan.claims, hasty, shrunk)?;
     // What happens by chance may happen once more, but hardly most of the time.
     let mut failed = 0;
     for _ in 0..AGAIN {
-        failed += u32::from(play(host, plan.claims, &smallest, HASTY)?.is_some());
+        failed += u32::from(play(host, plan.claims, &smallest, hasty)?.is_some());
     }
     if failed * 2 > AGAIN
         && let Some(found) = play(host, plan.claims, &smallest, plan.patience)?
@@ -172,13 +183,18 @@ fn confirm(host: &Host, plan: &Plan<'_>, shrunk: Vec<Step>, first: Found) -> Res
     Ok(shown)
 }
 
-fn leave_out(host: &Host, claims: Capabilities, mut steps: Vec<Step>) -> Result<Vec<Step>, String> {
+fn leave_out(
+    host: &Host,
+    claims: Capabilities,
+    patience: Patience,
+    mut steps: Vec<Step>,
+) -> Result<Vec<Step>, String> {
     let deadline = Instant::now() + SHRINK;
     let mut at = 0;
     while at < steps.len() && Instant::now() < deadline {
         let mut fewer = steps.clone();
         fewer.remove(at);
-        if play(host, claims, &fewer, HASTY)?.is_some() {
+        if play(host, claims, &fewer, patience)?.is_some() {
             steps = fewer;
             at = 0;
         } else {

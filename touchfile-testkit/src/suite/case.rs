@@ -30,7 +30,8 @@ pub(crate) struct Done {
 /// A case that did not pass.
 #[derive(Debug)]
 pub(crate) enum Undone {
-    Broken(Box<Finding>),
+    /// A finding, and how often something had been tried that could have failed.
+    Broken(Box<Finding>, u64),
     /// The suite's own failure.
     Failed(String),
     Skipped(String),
@@ -44,6 +45,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) cases: u32,
     pub(crate) seed: u64,
     pub(crate) patience: Duration,
+    /// Whether a schedule that fails is shrunk.
+    pub(crate) shrink: bool,
     /// How long the locks of the dead may stay.
     pub(crate) death_grace: Duration,
     /// Told how much was done, of how much; answers whether to go on.

@@ -76,6 +76,7 @@ fn schedules(bench: &Bench<'_>, theme: Theme, seeds: Option<std::path::PathBuf>)
         cases,
         seed: bench.seed,
         patience: patience(bench),
+        shrink: bench.shrink,
         seeds,
         progress: &|done| (bench.progress)(done, u64::from(cases)),
     };
@@ -94,6 +95,7 @@ fn patience(bench: &Bench<'_>) -> Patience {
     Patience {
         answer: bench.patience * 2,
         grant: bench.patience,
+        looks: false,
     }
 }
 
@@ -103,11 +105,14 @@ fn verdict(tried: u64, shown: Option<Shown>) -> Outcome {
             tried,
             measured: Vec::new(),
         }),
-        Some(Shown { law, story, steps }) => Err(Undone::Broken(Box::new(Finding {
-            law,
-            case: String::new(),
-            story,
-            steps,
-        }))),
+        Some(Shown { law, story, steps }) => {
+            let finding = Finding {
+                law,
+                case: String::new(),
+                story,
+                steps,
+            };
+            Err(Undone::Broken(Box::new(finding), tried))
+        }
     }
 }

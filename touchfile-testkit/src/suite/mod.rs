@@ -94,6 +94,7 @@ pub struct Suite {
     replays: Vec<Vec<Step>>,
     only: Vec<String>,
     until_first_finding: bool,
+    shrink: bool,
 }
 
 #[derive(Clone)]
@@ -203,6 +204,13 @@ impl Suite {
         self
     }
 
+    /// Whether a random schedule that fails is shrunk to the few steps that matter, which can take
+    /// many seconds. Default: yes.
+    pub fn shrink(mut self, shrink: bool) -> Self {
+        self.shrink = shrink;
+        self
+    }
+
     /// Ends a [`check`](Self::check) at the first broken law.
     pub fn until_first_finding(mut self) -> Self {
         self.until_first_finding = true;
@@ -260,6 +268,7 @@ impl Suite {
             replays: Vec::new(),
             only: Vec::new(),
             until_first_finding: false,
+            shrink: true,
         }
     }
 

@@ -150,11 +150,11 @@ impl Running {
                 report.tried = done.tried;
                 report.measured = done.measured;
             }
-            Err(Undone::Broken(mut finding)) => {
+            Err(Undone::Broken(mut finding, tried)) => {
                 finding.case.clone_from(&case.name);
                 self.ended
                     .fetch_or(self.suite.until_first_finding, Ordering::Relaxed);
-                report.tried = 1;
+                report.tried = tried;
                 report.verdict = Verdict::Broken(*finding);
             }
             Err(Undone::Failed(why)) => report.verdict = Verdict::Failed(why),
@@ -185,6 +185,7 @@ impl Running {
             cases: self.number_of_cases,
             seed: self.seed,
             patience: self.suite.patience,
+            shrink: self.suite.shrink,
             death_grace: self.suite.death_grace,
             progress: &|done, of| {
                 observer.progressed(&case.name, done, of);

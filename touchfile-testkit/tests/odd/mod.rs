@@ -20,6 +20,8 @@ pub(crate) enum Odd {
     HangsInUnlock,
     /// As a network file system does, it releases the locks of the dead only after a while.
     LingersAfterDeath,
+    /// After a while that no test on a busy machine outlasts.
+    LingersForLong,
     LocksNothing,
     /// Prints all the time, mostly without ending the line.
     Noisy,
@@ -30,11 +32,12 @@ pub(crate) enum Odd {
 }
 
 impl Odd {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::ClaimsLittle,
         Self::ExitsInUnlock,
         Self::HangsInUnlock,
         Self::LingersAfterDeath,
+        Self::LingersForLong,
         Self::LocksNothing,
         Self::Noisy,
         Self::Not,
@@ -48,6 +51,7 @@ impl Odd {
             Self::ExitsInUnlock => "exits-in-unlock",
             Self::HangsInUnlock => "hangs-in-unlock",
             Self::LingersAfterDeath => "lingers-after-death",
+            Self::LingersForLong => "lingers-for-long",
             Self::LocksNothing => "locks-nothing",
             Self::Noisy => "noisy",
             Self::Not => "not-odd",
@@ -114,12 +118,17 @@ impl LockHandle for OddHandle {
             _ => {}
         }
         let attempt = self.handle.try_lock(mode).await?;
-        if self.odd == Odd::LingersAfterDeath && attempt == Attempt::Acquired {
-            // A child keeps the open file, but not beyond an unlock.
-            if let Ok(fork::Fork::Child) = fork::fork() {
-                std::thread::sleep(Duration::from_millis(300));
-                std::process::exit(0);
-            }
+        let lingers = match self.odd {
+            Odd::LingersAfterDeath => Duration::from_millis(300),
+            Odd::LingersForLong => Duration::from_secs(10),
+            _ => return Ok(attempt),
+        };
+        // A child keeps the open file, but not beyond an unlock.
+        if attempt == Attempt::Acquired
+            && let Ok(fork::Fork::Child) = fork::fork()
+        {
+            std::thread::sleep(lingers);
+            std::process::exit(0);
         }
         Ok(attempt)
     }

@@ -38,9 +38,13 @@ fn takes_it_later_than_anybody_wants() {
 #[test]
 fn leaks_a_descriptor_or_a_thread_for_each_wait() {
     const WAITS: usize = 40;
-    for (name, what) in [("leaks-a-descriptor", "fd"), ("leaks-a-thread", "task")] {
+    type Count = fn() -> usize;
+    let counts: [(&str, Count); 2] = [
+        ("leaks-a-descriptor", open_null),
+        ("leaks-a-thread", threads_like_this),
+    ];
+    for (name, count) in counts {
         let bench = Bench::new(name);
-        let count = || fs::read_dir(format!("/proc/self/{what}")).unwrap().count();
         block_on(async {
             let (mut a, mut b) = (bench.open().await, bench.open().await);
             assert!(acquires(&mut a, Exclusive).await);
@@ -48,10 +52,28 @@ fn leaks_a_descriptor_or_a_thread_for_each_wait() {
             for _ in 0..WAITS {
                 assert!(timeout(Duration::ZERO, b.lock(Exclusive)).await.is_err());
             }
-            // Other tests come and go meanwhile.
-            assert!(count() > before + WAITS / 2, "{name}");
+            assert_eq!(count(), before + WAITS, "{name}");
         });
     }
+}
+
+/// How many descriptors of /dev/null there are, which no other test here opens.
+fn open_null() -> usize {
+    let open = fs::read_dir("/proc/self/fd").unwrap();
+    open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+        .filter(|open| open.ends_with("/dev/null"))
+        .count()
+}
+
+/// How many threads there are with the name of this one, which those have that it starts, and no
+/// other test's.
+fn threads_like_this() -> usize {
+    let name = fs::read("/proc/thread-self/comm").unwrap();
+    fs::read_dir("/proc/self/task")
+        .unwrap()
+        .filter_map(|entry| fs::read(entry.ok()?.path().join("comm")).ok())
+        .filter(|other| *other == name)
+        .count()
 }
 
 #[test]

@@ -19,6 +19,37 @@ const TRIES: u32 = 40;
 const AT_ONCE: u32 = 3;
 
 impl Drive<'_> {
+    /// Whoever holds the lock of a file keeps others out still, whatever has happened since it was
+    /// taken.
+    pub(super) fn look_whether_held(&mut self, file: u8) -> Result<(), Halt> {
+        let inode = self.model.inode_at(file);
+        if !inode.is_some_and(|inode| self.model.is_held(inode)) {
+            return Ok(());
+        }
+        let id = HandleId {
+            process: 0,
+            handle: 0,
+        };
+        let (path, mode) = (self.path(file), LockMode::Exclusive);
+        let open = Order::Open(PROBE, path, OpenOptions::new());
+        let opened = self.ask(id, Law::Errors, &open)?;
+        self.expect_done(Law::Errors, "opening", &opened)?;
+        let answer = self.ask(id, Law::Liveness, &Order::TryLock(PROBE, mode))?;
+        let line = format!(
+            "at the end, process 0 tries to take the {mode} lock of file {file} with a new handle"
+        );
+        self.story.push(format!("{line}: {}", InWords(&answer)));
+        match answer {
+            Answer::WouldBlock => {
+                self.story.pop();
+                let answer = self.ask(id, Law::Release, &Order::Drop(PROBE))?;
+                self.expect_done(Law::Release, "dropping the handle", &answer)
+            }
+            Answer::Acquired => Err(self.halt(self.model.double_grant(None, inode, mode))),
+            answer => Err(self.halt(unexpected("the attempt", &answer))),
+        }
+    }
+
     /// The lock of a file that nobody holds or waits for can be had.
     pub(super) fn look_whether_free(&mut self, file: u8) -> Result<(), Halt> {
         let id = HandleId {

@@ -35,6 +35,8 @@ pub(crate) struct Patience {
     pub(crate) answer: Duration,
     /// For a lock that is free.
     pub(crate) grant: Duration,
+    /// Whether waits are looked at for longer at the end of a schedule, however long that is.
+    pub(crate) looks: bool,
 }
 
 /// A law that was broken, and how it came to that.
@@ -43,6 +45,8 @@ pub(crate) struct Found {
     pub(crate) blame: Blame,
     /// What happened before, a line for each step.
     pub(crate) story: Vec<String>,
+    /// It is a wait that showed it, which may have taken its time.
+    pub(crate) in_a_wait: bool,
 }
 
 /// Plays a schedule from beginning to end.
@@ -65,11 +69,17 @@ pub(crate) fn play(
         patience,
         story: Vec::new(),
         forked: BTreeMap::new(),
+        in_a_wait: false,
+    };
+    let look = if patience.looks || steps.len() <= FEW {
+        LOOK
+    } else {
+        GLANCE
     };
     let played = steps
         .iter()
         .try_for_each(|&step| drive.step(step))
-        .and_then(|()| drive.wind_up(if steps.len() > FEW { GLANCE } else { LOOK }));
+        .and_then(|()| drive.wind_up(look));
     match played {
         Ok(()) => {
             drive.stage.close();
@@ -78,6 +88,7 @@ pub(crate) fn play(
         Err(Halt::Found(blame)) => Ok(Some(Found {
             blame,
             story: drive.story,
+            in_a_wait: drive.in_a_wait,
         })),
         Err(Halt::Own(error)) => Err(error),
     }
@@ -115,6 +126,8 @@ struct Drive<'h> {
     story: Vec<String>,
     /// The children that live on and would die with their parents, if they could.
     forked: BTreeMap<u8, Vec<u32>>,
+    /// The last answer is that of a wait.
+    in_a_wait: bool,
 }
 
 impl Drive<'_> {
@@ -179,6 +192,9 @@ impl Drive<'_> {
         for process in self.model.stopped() {
             self.resume(process);
         }
+        for file in 0..FILES {
+            self.look_whether_held(file)?;
+        }
         for id in self.model.handles() {
             self.poll_for(id, look)?;
         }
@@ -212,6 +228,7 @@ impl Drive<'_> {
             Order::Poll(_, time) => *time,
             _ => Duration::ZERO,
         };
+        self.in_a_wait = matches!(order, Order::Poll(..));
         let within = self.patience.answer + extra;
         let worker = self.stage.worker(usize::from(id.process))?;
         let lost = match worker.ask(order, within) {

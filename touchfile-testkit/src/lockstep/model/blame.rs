@@ -89,11 +89,21 @@ impl Model {
         )
     }
 
-    /// Somebody was let in beside a holder.
-    pub(super) fn double_grant(&self, id: HandleId, mode: LockMode) -> Doubt {
-        let inode = self.inode_of(id);
+    /// Whether somebody surely holds the lock of this file.
+    pub(crate) fn is_held(&self, inode: Inode) -> bool {
+        let mut handles = self.handles.values();
+        handles.any(|handle| handle.inode == inode && matches!(handle.state, State::Held(_)))
+    }
+
+    /// Somebody was let in beside a holder: the handle `id`, or one that is not of the schedule.
+    pub(crate) fn double_grant(
+        &self,
+        id: Option<HandleId>,
+        inode: Option<Inode>,
+        mode: LockMode,
+    ) -> Doubt {
         let holder = self.handles.iter().find(|(other, handle)| {
-            **other != id
+            Some(**other) != id
                 && Some(handle.inode) == inode
                 && matches!(handle.state, State::Held(held) if held.conflicts_with(mode))
         });

@@ -119,7 +119,7 @@ impl Model {
             return self.refused(id, mode, kind, answer);
         }
         match answer {
-            Answer::Acquired => Err(self.double_grant(id, mode)),
+            Answer::Acquired => Err(self.double_grant(Some(id), self.inode_of(id), mode)),
             answer if answer.is_kind(ErrorKind::Unsupported) => breach(
                 Law::Capabilities,
                 format!("the {mode} lock was refused, but it is claimed that there is one"),
