@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::unistd::{getpgrp, tcgetpgrp};
 use touchfile::{Builder, Holder, LockBackend, WaitEvent};
 
-use crate::child::Launch;
+use crate::child::{Launch, reap};
 use crate::exit::say;
 
 /// A shorter wait is not worth a word.
@@ -39,7 +39,7 @@ impl OnWait {
         }
     }
 
-    /// Runs it, the first time. Nobody waits for it: the lock may be free any moment.
+    /// Runs it, the first time. Nobody waits for its end: the lock may be free any moment.
     fn run(&self, wait: &WaitEvent<'_>) {
         self.once.call_once(|| {
             let words = ["/bin/sh".into(), "-c".into(), self.script.clone()];
@@ -94,6 +94,7 @@ impl Progress {
         let once = Once::new();
         match &self.shown {
             Shown::Line => builder.on_wait(PATIENCE, move |wait| {
+                reap();
                 once.call_once(|| {
                     say(&message(wait));
                     begin(wait);
@@ -104,6 +105,7 @@ impl Progress {
                 let spinner = spinner.clone();
                 let looks = AtomicU32::new(u32::MAX);
                 builder.on_wait(TURN, move |wait| {
+                    reap();
                     if wait.waited() < PATIENCE {
                         return;
                     }
