@@ -53,6 +53,18 @@ impl Failure {
         }
     }
 
+    /// The name of the lock file is that of a symbolic link.
+    fn link(path: &Path) -> Self {
+        Self {
+            status: NO_INPUT,
+            line: Some(format!(
+                "cannot use {} as a lock file: it is a symbolic link; give --follow-symlinks, or \
+                 the name of the file that it leads to",
+                path.display()
+            )),
+        }
+    }
+
     /// There can be no lock files in `dir`.
     pub(crate) fn directory(dir: &Path, error: &io::Error) -> Self {
         Self {
@@ -181,6 +193,9 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        if is_refused_link(&error) {
+            return Self::link(error.path());
+        }
         let mut line = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
@@ -265,9 +280,6 @@ fn advice(error: &Error) -> Option<&'static str> {
         _ if is_refused_call(error) => Some(
             "a sandbox may refuse a system call that this takes; 'touchfile flock' takes fewer",
         ),
-        ErrorKind::InvalidPath if error.path().is_symlink() => {
-            Some("give the name of the file it leads to")
-        }
         ErrorKind::Permission if cannot_create(error) => {
             Some("give a lock file in a directory that you may write to")
         }
@@ -276,6 +288,12 @@ fn advice(error: &Error) -> Option<&'static str> {
         ErrorKind::Unsupported => Some("give a lock file on a local file system"),
         _ => None,
     }
+}
+
+/// Whether the library does not follow a link. Its own words name an option of the library, which the
+/// command has under another name.
+fn is_refused_link(error: &Error) -> bool {
+    matches!(error, Error::InvalidPath { reason, .. } if reason.contains("(follow_symlinks)"))
 }
 
 /// Whether the system refuses a call, whatever file it is for: a sandbox answers EPERM or ENOSYS, and

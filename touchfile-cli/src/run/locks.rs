@@ -36,6 +36,7 @@ const MAX_REPLACED: u32 = 1_000;
 pub(super) struct Wanted {
     pub(super) mode: LockMode,
     pub(super) patience: Patience,
+    pub(super) follow_symlinks: bool,
 }
 
 /// How long to wait for all of them, and the exit status for giving up.
@@ -56,6 +57,7 @@ pub(super) fn acquire<B: LockBackend + Clone>(
     let mut touches = Vec::new();
     for path in paths {
         let builder = TouchFile::builder(backend.clone()).path(reachable(path));
+        let builder = builder.follow_symlinks(wanted.follow_symlinks);
         touches.push(Arc::new(progress.show_waits_of(builder).build()?));
     }
     let started = Instant::now();
@@ -68,7 +70,7 @@ pub(super) fn acquire<B: LockBackend + Clone>(
         for (id, touch) in &in_order {
             let guard = acquire_one(touch, wanted, started)?;
             // If the order was that of another file, somebody may have found another order.
-            if identity(touch.path()) != Some(*id) {
+            if identity(touch.path(), wanted) != Some(*id) {
                 break;
             }
             held.push(guard);
@@ -89,10 +91,12 @@ fn in_order<B: LockBackend>(
     for touch in touches {
         let path = touch.path();
         let id = loop {
-            if let Some(id) = identity(path) {
+            if let Some(id) = identity(path, wanted) {
                 break id;
             }
-            if file::open(path, &OpenOptions::new()).is_err() {
+            let mut options = OpenOptions::new();
+            options.follow_symlinks = wanted.follow_symlinks;
+            if file::open(path, &options).is_err() {
                 // It says why, as it does for a single lock.
                 drop(touch.blocking().try_lock(wanted.mode)?);
             }
@@ -104,8 +108,9 @@ fn in_order<B: LockBackend>(
     Ok(in_order)
 }
 
-fn identity(path: &Path) -> Option<FileId> {
-    FileId::of_path(path, false).ok().flatten()
+fn identity(path: &Path, wanted: &Wanted) -> Option<FileId> {
+    let id = FileId::of_path(path, wanted.follow_symlinks);
+    id.ok().flatten()
 }
 
 fn acquire_one<B: LockBackend>(
@@ -200,6 +205,7 @@ mod tests {
         let wanted = Wanted {
             mode: LockMode::Exclusive,
             patience: Patience::Time { time, conflict: 7 },
+            follow_symlinks: false,
         };
         let now = Instant::now();
         assert!(acquire_one(&touch(), &wanted, started).is_err());

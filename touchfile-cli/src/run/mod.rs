@@ -96,6 +96,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::Auto)]
     backend: Backend,
 
+    /// Lock the file that a symbolic link leads to, where LOCKFILE is one; without this it is an
+    /// error, as somebody else may have put the link there
+    #[arg(long)]
+    follow_symlinks: bool,
+
     /// Run CMD with /bin/sh once if the wait takes longer than a second, with the lock file's name
     /// in TOUCHFILE_WAITING; nobody waits for its end
     #[arg(long, value_name = "CMD")]
@@ -217,6 +222,7 @@ where
             },
             None => Patience::Endless,
         },
+        follow_symlinks: args.follow_symlinks,
     };
     let held = locks::acquire(&backend, paths, &wanted, &progress);
     progress.finish();
