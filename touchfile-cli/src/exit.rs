@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
+use clap::error::{ContextKind, ContextValue};
 use nix::errno::Errno;
 use touchfile::{Error, ErrorKind, Operation};
 
@@ -32,17 +33,9 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Somebody else has the lock, and the caller wants to know by `status` alone.
-    pub(crate) fn conflict(status: u8) -> Self {
-        Self { status, line: None }
-    }
-
-    /// The lock was not free in time, and the caller wants to know by `status`.
-    pub(crate) fn timeout(status: u8, line: String) -> Self {
-        Self {
-            status,
-            line: Some(line),
-        }
+    /// Somebody else has the lock, and the caller wants to know by `status`.
+    pub(crate) fn conflict(status: u8, line: Option<String>) -> Self {
+        Self { status, line }
     }
 
     /// The name of the lock file is the empty string.
@@ -234,9 +227,28 @@ pub(crate) fn with_clap(answer: &clap::Error, command: &str) -> ExitCode {
         answer.print().ok();
     } else {
         let what = in_one_line(&answer.to_string());
-        say(&format!("{what}; see '{command} --help'"));
+        let hint = hint(answer, command).map_or_else(String::new, |hint| format!("; {hint}"));
+        say(&format!("{what}{hint}; see '{command} --help'"));
     }
     ExitCode::from(USAGE)
+}
+
+/// What to do instead, for those who are used to another program.
+fn hint(error: &clap::Error, command: &str) -> Option<&'static str> {
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    match (command, given.as_str()) {
+        ("touchfile run", "-c" | "--command") => {
+            Some("write -- sh -c 'COMMAND' after the lock file")
+        }
+        ("touchfile run", "-k") => Some("write --kill-after DUR"),
+        ("touchfile run", "-t") => Some("write --timeout DUR"),
+        ("touchfile run", "-u" | "--unlock" | "--fd" | "--start" | "--length" | "--fcntl") => {
+            Some("'touchfile flock' has it")
+        }
+        _ => None,
+    }
 }
 
 /// What is wrong with the command line, which clap tells in several paragraphs.

@@ -63,6 +63,7 @@ pub(crate) struct Progress {
 
 #[derive(Debug)]
 enum Shown {
+    Nothing,
     /// One line, for a log.
     Line,
     /// A line that moves and goes away, for somebody who watches.
@@ -70,8 +71,11 @@ enum Shown {
 }
 
 impl Progress {
-    pub(crate) fn new(on_wait: Option<OnWait>) -> Self {
-        let shown = if is_watched() {
+    /// What shows waits, unless it is to be `quiet`.
+    pub(crate) fn new(on_wait: Option<OnWait>, quiet: bool) -> Self {
+        let shown = if quiet {
+            Shown::Nothing
+        } else if is_watched() {
             let style = ProgressStyle::with_template("{spinner} [{elapsed}] {wide_msg}")
                 .expect("the template is a constant");
             let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -93,6 +97,10 @@ impl Progress {
         };
         let once = Once::new();
         match &self.shown {
+            Shown::Nothing => builder.on_wait(PATIENCE, move |wait| {
+                reap();
+                once.call_once(|| begin(wait));
+            }),
             Shown::Line => builder.on_wait(PATIENCE, move |wait| {
                 reap();
                 once.call_once(|| {
