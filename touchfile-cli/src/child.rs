@@ -13,7 +13,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{AccessFlags, Pid, access};
-use rustix::process::{WaitOptions, waitpid};
+use rustix::process::WaitOptions;
 
 use crate::inherited::inherited;
 
@@ -139,16 +139,26 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// How it ended, if it has.
+    /// How it ended, if it has. No other child that has ended stays a zombie: neither one that
+    /// nobody waits for, nor one that process 1 has from a parent that ended before.
     pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        self.wait_with(WaitOptions::NOHANG)
+        while self.status.is_none() {
+            match wait_for_any(WaitOptions::NOHANG)? {
+                Some(ended) => self.note(ended),
+                None => break,
+            }
+        }
+        Ok(self.status)
     }
 
-    /// Waits for its end, whatever signals do.
+    /// Waits for its end, whatever signals do, and for that of other children meanwhile.
     pub(crate) fn wait(&mut self) -> io::Result<ExitStatus> {
         loop {
-            if let Some(status) = self.wait_with(WaitOptions::empty())? {
+            if let Some(status) = self.status {
                 return Ok(status);
+            }
+            if let Some(ended) = wait_for_any(WaitOptions::empty())? {
+                self.note(ended);
             }
         }
     }
@@ -162,12 +172,23 @@ impl Child {
         Ok(())
     }
 
-    fn wait_with(&mut self, options: WaitOptions) -> io::Result<Option<ExitStatus>> {
-        if self.status.is_none() {
-            let pid = rustix::process::Pid::from_raw(self.pid.as_raw());
-            let ended = rustix::io::retry_on_intr(|| waitpid(pid, options))?;
-            self.status = ended.map(|(_, status)| ExitStatus::from_raw(status.as_raw()));
+    fn note(&mut self, (pid, status): (Pid, ExitStatus)) {
+        if pid == self.pid {
+            self.status = Some(status);
         }
-        Ok(self.status)
     }
+}
+
+/// Lets no child that has ended stay a zombie, where none is waited for.
+pub(crate) fn reap() {
+    while let Ok(Some(_)) = wait_for_any(WaitOptions::NOHANG) {}
+}
+
+/// The next child that has ended, if there is one or the options are to wait for it.
+fn wait_for_any(options: WaitOptions) -> io::Result<Option<(Pid, ExitStatus)>> {
+    let ended = rustix::io::retry_on_intr(|| rustix::process::wait(options))?;
+    Ok(ended.map(|(pid, status)| {
+        let pid = Pid::from_raw(pid.as_raw_nonzero().get());
+        (pid, ExitStatus::from_raw(status.as_raw()))
+    }))
 }

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
+use clap::error::{ContextKind, ContextValue};
 use nix::errno::Errno;
 use touchfile::{Error, Operation};
 
@@ -32,17 +33,9 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Somebody else has the lock, and the caller wants to know by `status` alone.
-    pub(crate) fn conflict(status: u8) -> Self {
-        Self { status, line: None }
-    }
-
-    /// The lock was not free in time, and the caller wants to know by `status`.
-    pub(crate) fn timeout(status: u8, line: String) -> Self {
-        Self {
-            status,
-            line: Some(line),
-        }
+    /// Somebody else has the lock, and the caller wants to know by `status`.
+    pub(crate) fn conflict(status: u8, line: Option<String>) -> Self {
+        Self { status, line }
     }
 
     /// The name of the lock file is the empty string.
@@ -50,6 +43,18 @@ impl Failure {
         Self {
             status: NO_INPUT,
             line: Some("the name of the lock file is empty; give it one".into()),
+        }
+    }
+
+    /// The name of the lock file is that of a symbolic link.
+    fn link(path: &Path) -> Self {
+        Self {
+            status: NO_INPUT,
+            line: Some(format!(
+                "cannot use {} as a lock file: it is a symbolic link; give --follow-symlinks, or \
+                 the name of the file that it leads to",
+                path.display()
+            )),
         }
     }
 
@@ -181,6 +186,9 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        if is_refused_link(&error) {
+            return Self::link(error.path());
+        }
         let mut line = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
@@ -219,9 +227,28 @@ pub(crate) fn with_clap(answer: &clap::Error, command: &str) -> ExitCode {
         answer.print().ok();
     } else {
         let what = in_one_line(&answer.to_string());
-        say(&format!("{what}; see '{command} --help'"));
+        let hint = hint(answer, command).map_or_else(String::new, |hint| format!("; {hint}"));
+        say(&format!("{what}{hint}; see '{command} --help'"));
     }
     ExitCode::from(USAGE)
+}
+
+/// What to do instead, for those who are used to another program.
+fn hint(error: &clap::Error, command: &str) -> Option<&'static str> {
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    match (command, given.as_str()) {
+        ("touchfile run", "-c" | "--command") => {
+            Some("write -- sh -c 'COMMAND' after the lock file")
+        }
+        ("touchfile run", "-k") => Some("write --kill-after DUR"),
+        ("touchfile run", "-t") => Some("write --timeout DUR"),
+        ("touchfile run", "-u" | "--unlock" | "--fd" | "--start" | "--length" | "--fcntl") => {
+            Some("'touchfile flock' has it")
+        }
+        _ => None,
+    }
 }
 
 /// What is wrong with the command line, which clap tells in several paragraphs.
@@ -265,9 +292,6 @@ fn advice(error: &Error) -> Option<&'static str> {
         _ if is_refused_call(error) => Some(
             "a sandbox may refuse a system call that this takes; 'touchfile flock' takes fewer",
         ),
-        Error::InvalidPath { .. } if error.path().is_symlink() => {
-            Some("give the name of the file it leads to")
-        }
         Error::Permission { .. } if cannot_create(error) => {
             Some("give a lock file in a directory that you may write to")
         }
@@ -276,6 +300,12 @@ fn advice(error: &Error) -> Option<&'static str> {
         Error::Unsupported { .. } => Some("give a lock file on a local file system"),
         _ => None,
     }
+}
+
+/// Whether the library does not follow a link. Its own words name an option of the library, which the
+/// command has under another name.
+fn is_refused_link(error: &Error) -> bool {
+    matches!(error, Error::InvalidPath { reason, .. } if reason.contains("(follow_symlinks)"))
 }
 
 /// Whether the system refuses a call, whatever file it is for: a sandbox answers EPERM or ENOSYS, and

@@ -5,6 +5,7 @@
 mod child;
 mod conformance;
 mod doctor;
+mod duration;
 mod exit;
 mod flock;
 mod generate;

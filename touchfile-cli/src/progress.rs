@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::unistd::{getpgrp, tcgetpgrp};
 use touchfile::{Builder, Holder, LockBackend, WaitEvent};
 
-use crate::child::Launch;
+use crate::child::{Launch, reap};
 use crate::exit::say;
 
 /// A shorter wait is not worth a word.
@@ -39,7 +39,7 @@ impl OnWait {
         }
     }
 
-    /// Runs it, the first time. Nobody waits for it: the lock may be free any moment.
+    /// Runs it, the first time. Nobody waits for its end: the lock may be free any moment.
     fn run(&self, wait: &WaitEvent<'_>) {
         self.once.call_once(|| {
             let words = ["/bin/sh".into(), "-c".into(), self.script.clone()];
@@ -63,6 +63,7 @@ pub(crate) struct Progress {
 
 #[derive(Debug)]
 enum Shown {
+    Nothing,
     /// One line, for a log.
     Line,
     /// A line that moves and goes away, for somebody who watches.
@@ -70,8 +71,11 @@ enum Shown {
 }
 
 impl Progress {
-    pub(crate) fn new(on_wait: Option<OnWait>) -> Self {
-        let shown = if is_watched() {
+    /// What shows waits, unless it is to be `quiet`.
+    pub(crate) fn new(on_wait: Option<OnWait>, quiet: bool) -> Self {
+        let shown = if quiet {
+            Shown::Nothing
+        } else if is_watched() {
             let style = ProgressStyle::with_template("{spinner} [{elapsed}] {wide_msg}")
                 .expect("the template is a constant");
             let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -93,7 +97,12 @@ impl Progress {
         };
         let once = Once::new();
         match &self.shown {
+            Shown::Nothing => builder.on_wait(PATIENCE, move |wait| {
+                reap();
+                once.call_once(|| begin(wait));
+            }),
             Shown::Line => builder.on_wait(PATIENCE, move |wait| {
+                reap();
                 once.call_once(|| {
                     say(&message(wait));
                     begin(wait);
@@ -104,6 +113,7 @@ impl Progress {
                 let spinner = spinner.clone();
                 let looks = AtomicU32::new(u32::MAX);
                 builder.on_wait(TURN, move |wait| {
+                    reap();
                     if wait.waited() < PATIENCE {
                         return;
                     }

@@ -65,7 +65,7 @@ fn wrong_usage_is_one_line_with_the_next_step() {
             "similar argument exists: '--shared'",
         ),
         (
-            &["run", "--timeout", "5", "a", "true"],
+            &["run", "--timeout", "soon", "a", "true"],
             "see 'touchfile run --help'",
         ),
         (&["conformance"], "see 'touchfile conformance --help'"),

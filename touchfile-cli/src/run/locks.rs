@@ -36,6 +36,18 @@ const MAX_REPLACED: u32 = 1_000;
 pub(super) struct Wanted {
     pub(super) mode: LockMode,
     pub(super) patience: Patience,
+    pub(super) follow_symlinks: bool,
+    pub(super) told: Told,
+}
+
+/// What giving up is worth a line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Told {
+    Nothing,
+    /// That of a wait.
+    Timeouts,
+    /// That of an attempt, too.
+    Skips,
 }
 
 /// How long to wait for all of them, and the exit status for giving up.
@@ -56,6 +68,7 @@ pub(super) fn acquire<B: LockBackend + Clone>(
     let mut touches = Vec::new();
     for path in paths {
         let builder = TouchFile::builder(backend.clone()).path(reachable(path));
+        let builder = builder.follow_symlinks(wanted.follow_symlinks);
         touches.push(Arc::new(progress.show_waits_of(builder).build()?));
     }
     let started = Instant::now();
@@ -68,7 +81,7 @@ pub(super) fn acquire<B: LockBackend + Clone>(
         for (id, touch) in &in_order {
             let guard = acquire_one(touch, wanted, started)?;
             // If the order was that of another file, somebody may have found another order.
-            if identity(touch.path()) != Some(*id) {
+            if identity(touch.path(), wanted) != Some(*id) {
                 break;
             }
             held.push(guard);
@@ -89,10 +102,12 @@ fn in_order<B: LockBackend>(
     for touch in touches {
         let path = touch.path();
         let id = loop {
-            if let Some(id) = identity(path) {
+            if let Some(id) = identity(path, wanted) {
                 break id;
             }
-            if touchfile_file::open(path, &OpenOptions::new()).is_err() {
+            let mut options = OpenOptions::new();
+            options.follow_symlinks = wanted.follow_symlinks;
+            if touchfile_file::open(path, &options).is_err() {
                 // It says why, as it does for a single lock.
                 drop(touch.blocking().try_lock(wanted.mode)?);
             }
@@ -104,8 +119,9 @@ fn in_order<B: LockBackend>(
     Ok(in_order)
 }
 
-fn identity(path: &Path) -> Option<FileId> {
-    FileId::of_path(path, false).ok().flatten()
+fn identity(path: &Path, wanted: &Wanted) -> Option<FileId> {
+    let id = FileId::of_path(path, wanted.follow_symlinks);
+    id.ok().flatten()
 }
 
 fn acquire_one<B: LockBackend>(
@@ -113,33 +129,50 @@ fn acquire_one<B: LockBackend>(
     wanted: &Wanted,
     started: Instant,
 ) -> Result<Held<B>, Failure> {
-    let (touch, mode) = (touch.blocking_owned(), wanted.mode);
+    let (view, mode) = (touch.blocking_owned(), wanted.mode);
     match wanted.patience {
-        Patience::Endless => Ok(touch.lock(mode)?),
-        Patience::None { conflict } => touch
-            .try_lock(mode)?
-            .ok_or_else(|| Failure::conflict(conflict)),
+        Patience::Endless => Ok(view.lock(mode)?),
+        Patience::None { conflict } => view.try_lock(mode)?.ok_or_else(|| {
+            let line = || not_free(touch.path(), mode);
+            Failure::conflict(conflict, (wanted.told == Told::Skips).then(line))
+        }),
         Patience::Time { time, conflict } => {
             let left = time.saturating_sub(started.elapsed());
-            touch.lock_timeout(mode, left).map_err(|error| match error {
+            view.lock_timeout(mode, left).map_err(|error| match error {
+                Error::Timeout { .. } if wanted.told == Told::Nothing => {
+                    Failure::conflict(conflict, None)
+                }
                 Error::Timeout {
                     path,
                     mode,
                     holders,
                     ..
-                } => Failure::timeout(
-                    conflict,
-                    format!(
-                        "gave up after {} waiting for the {mode} lock on {}{}",
-                        humantime::format_duration(time),
-                        path.display(),
-                        Holder::in_words(&holders)
-                            .map_or_else(String::new, |words| format!(", {words}")),
-                    ),
-                ),
+                } => {
+                    let time = humantime::format_duration(time);
+                    let path = path.display();
+                    let what =
+                        format!("gave up after {time} waiting for the {mode} lock on {path}");
+                    Failure::conflict(conflict, Some(with_holders(what, &holders)))
+                }
                 error => error.into(),
             })
         }
+    }
+}
+
+/// That the lock was not free, and who has it.
+fn not_free(path: &Path, mode: LockMode) -> String {
+    let mut holders = touchfile_file::holders(path).unwrap_or_default();
+    holders.retain(|holder| !holder.waiting);
+    let what = format!("the {mode} lock on {} is not free", path.display());
+    with_holders(what, &holders)
+}
+
+fn with_holders(what: String, holders: &[Holder]) -> String {
+    match Holder::in_words(holders) {
+        Some(words) => format!("{what}, {words}"),
+        // Where it cannot be told, there is less to say.
+        None => what,
     }
 }
 
@@ -200,6 +233,8 @@ mod tests {
         let wanted = Wanted {
             mode: LockMode::Exclusive,
             patience: Patience::Time { time, conflict: 7 },
+            follow_symlinks: false,
+            told: Told::Timeouts,
         };
         let now = Instant::now();
         assert!(acquire_one(&touch(), &wanted, started).is_err());

@@ -1,14 +1,13 @@
 //! `touchfile run`: a command under a lock, or under several.
 
+mod args;
 mod command;
 mod locks;
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use touchfile::auto::Method;
 use touchfile::{AutoBackend, FcntlBackend, FlockBackend, LockBackend, LockMode};
@@ -16,132 +15,14 @@ use touchfile::{AutoBackend, FcntlBackend, FlockBackend, LockBackend, LockMode};
 use crate::exit::{self, Failure};
 use crate::init;
 use crate::progress::{OnWait, Progress};
+pub(crate) use args::Args;
+use args::Backend;
 use command::Supervision;
 use locks::{Held, Patience, Wanted};
 
-const EXAMPLES: &str = "\
-Examples:
-  # One at a time; whoever comes later waits.
-  touchfile run /tmp/deploy.lock -- ./deploy.sh --all
-
-  # From cron: not at all if the last run still goes on, and that is no failure.
-  touchfile run --nonblock --conflict-exit-code 0 /tmp/backup.lock -- backup
-
-  # Readers together, writers alone; give up after a minute and a half.
-  touchfile run --shared --timeout 1m30s cache.lock -- ./use-cache
-  touchfile run --timeout 1m30s cache.lock -- ./rebuild-cache
-
-  # Two locks: in whatever order they are given, nobody waits for ever.
-  touchfile run from.lock to.lock -- ./move-money
-
-  # Tell somebody when it takes long; do not let the command linger after SIGTERM.
-  touchfile run --on-wait 'logger still waiting' --kill-after 10s a.lock -- ./serve
-
-Exit status:
-  that of COMMAND, or 128+n if signal n ended it;
-  1 or N   a lock was not free (--nonblock) or not free in time (--timeout)
-  64       wrong usage
-  66, 73   a lock file cannot be opened, or not be created
-  69       COMMAND cannot be run, or the file system cannot lock
-  71, 74   the system failed
-  75       a shortage that may pass";
-
-const DETAILS: &str = "\
-Run a command under a lock
-
-LOCKFILE is created if it is missing, and is never written to or removed. On a
-local file system the lock is one of flock(2): it excludes every other program
-that uses flock(2) on the same file, flock(1) among them. Where other hosts may
-have the file system it is one of fcntl(2), which excludes them, too. Several
-lock files are locked one after the other, all or none, in an order that depends
-on the files alone; one that is given twice, be it by another name, is locked
-once.
-
-The lock is held until COMMAND itself ends, even if processes that COMMAND left
-in the background go on. If touchfile is killed with SIGKILL, the lock stays
-with COMMAND and the processes it started until all of them have ended; with
---no-inherit it is released at once, and COMMAND goes on without it.
-
-HUP, INT, QUIT, TERM, USR1 and USR2 are passed on to COMMAND; while the lock is
-being waited for, they have their usual effect on touchfile. What a terminal
-sends for Ctrl-C and Ctrl-\\ is not passed on: COMMAND has it from the terminal
-itself.";
-
-/// Run a command under a lock
-#[derive(clap::Args, Debug)]
-#[command(long_about = DETAILS, after_help = EXAMPLES)]
-#[command(override_usage = "touchfile run [OPTIONS] LOCKFILE... -- COMMAND [ARG]...")]
-pub(crate) struct Args {
-    /// Hold the lock together with others that run with --shared, instead of alone
-    #[arg(long)]
-    shared: bool,
-
-    /// Give up after this time, as in 250ms, 5s or 1m30s [default: wait for ever]
-    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
-    timeout: Option<Duration>,
-
-    /// Give up at once if the lock is not free, and say nothing
-    #[arg(long, conflicts_with = "timeout")]
-    nonblock: bool,
-
-    /// The exit status for giving up
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    conflict_exit_code: u8,
-
-    /// The exit status for giving up after --timeout [default: that of --conflict-exit-code]
-    #[arg(long, value_name = "N")]
-    lock_timeout_exit_code: Option<u8>,
-
-    /// The way of locking; all who share a lock file must use the same
-    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::Auto)]
-    backend: Backend,
-
-    /// Run CMD with /bin/sh once if the wait takes longer than a second, with the lock file's name
-    /// in TOUCHFILE_WAITING; nobody waits for its end
-    #[arg(long, value_name = "CMD")]
-    on_wait: Option<OsString>,
-
-    /// After a HUP, INT, QUIT or TERM was passed on, kill COMMAND with SIGKILL if it is still there
-    /// this much later, as timeout(1) does
-    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
-    kill_after: Option<Duration>,
-
-    /// Tell COMMAND what is held: a line "MODE flock|fcntl PATH" for each lock in TOUCHFILE_LOCKS, after
-    /// those it has from an outer touchfile; \n and \\ stand for a line feed and a \ in PATH
-    #[arg(long)]
-    env: bool,
-
-    /// Leave the lock with COMMAND if touchfile is killed (the default)
-    #[arg(long, overrides_with = "no_inherit")]
-    inherit: bool,
-
-    /// Hold the lock in touchfile alone: COMMAND does not have the lock file open
-    #[arg(long, overrides_with = "inherit")]
-    no_inherit: bool,
-
-    /// The file or directory to lock, or several
-    #[arg(value_name = "LOCKFILE")]
-    path: OsString,
-
-    /// What to run, with its arguments; the first -- before it may be left out if there is one
-    /// lock file and no other --
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
-    command: Vec<OsString>,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Backend {
-    /// flock where the file system is local, fcntl where it may be another host's
-    Auto,
-    /// Open-file-description locks of fcntl(2)
-    Fcntl,
-    /// flock(2)
-    Flock,
-}
-
 /// Takes the locks, runs the command, releases the locks. `words` is the whole command line.
 pub(crate) fn run(mut args: Args, words: &[OsString]) -> Result<ExitCode, Failure> {
-    let paths = split_off_paths(&mut args, words)?;
+    let paths = args.split_off_paths(words)?;
     match args.backend {
         Backend::Auto => run_with(AutoBackend::new(), &args, &paths, |held| {
             held.handle()
@@ -154,37 +35,6 @@ pub(crate) fn run(mut args: Args, words: &[OsString]) -> Result<ExitCode, Failur
         Backend::Fcntl => run_with(FcntlBackend::new(), &args, &paths, |_| "fcntl"),
         Backend::Flock => run_with(FlockBackend::new(), &args, &paths, |_| "flock"),
     }
-}
-
-/// Parts the lock files from the command: up to the first `--` all are lock files.
-///
-/// The parser has eaten a `--` that was right behind the first lock file, and what it took for a
-/// command starts with the other lock files if it was not.
-fn split_off_paths(args: &mut Args, words: &[OsString]) -> Result<Vec<PathBuf>, Failure> {
-    let before = words.len().checked_sub(args.command.len() + 1);
-    let eaten = before.is_some_and(|before| words[before] == "--");
-    let mut paths = vec![PathBuf::from(&args.path)];
-    if !eaten && let Some(end) = args.command.iter().position(|word| word == "--") {
-        let more: Vec<OsString> = args.command.drain(..=end).collect();
-        for path in &more[..end] {
-            if path.as_bytes().starts_with(b"-") {
-                return Err(Failure::usage(format!(
-                    "{} comes after a lock file: put options first, and ./ before a name like that",
-                    path.to_string_lossy()
-                )));
-            }
-            paths.push(path.into());
-        }
-    }
-    if args.command.is_empty() {
-        return Err(Failure::usage(
-            "there is no command after --; give one, as in 'touchfile run a.lock -- make'".into(),
-        ));
-    }
-    if paths.iter().any(|path| path.as_os_str().is_empty()) {
-        return Err(Failure::empty_path());
-    }
-    Ok(paths)
 }
 
 fn run_with<B>(
@@ -201,7 +51,7 @@ where
     // nothing to clean up that the kernel does not, and so no handler that could get that wrong.
     let mortal = init::mortal();
     let on_wait = args.on_wait.clone();
-    let progress = Progress::new(on_wait.map(OnWait::new));
+    let progress = Progress::new(on_wait.map(OnWait::new), args.quiet);
     let conflict = args.conflict_exit_code;
     let wanted = Wanted {
         mode: if args.shared {
@@ -217,6 +67,8 @@ where
             },
             None => Patience::Endless,
         },
+        follow_symlinks: args.follow_symlinks,
+        told: args.told(),
     };
     let held = locks::acquire(&backend, paths, &wanted, &progress);
     progress.finish();

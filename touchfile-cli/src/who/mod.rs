@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use touchfile::Holder;
 
+use crate::duration;
 use crate::exit::{Failure, say};
 use crate::output;
 use names::Users;
@@ -59,7 +60,7 @@ pub(crate) struct Args {
 
     /// Look again and again, each second or each DUR, until Ctrl-C
     #[arg(long, value_name = "DUR", num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(default_missing_value = "1s", value_parser = duration::parse)]
     watch: Option<Duration>,
 
     /// The lock files

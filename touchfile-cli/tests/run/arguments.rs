@@ -75,13 +75,14 @@ fn wrong_usage_gives_64() {
         &["a.lock"],
         &["a.lock", "--"],
         &["--nonblock", "--timeout", "1s", "a.lock", "true"],
-        &["--timeout", "5", "a.lock", "true"],
         &["--timeout", "soon", "a.lock", "true"],
         &["--timeout", "-1s", "a.lock", "true"],
         &["--conflict-exit-code", "256", "a.lock", "true"],
         &["--conflict-exit-code", "-1", "a.lock", "true"],
         &["--no-such-option", "a.lock", "true"],
-        &["--kill-after", "5", "a.lock", "true"],
+        &["--kill-after", "5x", "a.lock", "true"],
+        &["-n", "-w", "5", "a.lock", "true"],
+        &["-c", "true", "a.lock"],
         &["--lock-timeout-exit-code", "256", "a.lock", "true"],
         &["--backend", "lockf", "a.lock", "true"],
         &["a.lock", "b.lock", "--nonblock", "--", "true"],
@@ -111,8 +112,11 @@ fn durations_are_written_as_people_write_them() {
     let place = Place::new();
     for duration in [
         "0s",
+        "5",
+        "0.5",
         "250ms",
         "5s",
+        "1.5m",
         "1m30s",
         "1h 5min",
         "2days",
@@ -124,6 +128,101 @@ fn durations_are_written_as_people_write_them() {
             .arg("true")
             .assert()
             .success();
+    }
+}
+
+#[test]
+fn the_short_options_are_those_of_flock() {
+    let place = Place::new();
+    let mut held = place.held(&["-s"]);
+    let run_with = |options: &[&str]| {
+        let mut command = run();
+        command
+            .args(options)
+            .arg(place.lock())
+            .args(["echo", "ran"]);
+        command.output().unwrap()
+    };
+    for (options, status) in [
+        (&["-n"][..], 1),
+        (&["-n", "-s"], 0),
+        (&["-ns"], 0),
+        (&["-nsx"], 1),
+        (&["-nxs"], 0),
+        (&["-nse"], 1),
+        (&["-n", "-E", "7"], 7),
+        (&["-nE7"], 7),
+        (&["-w", "0.05"], 1),
+        (&["-w.05", "-E7"], 7),
+        (&["--wait", "50ms"], 1),
+        (&["--nb"], 1),
+        (&["-so"], 0),
+    ] {
+        let done = run_with(options);
+        assert_eq!(done.status.code(), Some(status), "{options:?}: {done:?}");
+        assert_eq!(done.stdout.is_empty(), status != 0, "{options:?}: {done:?}");
+    }
+    assert!(held.finish().success());
+}
+
+#[test]
+fn a_skip_is_a_line_with_the_holder_if_that_is_wanted() {
+    let place = Place::new();
+    let held = place.held(&[]);
+    let said = |options: &[&str]| {
+        let mut command = run();
+        command
+            .args(options)
+            .arg(place.lock())
+            .args(["echo", "ran"]);
+        let done = command.output().unwrap();
+        assert_eq!(done.status.code(), Some(1), "{done:?}");
+        String::from_utf8(done.stderr).unwrap()
+    };
+    for options in [&["-nv"][..], &["-n", "--quiet", "--verbose"]] {
+        let said = said(options);
+        let lock = place.lock();
+        let start = format!(
+            "touchfile: the exclusive lock on {} is not free",
+            lock.display()
+        );
+        assert!(said.starts_with(&start), "{said}");
+        let holder = format!("held by pid {} (touchfile run ", held.pid());
+        assert!(said.contains(&holder), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    assert_eq!(said(&["-n"]), "");
+    assert_eq!(said(&["-nvq"]), "");
+    assert_eq!(said(&["-w", "0.05", "-q"]), "");
+    assert!(said(&["-w", "0.05"]).contains("gave up after 50ms"));
+}
+
+#[test]
+fn a_quiet_wait_says_nothing_and_runs_its_command() {
+    let place = Place::new();
+    let mut held = place.held(&[]);
+    let mut waiting = place.start(&["-q", "--on-wait", "echo waiting"], &["echo", "inside"]);
+    assert_eq!(waiting.complaint(), "waiting");
+    assert!(held.finish().success());
+    assert_eq!(waiting.line(), "inside");
+    assert!(waiting.ended().success());
+    assert!(waiting.complaints().is_empty());
+}
+
+#[test]
+fn whoever_is_used_to_another_program_is_told_what_to_write() {
+    for (words, says) in [
+        (&["-c", "true", "a.lock"][..], "-- sh -c"),
+        (&["-k", "5", "a.lock", "true"], "--kill-after"),
+        (&["-t", "5", "a.lock", "true"], "--timeout"),
+        (&["-u", "a.lock", "true"], "touchfile flock"),
+        (&["--no-block", "a.lock", "true"], "--nonblock"),
+        (&["--timout", "5", "a.lock", "true"], "--timeout"),
+        (&["-w", "soon", "a.lock", "true"], "as 5 or 0.5"),
+    ] {
+        let told = run().args(words).assert().code(64);
+        let told = str::from_utf8(&told.get_output().stderr).unwrap();
+        assert!(told.contains(says), "{told}");
     }
 }
 

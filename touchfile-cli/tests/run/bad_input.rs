@@ -58,9 +58,53 @@ fn a_device_is_refused() {
 fn a_symbolic_link_is_refused_and_not_followed() {
     let place = Place::new();
     symlink(place.file("target"), place.lock()).unwrap();
-    refused(&place.lock(), NO_INPUT, "link");
+    refused(&place.lock(), NO_INPUT, "give --follow-symlinks");
     fs::write(place.file("target"), "").unwrap();
-    refused(&place.lock(), NO_INPUT, "the file it leads to");
+    refused(&place.lock(), NO_INPUT, "the file that it leads to");
+}
+
+#[test]
+fn a_symbolic_link_is_followed_if_that_is_wanted() {
+    let place = Place::new();
+    fs::write(place.file("target"), "").unwrap();
+    symlink(place.file("target"), place.lock()).unwrap();
+    let mut held = place.held(&["--follow-symlinks"]);
+    let taken = |words: &[&str]| {
+        let mut command = run();
+        let command = command.current_dir(place.directory()).arg("--nonblock");
+        command
+            .args(words)
+            .args(["--", "true"])
+            .output()
+            .unwrap()
+            .status
+            .code()
+            == Some(1)
+    };
+    assert!(taken(&["target"]));
+    assert!(taken(&["--follow-symlinks", "a.lock"]));
+    assert!(taken(&["--follow-symlinks", "b.lock", "a.lock"]));
+    // Both are one file, which is locked once.
+    symlink("target", place.file("c.lock")).unwrap();
+    assert!(held.finish().success());
+    assert!(!taken(&["--follow-symlinks", "a.lock", "c.lock", "target"]));
+}
+
+#[test]
+fn a_symbolic_link_that_is_followed_and_leads_nowhere_is_refused() {
+    let place = Place::new();
+    let refused = |path: &Path, because: &str| {
+        let mut command = run();
+        let command = command.arg("--follow-symlinks").arg(path);
+        let output = command.args(["--", "echo", "ran"]).output().unwrap();
+        assert_refused(&output, NO_INPUT, because);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!said.contains("--follow-symlinks"), "{said}");
+    };
+    symlink(place.lock(), place.lock()).unwrap();
+    refused(&place.lock(), "a loop");
+    symlink(place.file("no/such/file"), place.file("lost")).unwrap();
+    refused(&place.file("lost"), "leads nowhere");
 }
 
 #[test]

