@@ -33,11 +33,12 @@ mod directed;
 mod free;
 mod law;
 mod lockstep;
+mod process;
 mod race;
 mod stage;
 mod suite;
 mod text;
-mod worker;
+pub mod worker;
 
 pub use law::Law;
 pub use lockstep::Step;

@@ -8,9 +8,9 @@ use tempfile::TempDir;
 
 use crate::Law;
 use crate::free::{History, Plan, Violation, Witness, check, now_ns};
+use crate::process::{Answer, InWords, Lost, Order};
 use crate::stage::{Host, Stage};
 use crate::suite::{Bench, Done, Finding, Outcome, Undone};
-use crate::worker::{Answer, InWords, Lost, Order};
 
 /// How long one run takes. Short runs are judged in no time.
 const RUN: Duration = Duration::from_millis(400);

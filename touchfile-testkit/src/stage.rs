@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use touchfile_core::BoxBackend;
 use touchfile_mock::World;
 
-use crate::worker::{Pool, Worker};
+use crate::process::{Pool, Worker};
 
 /// Makes the backend of a process of a simulated world.
 pub(crate) type MakeInWorld = Arc<dyn Fn(&World, &str) -> BoxBackend + Send + Sync>;
@@ -154,24 +154,19 @@ impl Stage<'_> {
 
     /// SIGSTOP, and the wait for it to take effect.
     pub(crate) fn stop(&mut self, number: usize) -> Result<(), String> {
-        let worker = self.worker(number)?;
-        let Some(pid) = worker.pid() else {
+        let Some(process) = self.worker(number)?.process() else {
             self.in_world(|world| world.stop(&name(number)));
             return Ok(());
         };
-        let stopped = kill_process(pid, Signal::STOP)
-            .and_then(|()| rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::UNTRACED)));
-        stopped
-            .map(drop)
-            .map_err(|error| format!("SIGSTOP: {error}"))
+        process.stop().map_err(|error| format!("SIGSTOP: {error}"))
     }
 
     /// SIGCONT.
     pub(crate) fn resume(&mut self, number: usize) {
-        match self.workers.get(&number).and_then(Worker::pid) {
+        match self.workers.get(&number).and_then(Worker::process) {
             // It may have ended already, which is seen when it does not answer.
-            Some(pid) => {
-                kill_process(pid, Signal::CONT).ok();
+            Some(process) => {
+                process.resume().ok();
             }
             None => self.in_world(|world| world.resume(&name(number))),
         }

@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use rustix::process::Signal;
 use tempfile::tempdir;
 use touchfile_flock::FlockBackend;
 
@@ -159,10 +158,10 @@ fn looks_again() {
         let mut waiting = locks.lines().filter(|line| line.contains("->"));
         waiting.any(|line| line.contains(&us))
     });
-    waiter.signal(Signal::STOP);
+    waiter.stop();
     assert_eq!(holder.ask("unlock"), "released");
     let file = foreign.join().unwrap();
-    waiter.signal(Signal::CONT);
+    waiter.resume();
     wait_until("the waiter looks", || looks(&waiter));
     fs4::FileExt::unlock(&file).unwrap();
     assert_eq!(waiter.answer(), "held");

@@ -8,8 +8,8 @@ use touchfile_core::LockMode::Exclusive;
 use super::case;
 use super::cast::{Cast, until};
 use crate::Law;
+use crate::process::{Answer, Order};
 use crate::suite::{Case, Need, Undone};
-use crate::worker::{Answer, Order};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![

@@ -10,9 +10,9 @@ use touchfile_core::OpenOptions;
 
 use crate::Law;
 use crate::countdown::Countdown;
+use crate::process::{Answer, InWords, Lost, Order, Slot};
 use crate::stage::Stage;
 use crate::suite::{Bench, Finding, Undone};
-use crate::worker::{Answer, InWords, Lost, Order, Slot};
 
 /// How much longer a scene may take than a call.
 const SCENE: u32 = 5;

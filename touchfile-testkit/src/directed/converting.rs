@@ -7,8 +7,8 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use super::case;
 use super::cast::{Cast, Process};
 use crate::Law;
+use crate::process::{Answer, Order, Slot};
 use crate::suite::{Case, Need, Undone};
-use crate::worker::{Answer, Order, Slot};
 
 const CONVERTS: &[Need] = &[Need::AtomicConversion, Need::Shared];
 

@@ -4,8 +4,8 @@ use touchfile_core::LockMode::{self, Shared};
 
 use super::cast::{Cast, Process};
 use crate::Law;
+use crate::process::{Answer, Order, Slot};
 use crate::suite::Undone;
-use crate::worker::{Answer, Order, Slot};
 
 impl Cast<'_> {
     /// An attempt that must succeed, for the reason given.

@@ -11,8 +11,8 @@ use touchfile_core::OpenOptions;
 use super::case;
 use super::cast::{Cast, linked};
 use crate::Law;
+use crate::process::{Answer, Order};
 use crate::suite::{Case, Need, Undone};
-use crate::worker::{Answer, Order};
 
 const FILES: &[Need] = &[Need::RealFiles, Need::RealProcesses];
 

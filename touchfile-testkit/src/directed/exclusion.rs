@@ -8,8 +8,8 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use super::case;
 use super::cast::Cast;
 use crate::Law;
+use crate::process::{Answer, Order};
 use crate::suite::{Case, Need, Undone};
-use crate::worker::{Answer, Order};
 
 pub(super) fn cases() -> Vec<Case> {
     let case = |sentence, needs, play: fn(&mut Cast<'_>) -> Result<u64, Undone>| {

@@ -5,8 +5,8 @@ use touchfile_core::LockMode::Exclusive;
 use super::case;
 use super::cast::Cast;
 use crate::Law;
+use crate::process::{Answer, Order};
 use crate::suite::{Case, Need, Undone};
-use crate::worker::{Answer, Order};
 
 const FORKS: &[Need] = &[Need::CrossProcess, Need::ForkSafe, Need::RealProcesses];
 

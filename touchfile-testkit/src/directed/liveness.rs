@@ -7,8 +7,8 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use super::case;
 use super::cast::Cast;
 use crate::Law;
+use crate::process::{Answer, Order};
 use crate::suite::{Bench, Case, Done, Need, Outcome, Undone};
-use crate::worker::{Answer, Order};
 
 const DEATHS: &[Need] = &[Need::CrossProcess, Need::CrashRelease];
 

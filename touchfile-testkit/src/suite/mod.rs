@@ -24,8 +24,8 @@ pub use self::place::Place;
 pub use self::progress::Observer;
 pub use self::report::{CaseReport, Finding, Report, Verdict};
 use crate::lockstep::Step;
+use crate::process;
 use crate::stage::MakeInWorld;
-use crate::worker;
 
 /// How many random schedules are played by default; the other costs follow.
 pub(crate) const CASES: u32 = 256;
@@ -273,7 +273,7 @@ impl Suite {
     }
 
     fn own_work(&self) -> Work {
-        match worker::suite_of_this_worker() {
+        match process::suite_of_this_worker() {
             Some((suite, _)) if suite == self.name => Work::Mine,
             Some(_) => Work::Others,
             None => Work::None,
@@ -281,12 +281,12 @@ impl Suite {
     }
 
     fn serve_and_exit(&self) -> ! {
-        let (Some((_, dir)), Make::WithFiles(make)) = (worker::suite_of_this_worker(), &self.make)
+        let (Some((_, dir)), Make::WithFiles(make)) = (process::suite_of_this_worker(), &self.make)
         else {
             std::process::exit(1);
         };
         let backend = make(&Env { dir });
-        if let Err(error) = worker::serve(backend) {
+        if let Err(error) = process::serve(backend) {
             eprintln!("the worker of the suite {} failed: {error}", self.name);
             std::process::exit(1);
         }

@@ -21,8 +21,8 @@ use super::options::First;
 use super::progress::{Observer, OnTerminal};
 use super::report::{CaseReport, Report, Verdict};
 use super::{Env, Make, Place, Suite, lanes, options};
+use crate::process::{Command, Pool};
 use crate::stage::Host;
-use crate::worker::{Command, Pool};
 
 /// Runs with the arguments of the command line.
 pub(super) fn as_test_program(suite: Suite) -> ExitCode {
@@ -69,7 +69,7 @@ fn trial(run: &Running, number: usize, observer: &dyn Observer) -> Result<Comple
 
 /// Runs everything, on as many threads as there are processors.
 pub(super) fn for_program(suite: Suite, observer: &dyn Observer) -> io::Result<Report> {
-    if crate::worker::suite_of_this_worker().is_some() {
+    if crate::process::suite_of_this_worker().is_some() {
         return Ok(empty(suite)); // another suite's worker
     }
     let run = Running::new(suite, First::Own)?;

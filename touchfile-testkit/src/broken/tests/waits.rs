@@ -52,12 +52,12 @@ fn leaks_a_descriptor_or_a_thread_for_each_wait() {
             for _ in 0..WAITS {
                 assert!(timeout(Duration::ZERO, b.lock(Exclusive)).await.is_err());
             }
-            assert_eq!(count(), before + WAITS, "{name}");
+            assert!(count() >= before + WAITS, "{name}");
         });
     }
 }
 
-/// How many descriptors of /dev/null there are, which no other test here opens.
+/// How many descriptors of /dev/null there are: only this backend opens it, and nobody closes it.
 fn open_null() -> usize {
     let open = fs::read_dir("/proc/self/fd").unwrap();
     open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
@@ -65,8 +65,7 @@ fn open_null() -> usize {
         .count()
 }
 
-/// How many threads there are with the name of this one, which those have that it starts, and no
-/// other test's.
+/// How many threads there are with the name of this one: itself and those that it started.
 fn threads_like_this() -> usize {
     let name = fs::read("/proc/thread-self/comm").unwrap();
     fs::read_dir("/proc/self/task")

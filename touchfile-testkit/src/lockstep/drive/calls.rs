@@ -10,7 +10,7 @@ use crate::Law;
 use crate::countdown::Countdown;
 use crate::lockstep::model::{Doubt, State, unexpected};
 use crate::lockstep::step::{HandleId, Step};
-use crate::worker::{Answer, InWords, Order};
+use crate::process::{Answer, InWords, Order};
 
 impl Drive<'_> {
     /// Opens a handle, if it is not open.

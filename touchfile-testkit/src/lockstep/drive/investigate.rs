@@ -9,7 +9,7 @@ use super::{Drive, Halt, PAUSE, slot};
 use crate::Law;
 use crate::lockstep::model::{Busy, Inode, unexpected};
 use crate::lockstep::step::HandleId;
-use crate::worker::{Answer, InWords, Order, Slot};
+use crate::process::{Answer, InWords, Order, Slot};
 
 /// The slot of the handle that looks whether a lock can be had after all.
 const PROBE: Slot = 99;

@@ -4,8 +4,8 @@ use super::{Drive, Halt, slot};
 use crate::Law;
 use crate::lockstep::model::State;
 use crate::lockstep::step::{FILES, HandleId, Step};
+use crate::process::{Answer, Order};
 use crate::stage::Stage;
-use crate::worker::{Answer, Order};
 
 impl Drive<'_> {
     pub(super) fn kill(&mut self, process: u8) {

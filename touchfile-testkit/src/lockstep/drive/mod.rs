@@ -14,8 +14,8 @@ use touchfile_core::Capabilities;
 use super::model::{Blame, Busy, Doubt, Model, State};
 use super::step::{FILES, HandleId, Step};
 use crate::Law;
+use crate::process::{Answer, Lost, Order, Slot};
 use crate::stage::{Host, Stage};
-use crate::worker::{Answer, Lost, Order, Slot};
 
 /// For how long a wait is polled that must not come to anything.
 const GLANCE: Duration = Duration::from_millis(2);

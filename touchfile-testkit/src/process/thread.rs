@@ -33,12 +33,12 @@ impl Thread {
         Self { orders, answers }
     }
 
-    pub(super) fn tell(&mut self, order: &Order) {
+    pub(super) fn send(&mut self, order: &Order) {
         // Whether it listens is seen when it does not answer.
         drop(self.orders.send(order.clone()));
     }
 
-    pub(super) fn hear(&mut self, within: Duration) -> Result<Answer, Lost> {
+    pub(super) fn receive(&mut self, within: Duration) -> Result<Answer, Lost> {
         self.answers
             .recv_timeout(within)
             .map_err(|error| match error {
