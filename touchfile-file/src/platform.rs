@@ -1,11 +1,10 @@
 //! The operating system, as `touchfile-core` asks for it.
 
-use std::error::Error as StdError;
 use std::fs;
 use std::io;
 use std::path::{self, Path, PathBuf};
 
-use touchfile_core::{Error, OpenOptions, Platform, Result};
+use touchfile_core::{Error, NoPlatform, OpenOptions, Platform, Result};
 
 use crate::{ForkGeneration, opening_may_stall};
 
@@ -61,13 +60,13 @@ impl Platform for OperatingSystem {
             let reason = "it is no directory for temporary files";
             return Err(io::Error::new(io::ErrorKind::NotADirectory, reason));
         }
-        // tempfile wraps what the system said, and hides its number.
-        create_temporary(&directory, options.create_mode).map_err(|error| {
-            match innermost_code(&error) {
-                Some(code) => io::Error::from_raw_os_error(code),
-                None => error,
+        loop {
+            let path = NoPlatform.create_temporary(&directory, options)?;
+            match create_new(&path, options.create_mode) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => return created.map(|()| path),
             }
-        })
+        }
     }
 
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
@@ -127,34 +126,22 @@ fn check_trailing_slash(path: &Path) -> Result<()> {
     Err(Error::invalid_path(path, reason, None))
 }
 
-/// Creates an empty file with a new name in `directory`, readable and writable by its owner or as
-/// `mode` says.
-fn create_temporary(directory: &Path, mode: Option<u32>) -> io::Result<PathBuf> {
-    let file = tempfile::Builder::new()
-        .prefix("touchfile-")
-        .suffix(".lock")
-        .tempfile_in(directory)?;
+/// Creates an empty file at `path`, where nothing may be yet, with the permissions `mode`.
+fn create_new(path: &Path, mode: Option<u32>) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
     #[cfg(unix)]
     if let Some(mode) = mode {
-        use std::os::unix::fs::PermissionsExt;
-        let permissions = fs::Permissions::from_mode(mode);
-        file.as_file().set_permissions(permissions)?;
+        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+        let file = options.mode(mode).open(path)?;
+        // The umask has taken its part of the mode, which was asked for as it is.
+        let permitted = file.set_permissions(fs::Permissions::from_mode(mode));
+        return permitted.inspect_err(|_| {
+            fs::remove_file(path).ok();
+        });
     }
-    #[cfg(not(unix))]
     let _ = mode;
-    let (_, path) = file.keep()?;
-    Ok(path)
-}
-
-fn innermost_code(error: &io::Error) -> Option<i32> {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(code) = error.downcast_ref().and_then(io::Error::raw_os_error) {
-            return Some(code);
-        }
-        cause = error.source();
-    }
-    None
+    options.open(path).map(drop)
 }
 
 /// The kind of the codes that [`io::ErrorKind`] has no stable name for.
