@@ -15,6 +15,7 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use nix::unistd::close;
 
@@ -46,17 +47,28 @@ extern "C" fn read_before_main() {
     INHERITED.get_or_init(Inherited::read);
 }
 
+/// Lets this process have as many descriptors as it may. The soft limit is low for the sake of programs
+/// that use select(2), of which this is none.
+pub(crate) fn raise_descriptor_limit() {
+    if let Some((_, hard)) = inherited().descriptors {
+        // Where it cannot be raised, it is what it was.
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok();
+    }
+}
+
 /// What this process was started with.
 pub(crate) fn inherited() -> &'static Inherited {
     INHERITED.get_or_init(Inherited::read)
 }
 
-/// The state of signals that a process inherits.
+/// The state of a process that it inherits, as far as this program or Rust changes its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inherited {
     blocked: SigSet,
     /// Those of [`CHANGED`] that were ignored.
     ignored: SigSet,
+    /// The soft and the hard limit of descriptors.
+    descriptors: Option<(rlim_t, rlim_t)>,
 }
 
 impl Inherited {
@@ -65,12 +77,19 @@ impl Inherited {
         Self {
             blocked: SigSet::thread_get_mask().unwrap_or(SigSet::empty()),
             ignored: ignored.collect(),
+            descriptors: getrlimit(Resource::RLIMIT_NOFILE).ok(),
         }
     }
 
     /// Whether this process was started with `signal` ignored.
     pub(crate) fn ignores(&self, signal: Signal) -> bool {
         self.ignored.contains(signal)
+    }
+
+    /// The soft limit of descriptors: their numbers are below.
+    pub(crate) fn descriptor_limit(&self) -> Option<RawFd> {
+        let (soft, _) = self.descriptors?;
+        RawFd::try_from(soft).ok()
     }
 
     /// Lets `command` start with it, and without the descriptor `closed`.
@@ -81,8 +100,9 @@ impl Inherited {
             }
             self.restore()
         };
-        // SAFETY: in the child of fork(2), `prepare` calls close(2), signal(2) and sigprocmask(2)
-        // and allocates nothing: all of this is async-signal-safe (signal-safety(7)).
+        // SAFETY: in the child of fork(2), `prepare` allocates nothing and calls close(2), signal(2)
+        // and sigprocmask(2), which are async-signal-safe (signal-safety(7)), and setrlimit(2), which
+        // is nothing but a system call.
         unsafe { command.pre_exec(prepare) };
     }
 
@@ -97,6 +117,9 @@ impl Inherited {
             unsafe { signal(changed, handler) }?;
         }
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.blocked), None)?;
+        if let Some((soft, hard)) = self.descriptors {
+            setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
+        }
         Ok(())
     }
 }

@@ -7,10 +7,21 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 use nix::unistd::close;
+use serde::Serialize;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::exit::Failure;
 use crate::inherited::inherited;
+
+/// `value` as JSON for people and machines.
+pub(crate) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("no map has keys but strings") + "\n"
+}
+
+/// `value` as JSON in one line.
+pub(crate) fn json_line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("no map has keys but strings") + "\n"
+}
 
 /// Prints all of `text` on standard output.
 pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {

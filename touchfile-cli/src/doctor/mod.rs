@@ -6,6 +6,7 @@
 mod advice;
 mod exports;
 mod facts;
+mod json;
 mod report;
 mod trial;
 pub(crate) mod worker;

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
 use touchfile::auto::{Guarantee, Method};
 use touchfile_file::FileSystemKind;
 
@@ -20,10 +19,10 @@ const WITH_CARE: u8 = 2;
 
 #[derive(Debug)]
 pub(super) struct Report {
-    path: PathBuf,
-    facts: Option<Facts>,
-    advice: Option<Advice>,
-    tried: Vec<Tried>,
+    pub(super) path: PathBuf,
+    pub(super) facts: Option<Facts>,
+    pub(super) advice: Option<Advice>,
+    pub(super) tried: Vec<Tried>,
     in_time: bool,
 }
 
@@ -53,7 +52,7 @@ impl Report {
     }
 
     /// The exit status, and the verdict in one line.
-    fn conclusion(&self) -> (u8, String) {
+    pub(super) fn conclusion(&self) -> (u8, String) {
         let (Some(facts), Some(advice)) = (&self.facts, &self.advice) else {
             return (USELESS, "the file system does not answer".into());
         };
@@ -107,7 +106,7 @@ impl Report {
         tried.map(|tried| &tried.outcome)
     }
 
-    fn warnings(&self) -> Vec<String> {
+    pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if let Some(advice) = &self.advice {
             warnings.extend(advice.warnings.iter().cloned());
@@ -170,65 +169,13 @@ impl Report {
         }
         lines.iter().map(|line| printable(line) + "\n").collect()
     }
-
-    pub(super) fn to_json(&self) -> String {
-        let (status, verdict) = self.conclusion();
-        let tried: Vec<Value> = self
-            .tried
-            .iter()
-            .map(|tried| {
-                let (outcome, detail) = match &tried.outcome {
-                    Outcome::Holds => ("holds", None),
-                    Outcome::Broken(how) => ("broken", Some(how)),
-                    Outcome::NotTried(why) => ("not tried", Some(why)),
-                };
-                json!({
-                    "backend": advice::name(tried.backend),
-                    "law": tried.law.name(),
-                    "outcome": outcome,
-                    "detail": detail,
-                })
-            })
-            .collect();
-        let facts = self.facts.as_ref();
-        let advice = self.advice.as_ref();
-        let mount = facts.and_then(|facts| facts.mount.as_ref()).map(|mount| {
-            json!({
-                "type": mount.file_system(),
-                "point": mount.point().to_string_lossy(),
-                "options": mount.all_options(),
-            })
-        });
-        let export = facts.and_then(|facts| facts.export.as_ref()).map(|export| {
-            json!({
-                "directory": export.directory.to_string_lossy(),
-                "list": export.list.to_string_lossy(),
-                "active": export.active,
-            })
-        });
-        let report = json!({
-            "verdict": verdict,
-            "status": status,
-            "path": self.path.to_string_lossy(),
-            "file_system": facts.map(|facts| facts.file_system.name()),
-            "kind": facts.map(|facts| kind(facts.file_system.kind())),
-            "mount": mount,
-            "export": export,
-            "backend": advice.map(|advice| advice::name(advice.backend)),
-            "guarantee": advice.map(|advice| guarantee(advice.guarantee)),
-            "why": advice.map(|advice| &advice.why),
-            "tried": tried,
-            "notes": self.warnings(),
-        });
-        format!("{report:#}\n")
-    }
 }
 
 fn row(name: &str, value: &str) -> String {
     format!("{name:<17}{value}")
 }
 
-fn kind(kind: FileSystemKind) -> &'static str {
+pub(super) fn kind(kind: FileSystemKind) -> &'static str {
     match kind {
         FileSystemKind::Local => "local",
         FileSystemKind::Network => "network",
@@ -237,7 +184,7 @@ fn kind(kind: FileSystemKind) -> &'static str {
     }
 }
 
-fn guarantee(guarantee: Guarantee) -> &'static str {
+pub(super) fn guarantee(guarantee: Guarantee) -> &'static str {
     match guarantee {
         Guarantee::CrossHost => "cross-host",
         Guarantee::HostLocal => "host-local",

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,8 @@ where
         let signals = Signals::listen();
         drop(mortal);
         let mut signals = signals.map_err(|error| Failure::signals(&error))?;
-        self.let_inherit()
+        let moved = self
+            .let_inherit()
             .map_err(|error| Failure::inherit(&error))?;
         let mut launch = Launch::new(command);
         if let Some(locks) = self.locks {
@@ -60,6 +61,7 @@ where
             .start()
             .map_err(|error| Failure::spawn(&name, &error))?;
         signals.note_started();
+        drop(moved);
         let mut patience = self.kill_after.map(Reprieve::new);
         loop {
             let deadline = patience.as_ref().and_then(Reprieve::end);
@@ -92,13 +94,24 @@ where
     /// Lets the command have the descriptors on which the locks are. It need not know of them: the
     /// kernel keeps a lock for as long as anybody has the open file.
     ///
-    /// No other process is started after this, which would have them as well.
-    fn let_inherit(&self) -> io::Result<()> {
+    /// No other process is started after this, which would have them as well. The command is to keep
+    /// at least half of the numbers below its soft limit, so the others are moved above that; they are
+    /// returned, and can be closed when the command is started.
+    fn let_inherit(&self) -> io::Result<Vec<OwnedFd>> {
+        let limit = inherited().descriptor_limit().unwrap_or(RawFd::MAX);
+        let mut moved = Vec::new();
         for guard in self.inherited {
             let handle = guard.handle().ok_or(io::ErrorKind::NotFound)?;
-            rustix::io::fcntl_setfd(handle, FdFlags::empty())?;
+            if handle.as_fd().as_raw_fd() >= limit / 2
+                && let Ok(above) = rustix::io::fcntl_dupfd_cloexec(handle, limit)
+            {
+                rustix::io::fcntl_setfd(&above, FdFlags::empty())?;
+                moved.push(above);
+            } else {
+                rustix::io::fcntl_setfd(handle, FdFlags::empty())?;
+            }
         }
-        Ok(())
+        Ok(moved)
     }
 }
 

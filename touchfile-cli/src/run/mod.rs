@@ -13,6 +13,7 @@ use touchfile::auto::Method;
 use touchfile::{AutoBackend, FcntlBackend, FlockBackend, LockBackend, LockMode};
 
 use crate::exit::{self, Failure};
+use crate::inherited::raise_descriptor_limit;
 use crate::init;
 use crate::progress::{OnWait, Progress};
 pub(crate) use args::Args;
@@ -23,6 +24,8 @@ use locks::{Held, Patience, Wanted};
 /// Takes the locks, runs the command, releases the locks. `words` is the whole command line.
 pub(crate) fn run(mut args: Args, words: &[OsString]) -> Result<ExitCode, Failure> {
     let paths = args.split_off_paths(words)?;
+    // A descriptor for each lock, and those of the waits.
+    raise_descriptor_limit();
     match args.backend {
         Backend::Auto => run_with(AutoBackend::new(), &args, &paths, |held| {
             held.handle()

@@ -1,62 +1,140 @@
 //! Holders and waiters for machines.
+//!
+//! The fields stand in the order in which they are printed.
 
 use std::os::unix::ffi::OsStrExt;
 
-use serde_json::{Value, json};
-use touchfile::{Holder, LockMode, Unseen};
+use serde::Serialize;
+use touchfile::{Holder, Unseen};
 
 use super::Look;
 use super::names::Users;
 
-pub(super) fn of(looks: &[Look<'_>], users: &mut Users) -> Value {
-    let files: Vec<Value> = looks.iter().map(|look| of_file(look, users)).collect();
-    json!({ "sees_all_processes": touchfile_file::sees_all_processes(), "files": files })
+/// What is printed.
+#[derive(Debug, Serialize)]
+pub(super) struct Answer<'a> {
+    files: Vec<File<'a>>,
+    sees_all_processes: bool,
 }
 
-fn of_file(look: &Look<'_>, users: &mut Users) -> Value {
-    let mut file = json!({ "path": look.path.to_string_lossy() });
-    if look.path.to_str().is_none() {
-        file["path_bytes"] = json!(look.path.as_os_str().as_bytes());
-    }
-    match &look.found {
-        Ok(found) => {
-            let mut list = |waiting| {
-                let some = found.iter().filter(|holder| holder.waiting == waiting);
-                some.map(|holder| of_holder(holder, users))
-                    .collect::<Vec<_>>()
-            };
-            file["holders"] = list(false).into();
-            file["waiters"] = list(true).into();
+#[derive(Debug, Serialize)]
+struct File<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holders: Option<Vec<Claim<'a>>>,
+    path: String,
+    /// Of a path that is no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<&'a [u8]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiters: Option<Vec<Claim<'a>>>,
+}
+
+/// A lock that somebody holds or waits for.
+#[derive(Debug, Serialize)]
+struct Claim<'a> {
+    command: Option<&'a str>,
+    confirmed: bool,
+    first_byte: u64,
+    kind: Option<String>,
+    last_byte: Option<u64>,
+    mode: String,
+    pid: Option<u32>,
+    process_started: Option<String>,
+    seen_for_seconds: Option<f64>,
+    uid: Option<u32>,
+    unseen: Option<&'static str>,
+    user: Option<String>,
+}
+
+impl<'a> Answer<'a> {
+    pub(super) fn new(looks: &'a [Look<'_>], users: &mut Users) -> Self {
+        Self {
+            files: looks.iter().map(|look| File::new(look, users)).collect(),
+            sees_all_processes: touchfile_file::sees_all_processes(),
         }
-        Err(error) => file["error"] = error.to_string().into(),
     }
-    file
 }
 
-fn of_holder(holder: &Holder, users: &mut Users) -> Value {
-    let mode = match holder.mode {
-        LockMode::Exclusive => "exclusive",
-        LockMode::Shared => "shared",
-    };
-    let unseen = holder.unseen.map(|unseen| match unseen {
-        Unseen::Namespace => "pid namespace",
-        Unseen::Permission => "permission",
-        _ => "untold",
-    });
-    let last = |end: u64| (end != u64::MAX).then_some(end);
-    let started = holder.started.map(humantime::format_rfc3339_seconds);
-    json!({
-        "pid": holder.pid,
-        "unseen": unseen,
-        "confirmed": holder.confirmed,
-        "uid": holder.uid,
-        "user": holder.uid.and_then(|uid| users.name(uid).map(str::to_owned)),
-        "command": holder.command,
-        "process_started": started.map(|time| time.to_string()),
-        "kind": holder.kind.map(|kind| kind.to_string()),
-        "mode": mode,
-        "first_byte": holder.range.as_ref().map_or(0, |range| *range.start()),
-        "last_byte": holder.range.as_ref().and_then(|range| last(*range.end())),
-        "seen_for_seconds": holder.seen_for.map(|seen| seen.as_secs_f64()),
-    })
+impl<'a> File<'a> {
+    fn new(look: &'a Look<'_>, users: &mut Users) -> Self {
+        let found = look.found.as_ref();
+        let mut claims = |waiting| {
+            let found = found.ok()?.iter();
+            let some = found.filter(|holder| holder.waiting == waiting);
+            Some(some.map(|holder| Claim::new(holder, users)).collect())
+        };
+        Self {
+            holders: claims(false),
+            waiters: claims(true),
+            error: found.err().map(ToString::to_string),
+            path: look.path.to_string_lossy().into_owned(),
+            path_bytes: match look.path.to_str() {
+                Some(_) => None,
+                None => Some(look.path.as_os_str().as_bytes()),
+            },
+        }
+    }
+}
+
+impl<'a> Claim<'a> {
+    fn new(holder: &'a Holder, users: &mut Users) -> Self {
+        let started = holder.started.map(humantime::format_rfc3339_seconds);
+        let last = |end: u64| (end != u64::MAX).then_some(end);
+        let range = holder.range.as_ref();
+        Self {
+            command: holder.command.as_deref(),
+            confirmed: holder.confirmed,
+            first_byte: range.map_or(0, |range| *range.start()),
+            kind: holder.kind.map(|kind| kind.to_string()),
+            last_byte: range.and_then(|range| last(*range.end())),
+            mode: holder.mode.to_string(),
+            pid: holder.pid,
+            process_started: started.map(|time| time.to_string()),
+            seen_for_seconds: holder.seen_for.map(|seen| seen.as_secs_f64()),
+            uid: holder.uid,
+            unseen: holder.unseen.map(|unseen| match unseen {
+                Unseen::Namespace => "pid namespace",
+                Unseen::Permission => "permission",
+                _ => "untold",
+            }),
+            user: holder
+                .uid
+                .and_then(|uid| users.name(uid).map(str::to_owned)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use touchfile::{LockKind, LockMode};
+
+    use super::*;
+    use crate::output;
+
+    #[test]
+    fn fields_are_sorted_and_what_is_not_known_is_null() {
+        let mut holder = Holder::new(LockMode::Shared);
+        holder.kind = Some(LockKind::Ofd);
+        holder.range = Some(5..=u64::MAX);
+        holder.unseen = Some(Unseen::Permission);
+        let looks = [
+            Look {
+                path: Path::new("/a"),
+                found: Ok(vec![holder]),
+            },
+            Look {
+                path: Path::new("/b"),
+                found: Err(io::Error::other("no")),
+            },
+        ];
+        let line = output::json_line(&Answer::new(&looks, &mut Users::default()));
+        let sees = touchfile_file::sees_all_processes();
+        let expected = r#"{"files":[{"holders":[{"command":null,"confirmed":true,"first_byte":5,"kind":"OFDLCK","last_byte":null,"mode":"shared","pid":null,"process_started":null,"seen_for_seconds":null,"uid":null,"unseen":"permission","user":null}],"path":"/a","waiters":[]},{"error":"no","path":"/b"}],"#;
+        assert_eq!(line, format!("{expected}\"sees_all_processes\":{sees}}}\n"));
+    }
 }

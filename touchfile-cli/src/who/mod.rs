@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let looks = look(&args.paths, None);
     let text = if args.json {
-        format!("{:#}\n", json::of(&looks, &mut users))
+        output::json(&json::Answer::new(&looks, &mut users))
     } else {
         table::of(&looks, &mut users, is_colourful())
     };

@@ -11,7 +11,7 @@ use touchfile::Holder;
 use super::names::Users;
 use super::{Args, conclude, is_colourful, is_terminal, json, look, table};
 use crate::exit::Failure;
-use crate::output::print;
+use crate::output;
 
 /// So that a period of nothing does not keep a processor busy.
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -29,11 +29,11 @@ pub(super) fn run(args: &Args, period: Duration, users: &mut Users) -> Result<Ex
     loop {
         let looks = look(&args.paths, Some(&mut seen));
         let text = if args.json {
-            format!("{}\n", json::of(&looks, users))
+            output::json_line(&json::Answer::new(&looks, users))
         } else {
             table::of(&looks, users, is_colourful())
         };
-        let output = if args.json {
+        let shown_now = if args.json {
             text
         } else if is_terminal() {
             screen(period, &text, shown.is_empty())
@@ -42,12 +42,12 @@ pub(super) fn run(args: &Args, period: Duration, users: &mut Users) -> Result<Ex
         } else {
             format!("\n{text}")
         };
-        print(&output)?;
+        output::print(&shown_now)?;
         if shown.is_empty() {
             // What cannot be looked at is said once.
             conclude(looks, args.json || is_terminal());
         }
-        shown = output;
+        shown = shown_now;
         thread::sleep(period.max(SHORTEST));
     }
 }

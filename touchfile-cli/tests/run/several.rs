@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 use std::thread;
 
-use crate::support::{DEADLINE, Place, Process, STAY, run, touchfile};
+use nix::sys::signal::Signal;
+
+use crate::support::{DEADLINE, Place, Process, STAY, run, touchfile, until};
 
 #[test]
 fn commands_that_take_the_same_locks_in_other_orders_all_come_to_their_turn() {
@@ -158,4 +162,48 @@ fn try_lock(path: &std::path::Path) -> assert_cmd::assert::Assert {
     let mut command = run();
     command.timeout(DEADLINE).arg("--nonblock").arg(path);
     command.arg("true").assert()
+}
+
+#[test]
+fn more_locks_than_the_soft_limit_of_descriptors_are_taken_and_the_command_has_the_limit() {
+    let place = Place::new();
+    let names: Vec<String> = (0..200).map(|number| format!("{number}.lock")).collect();
+    // It starts a process, which takes descriptors, and finds all locks held.
+    let inside = r#"ulimit -Sn; ulimit -Hn; "$0" run --nonblock 199.lock -- true; echo $?"#;
+    let script = r#"ulimit -Sn 64 && ulimit -Hn 4000 && exec "$0" run "$@""#;
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .arg(touchfile())
+        .args(&names)
+        .args(["--", "sh", "-c", inside])
+        .arg(touchfile())
+        .current_dir(place.directory())
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"64\n4000\n1\n", "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn locks_above_the_soft_limit_stay_with_the_command_as_others_do() {
+    let place = Place::new();
+    let names: Vec<String> = (0..200).map(|number| format!("{number}.lock")).collect();
+    let script = r#"ulimit -Sn 64 && exec "$0" run "$@""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(touchfile()).args(&names);
+    command.current_dir(place.directory()).arg("--");
+    let mut process = Process::spawn(command.args(STAY));
+    assert_eq!(process.line(), "inside");
+    process.send(Signal::SIGKILL);
+    assert_eq!(process.ended().signal(), Some(Signal::SIGKILL as i32));
+    let is_free = |name: &String| {
+        let mut command = run();
+        command.arg("--nonblock").arg(place.file(name)).arg("true");
+        command.output().unwrap().status.success()
+    };
+    assert!(!names.iter().step_by(20).any(is_free));
+    process.hang_up();
+    for name in &names {
+        until("it is free", || is_free(name));
+    }
 }
