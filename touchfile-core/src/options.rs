@@ -24,6 +24,10 @@ pub struct OpenOptions {
     pub follow_symlinks: bool,
     /// Remove the file as the last act of the last holder. Default: false.
     pub remove_on_release: bool,
+    /// Open the file for writing too, where that is allowed. Default: false, so that a backend opens
+    /// it for what its locks need, which is reading for most. Set it to write to the file while the
+    /// lock is held.
+    pub write: bool,
 }
 
 impl OpenOptions {
@@ -35,6 +39,7 @@ impl OpenOptions {
             create_mode: None,
             follow_symlinks: false,
             remove_on_release: false,
+            write: false,
         }
     }
 }

@@ -16,7 +16,7 @@ use super::fork::ForkGeneration;
 use super::identity::FileId;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::nfs;
-use super::open::open_with;
+use super::open::{Access, open_with};
 use super::wait::{self, Courtesy, Follower, Line, Lock, Place, Releases};
 use super::{FileSystem, file_system_name, retry_interrupted};
 use touchfile_core::backoff::Backoff;
@@ -54,6 +54,15 @@ pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
     /// too, which wakes it up; without, it looks every few milliseconds for as long as it lasts.
     fn listed(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
         None
+    }
+
+    /// For what a file on `file_system` must be open so that all that this locks can be locked.
+    ///
+    /// The provided method asks for [`ReadWrite`](Access::ReadWrite), with which every kind of lock
+    /// can be had. Where [`Read`](Access::Read) is enough, say so: it does nothing to the file.
+    fn access(&self, file_system: FileSystem) -> Access {
+        let _ = file_system;
+        Access::ReadWrite
     }
 
     /// Told once `file` is open, before anything else is asked: for what depends on the file.
@@ -543,8 +552,25 @@ fn open_for<R: RawFileLock>(
         Some(_) => wait::MARK,
         None => OFlags::empty(),
     };
+    // The file system is known once the file is open, and most lock files are on a local one.
+    let access = raw.access(FileSystem::TYPICAL);
+    let opened = open_unless_stale(path, options, access, mark)?;
+    let needed = raw.access(opened.2);
+    if access == Access::ReadWrite || needed == Access::Read {
+        return Ok(opened);
+    }
+    drop(opened);
+    open_unless_stale(path, options, needed, mark)
+}
+
+fn open_unless_stale(
+    path: &Path,
+    options: &OpenOptions,
+    access: Access,
+    mark: OFlags,
+) -> io::Result<(File, FileId, FileSystem)> {
     for _ in 1..MAX_STALE {
-        match open_once(path, options, mark) {
+        match open_once(path, options, access, mark) {
             // Another host has removed it: there is a new one, or one is to be made.
             Err(error) if error.kind() == io::ErrorKind::StaleNetworkFileHandle => {
                 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -553,12 +579,13 @@ fn open_for<R: RawFileLock>(
             done => return done,
         }
     }
-    open_once(path, options, mark)
+    open_once(path, options, access, mark)
 }
 
 fn open_once(
     path: &Path,
     options: &OpenOptions,
+    access: Access,
     mark: OFlags,
 ) -> io::Result<(File, FileId, FileSystem)> {
     if options.remove_on_release && options.follow_symlinks {
@@ -567,7 +594,7 @@ fn open_once(
             "removing on release would remove a followed link and leave the file behind it",
         ));
     }
-    let file = open_with(path, options, mark)?;
+    let file = open_with(path, options, access, mark)?;
     if options.remove_on_release && file.metadata()?.is_dir() {
         return Err(io::Error::new(
             io::ErrorKind::IsADirectory,

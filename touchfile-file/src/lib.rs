@@ -50,7 +50,7 @@ pub use identity::FileId;
 #[cfg(unix)]
 pub use mount::Mount;
 #[cfg(unix)]
-pub use open::open;
+pub use open::{Access, open};
 pub use platform::platform;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use stall::opening_may_stall;

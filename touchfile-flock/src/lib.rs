@@ -36,7 +36,7 @@ use fs4::TryLockError;
 use touchfile_core::{
     Attempt, Capabilities, Holder, LockBackend, LockKind, LockMode, OpenOptions, Platform,
 };
-use touchfile_file::{FileHandle, RawFileLock};
+use touchfile_file::{Access, FileHandle, FileSystem, RawFileLock};
 
 /// Locks with flock(2).
 ///
@@ -117,6 +117,16 @@ impl RawFileLock for Flock {
     #[inline]
     fn unlock(&self, file: &File) -> io::Result<()> {
         fs4::FileExt::unlock(file)
+    }
+
+    /// The Linux client of NFS 4 refuses an exclusive lock on a file that is not open for writing
+    /// (flock(2), "NFS details"), and of other servers nothing is known.
+    fn access(&self, file_system: FileSystem) -> Access {
+        if file_system.may_stall() {
+            Access::ReadWrite
+        } else {
+            Access::Read
+        }
     }
 
     fn space(&self) -> Option<Cow<'static, str>> {

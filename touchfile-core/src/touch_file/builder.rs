@@ -167,6 +167,32 @@ impl<B: LockBackend> Builder<B> {
         self
     }
 
+    /// Whether the file is opened for writing too, where that is allowed. Default: false.
+    ///
+    /// A holder can then write to the file by way of the guard's [handle](crate::Guard::handle).
+    /// While such a file is open nobody can execute it, and whoever watches it is told of a change
+    /// when it is closed.
+    ///
+    /// ```
+    /// # use touchfile_core::TouchFile;
+    /// # use touchfile_flock::FlockBackend;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("a.lock");
+    /// use std::io::Write;
+    ///
+    /// let touch = TouchFile::builder(FlockBackend::new()).path(&path).write(true).build()?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// if let Some(handle) = guard.handle() {
+    ///     writeln!(handle.file(), "{}", std::process::id()).unwrap();
+    /// }
+    /// # assert!(std::fs::read_to_string(&path).unwrap().ends_with('\n'));
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
+    pub fn write(mut self, write: bool) -> Self {
+        self.options.write = write;
+        self
+    }
+
     /// Whether each acquisition checks that the path still names the locked file, and starts over
     /// if it does not. Default: true where the backend can tell.
     ///

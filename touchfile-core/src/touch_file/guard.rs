@@ -153,7 +153,7 @@ where
     /// # use touchfile_flock::FlockBackend;
     /// let touch = TouchFile::temporary(FlockBackend::new())?;
     /// let guard = touch.blocking().lock_exclusive()?;
-    /// let file = guard.handle().unwrap().file(); // of an exclusive holder: write it
+    /// let file = guard.handle().unwrap().file(); // for reading, unless the builder was told to `write`
     /// # let _ = file;
     /// # Ok::<(), touchfile_core::Error>(())
     /// ```

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod cancelling;
+mod effects;
 mod exclusion;
 mod forking;
 mod load;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     trials.extend(bad_input::trials());
     trials.extend(cancelling::trials());
+    trials.extend(effects::trials());
     trials.extend(exclusion::trials());
     trials.extend(forking::trials());
     trials.extend(load::trials());

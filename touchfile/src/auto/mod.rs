@@ -14,7 +14,7 @@ use touchfile_core::{
     TouchFile,
 };
 use touchfile_fcntl::Fcntl;
-use touchfile_file::{FileHandle, FileSystem, Mount, RawFileLock};
+use touchfile_file::{Access, FileHandle, FileSystem, Mount, RawFileLock};
 use touchfile_flock::Flock;
 
 pub use choice::{Guarantee, Method, choose, guarantee};
@@ -213,6 +213,13 @@ impl RawFileLock for AutoLock {
         }
     }
 
+    fn access(&self, file_system: FileSystem) -> Access {
+        match choose(file_system) {
+            Method::Flock => Flock.access(file_system),
+            Method::Fcntl => Fcntl::default().access(file_system),
+        }
+    }
+
     fn space(&self) -> Option<Cow<'static, str>> {
         match self.method {
             Method::Flock => Flock.space(),
@@ -319,7 +326,9 @@ mod tests {
     /// As if the file were on NFS.
     fn open_on_nfs(path: &Path, options: &OpenOptions) -> io::Result<AutoHandle> {
         let nfs = |_: &File| Ok(FileSystem::new(0x6969, false));
-        FileHandle::open(AutoLock::new(nfs), path, options)
+        let mut options = options.clone();
+        options.write = true; // which the file system asks for, where it is one
+        FileHandle::open(AutoLock::new(nfs), path, &options)
     }
 
     #[tokio::test]
