@@ -122,8 +122,11 @@ pub(crate) fn tables(tried: &[Tried], seed: u64, jobs: usize, took: Duration) ->
             Fate::Killed { .. } => None,
         }
     });
-    list(&mut lists, "Rejected for another law", tried, |one| {
-        match (&one.fate, one.law) {
+    list(
+        &mut lists,
+        "Rejected for another law",
+        tried,
+        |one| match (&one.fate, one.law) {
             (
                 Fate::Killed {
                     by,
@@ -134,8 +137,8 @@ pub(crate) fn tables(tried: &[Tried], seed: u64, jobs: usize, took: Duration) ->
                 Some(right),
             ) => Some(format!("`{by}` says {law}, it is {right}")),
             _ => None,
-        }
-    });
+        },
+    );
     summary.push_str(&lists);
     for one in &honest {
         if let Fate::Killed { by, story, .. } = &one.fate {

@@ -124,12 +124,15 @@ fn flag(handle: &Handle) -> io::Result<Arc<Flag>> {
     let file = File::open(&handle.path)?;
     let inode = file.metadata()?.ino();
     let mut flags = FLAGS.lock().unwrap_or_else(PoisonError::into_inner);
-    let flag = flags.get_or_insert_default().entry(inode).or_insert_with(|| {
-        Arc::new(Flag {
-            taken: AtomicBool::new(false),
-            file,
-        })
-    });
+    let flag = flags
+        .get_or_insert_default()
+        .entry(inode)
+        .or_insert_with(|| {
+            Arc::new(Flag {
+                taken: AtomicBool::new(false),
+                file,
+            })
+        });
     Ok(flag.clone())
 }
 

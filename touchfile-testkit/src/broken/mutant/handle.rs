@@ -157,9 +157,10 @@ impl Handle {
             self.honest().unlock().await?;
         }
         if self.shows(Fault::SharesInChild, Some(mode)) {
-            let attempt = self.copy.as_ref().map_or(Ok(Attempt::Acquired), |copy| {
-                lock_with(copy, mode)
-            })?;
+            let attempt = self
+                .copy
+                .as_ref()
+                .map_or(Ok(Attempt::Acquired), |copy| lock_with(copy, mode))?;
             self.locked_by_copy = attempt == Attempt::Acquired;
             return Ok(attempt);
         }

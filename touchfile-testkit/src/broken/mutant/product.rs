@@ -146,9 +146,7 @@ fn is_nonsense(fault: Fault, trigger: Trigger) -> Option<&'static str> {
             Fault::ChildReleases if !matches!(trigger, Trigger::Always | Trigger::AfterWait) => {
                 Some(OFTEN)
             }
-            Fault::TakesShared | Fault::AsksAgain
-                if matches!(trigger, Trigger::AtReader(_)) =>
-            {
+            Fault::TakesShared | Fault::AsksAgain if matches!(trigger, Trigger::AtReader(_)) => {
                 Some(NEVER)
             }
             Fault::BusyIsAnError if trigger == Trigger::AfterFailedTry => Some(SAME),
@@ -201,28 +199,42 @@ fn is_enough(fault: Fault, trigger: Trigger) -> Option<&'static str> {
             Claims(_) | Hides(_) | ThreadRace => true,
             _ => false,
         },
-        Trigger::InSecondRuntime => {
-            !matches!(
-                fault,
-                Grants | Fails | NeverWakes | WakesLate | GivesUp | UnlockKeeps | DropKeeps
-                    | TakesLater | Refuses
-            )
-        }
+        Trigger::InSecondRuntime => !matches!(
+            fault,
+            Grants
+                | Fails
+                | NeverWakes
+                | WakesLate
+                | GivesUp
+                | UnlockKeeps
+                | DropKeeps
+                | TakesLater
+                | Refuses
+        ),
         Trigger::WithoutRuntime | Trigger::Unwinding => {
             matches!(fault, Does(deed, _) if deed != Deed::LeaksDescriptor)
                 || fault == ChildReleases
         }
         Trigger::OnRoad(Road::DotDot | Road::LinkedDirectory) => !matches!(
             fault,
-            Grants | Refuses | Fails | OtherLock | NeverWakes | UnlockKeeps | NeverCurrent
-                | AlwaysCurrent | IgnoresMode
+            Grants
+                | Refuses
+                | Fails
+                | OtherLock
+                | NeverWakes
+                | UnlockKeeps
+                | NeverCurrent
+                | AlwaysCurrent
+                | IgnoresMode
         ),
-        Trigger::OnRoad(Road::LongName | Road::OddName) => {
-            !matches!(fault, Grants | Fails | OtherLock | NeverWakes | NeverCurrent)
-        }
-        Trigger::OnRoad(Road::SecondName) => {
-            !matches!(fault, Grants | Fails | NeverWakes | UnlockKeeps | NeverCurrent)
-        }
+        Trigger::OnRoad(Road::LongName | Road::OddName) => !matches!(
+            fault,
+            Grants | Fails | OtherLock | NeverWakes | NeverCurrent
+        ),
+        Trigger::OnRoad(Road::SecondName) => !matches!(
+            fault,
+            Grants | Fails | NeverWakes | UnlockKeeps | NeverCurrent
+        ),
         Trigger::OnRoad(Road::Contents) => match fault {
             Does(deed, _) => !matches!(deed, Deed::Truncates),
             _ => !matches!(fault, Grants | Fails | OtherLock),

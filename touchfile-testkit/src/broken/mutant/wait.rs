@@ -169,7 +169,9 @@ impl GivenUp {
     fn another(&self) -> Option<Honest> {
         let mut options = OpenOptions::new();
         options.create = false;
-        now(self.common.honest.open(&self.path, &options)).ok()?.ok()
+        now(self.common.honest.open(&self.path, &options))
+            .ok()?
+            .ok()
     }
 }
 
@@ -213,4 +215,3 @@ fn take_later(mut handle: Honest, mode: LockMode) {
         thread::sleep(Duration::from_millis(1));
     }
 }
-
