@@ -12,6 +12,8 @@
 /// options.create_mode = Some(0o660); // for a group, whatever the umask
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 #[non_exhaustive]
 pub struct OpenOptions {
     /// Create the file when it is missing. Default: true.

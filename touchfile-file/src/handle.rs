@@ -20,7 +20,9 @@ use super::open::{Access, open_with};
 use super::wait::{self, Courtesy, Follower, Line, Lock, Place, Releases};
 use super::{FileSystem, file_system_name, retry_interrupted};
 use touchfile_core::backoff::Backoff;
-use touchfile_core::{Attempt, ConvertLock, LockHandle, LockKind, LockMode, OpenOptions};
+use touchfile_core::{
+    Attempt, ConvertLock, Guarantee, LockHandle, LockKind, LockMode, OpenOptions,
+};
 
 /// The two system calls in which one way of locking files differs from another.
 ///
@@ -63,6 +65,16 @@ pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
     fn access(&self, file_system: FileSystem) -> Access {
         let _ = file_system;
         Access::ReadWrite
+    }
+
+    /// Whom such a lock on `file` can be expected to exclude, without asking a server.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the question from being answered.
+    fn guarantee(&self, file: &File) -> io::Result<Guarantee> {
+        let _ = file;
+        Ok(Guarantee::Unknown)
     }
 
     /// Told once `file` is open, before anything else is asked: for what depends on the file.
@@ -472,6 +484,14 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
     #[inline]
     fn may_block(&self) -> bool {
         self.file_system.may_stall()
+    }
+
+    fn file(&self) -> Option<&File> {
+        Some(&self.file)
+    }
+
+    fn guarantee(&self) -> io::Result<Guarantee> {
+        self.raw.guarantee(&self.file)
     }
 
     fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {

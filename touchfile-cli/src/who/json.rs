@@ -5,7 +5,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use serde::Serialize;
-use touchfile::{Holder, Unseen};
+use touchfile::{Holder, ProcessId};
 
 use super::Look;
 use super::names::Users;
@@ -90,15 +90,16 @@ impl<'a> Claim<'a> {
             kind: holder.kind.map(|kind| kind.to_string()),
             last_byte: range.and_then(|range| last(*range.end())),
             mode: holder.mode.to_string(),
-            pid: holder.pid,
+            pid: holder.pid(),
             process_started: started.map(|time| time.to_string()),
             seen_for_seconds: holder.seen_for.map(|seen| seen.as_secs_f64()),
             uid: holder.uid,
-            unseen: holder.unseen.map(|unseen| match unseen {
-                Unseen::Namespace => "pid namespace",
-                Unseen::Permission => "permission",
-                _ => "untold",
-            }),
+            unseen: match holder.process {
+                ProcessId::Known(_) => None,
+                ProcessId::OtherNamespace => Some("pid namespace"),
+                ProcessId::Hidden => Some("permission"),
+                _ => Some("untold"),
+            },
             user: holder
                 .uid
                 .and_then(|uid| users.name(uid).map(str::to_owned)),
@@ -121,7 +122,7 @@ mod tests {
         let mut holder = Holder::new(LockMode::Shared);
         holder.kind = Some(LockKind::Ofd);
         holder.range = Some(5..=u64::MAX);
-        holder.unseen = Some(Unseen::Permission);
+        holder.process = ProcessId::Hidden;
         let looks = [
             Look {
                 path: Path::new("/a"),

@@ -77,7 +77,7 @@ fn time_to_wake(rename: impl Fn(&Path) -> PathBuf) -> Duration {
         .map(|number| {
             let path = dir.path().join(number.to_string());
             let touch = Arc::new(Touch::new(FlockBackend::new(), &path).unwrap());
-            let held = touch.blocking_owned().lock_exclusive().unwrap();
+            let held = touch.clone().blocking_owned().lock_exclusive().unwrap();
             // Kept, as its end would be an event.
             (touch, held, waiting(&rename(&path)))
         })
@@ -87,7 +87,7 @@ fn time_to_wake(rename: impl Fn(&Path) -> PathBuf) -> Duration {
     let mut in_all = Duration::ZERO;
     for (_touch, held, mut waiter) in all {
         let released = Instant::now();
-        held.blocking_unlock().unwrap();
+        held.unlock().unwrap();
         assert_eq!(waiter.answer(), "held");
         in_all += released.elapsed();
     }

@@ -154,7 +154,7 @@ pub(crate) fn hold_all(path: &Path) {
     for order in commands() {
         match order.as_str() {
             "lock" => {
-                let lock = |touch: &Arc<Touch>| touch.blocking_owned().lock_exclusive();
+                let lock = |touch: &Arc<Touch>| touch.clone().blocking_owned().lock_exclusive();
                 held.extend(touches.iter().map(|touch| lock(touch).expect("a lock")));
                 say("held");
             }

@@ -11,14 +11,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use touchfile_core::{LockMode, OwnedLockGuard, TouchFile};
+use touchfile_core::{LockMode, OwnedBlockingLockGuard, TouchFile};
 use touchfile_flock::FlockBackend;
 use touchfile_testkit::worker::{self, Commands, reply, this_program};
 
 use crate::{bad_input, cancelling, forking, load, telling, waiting};
 
 pub(crate) type Touch = TouchFile<FlockBackend>;
-pub(crate) type Held = OwnedLockGuard<FlockBackend>;
+pub(crate) type Held = OwnedBlockingLockGuard<FlockBackend>;
 
 /// Beyond this a worker hangs: the slowest of them take a few seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -69,16 +69,20 @@ fn obey(path: &Path, remove: bool) {
         };
         let answer = match command {
             "lock" => {
-                guard = Some(touch.blocking_owned().lock(mode).expect("a lock"));
+                guard = Some(touch.clone().blocking_owned().lock(mode).expect("a lock"));
                 "held"
             }
             "try" => {
-                guard = touch.blocking_owned().try_lock(mode).expect("an attempt");
+                guard = touch
+                    .clone()
+                    .blocking_owned()
+                    .try_lock(mode)
+                    .expect("an attempt");
                 if guard.is_some() { "held" } else { "busy" }
             }
             "timeout" => {
                 let patience = Duration::from_millis(50);
-                match touch.blocking_owned().lock_timeout(mode, patience) {
+                match touch.clone().blocking_owned().lock_timeout(mode, patience) {
                     Ok(held) => {
                         guard = Some(held);
                         "held"
@@ -91,13 +95,13 @@ fn obey(path: &Path, remove: bool) {
                 guard
                     .take()
                     .expect("a lock to release")
-                    .blocking_unlock()
+                    .unlock()
                     .expect("a release");
                 "released"
             }
             "unlock-without-descriptors" => {
                 let guard = guard.take().expect("a lock to release");
-                without_descriptors(|| guard.blocking_unlock()).expect("a release");
+                without_descriptors(|| guard.unlock()).expect("a release");
                 "released"
             }
             "drop" => {

@@ -116,7 +116,7 @@ impl LockBackend for Mutated {
         let mut holders = common.honest.holders(path).await?;
         if self.shows(Fault::GhostHolder, path) {
             let mut ghost = Holder::new(LockMode::Exclusive);
-            ghost.pid = Some(1);
+            ghost.process = touchfile_core::ProcessId::Known(1);
             holders.push(ghost);
         }
         Ok(holders)
