@@ -9,15 +9,15 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::OpenOptions;
 
 use super::case;
-use super::cast::{Cast, linked};
+use super::driver::{Driver, linked};
 use crate::Law;
-use crate::process::{Answer, Order};
-use crate::suite::{Case, Need, Undone};
+use crate::case::{Case, Need, Undone};
+use crate::process::{Answer, Command};
 
 const FILES: &[Need] = &[Need::RealFiles, Need::RealProcesses];
 
 pub(super) fn cases() -> Vec<Case> {
-    let case = |sentence, needs, play: fn(&mut Cast<'_>) -> Result<u64, Undone>| {
+    let case = |sentence, needs, play: fn(&mut Driver<'_>) -> Result<u64, Undone>| {
         case(Law::Errors, sentence, needs, play)
     };
     vec![
@@ -43,100 +43,103 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-fn contention(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    let other = cast.other();
-    cast.hold(0, 0)?;
-    cast.open(other, 1)?;
-    let modes = if cast.bench.claims.shared {
+fn contention(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let other = driver.other();
+    driver.hold(0, 0)?;
+    driver.open(other, 1)?;
+    let modes = if driver.bench.claims.shared {
         &[Exclusive, Shared][..]
     } else {
         &[Exclusive]
     };
     for &mode in modes {
-        match cast.try_lock(other, 1, mode)? {
+        match driver.try_lock(other, 1, mode)? {
             Answer::WouldBlock => {}
             Answer::Acquired => {
-                return Err(cast.broken(
+                return Err(driver.broken(
                     Law::Exclusion,
                     "it got the lock, but another handle holds it",
                 ));
             }
-            answer => return Err(cast.wrong(&answer)),
+            answer => return Err(driver.wrong(&answer)),
         }
     }
     Ok(2)
 }
 
-fn not_created(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    let path = cast.path();
+fn not_created(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let path = driver.path();
     let mut options = OpenOptions::new();
     options.create = false;
-    let answer = cast.ask(0, &Order::Open(0, path.clone(), options.clone()))?;
+    let answer = driver.ask(0, &Command::Open(0, path.clone(), options.clone()))?;
     if answer.is_kind(ErrorKind::Unsupported) {
         return Ok(1); // it has no files that could be missing, and says so
     }
-    cast.must(
+    driver.must(
         answer.is_kind(ErrorKind::NotFound),
         "the file is missing: the kind of error must be NotFound, or Unsupported if there is \
          nothing to be missing",
     )?;
-    cast.must(
-        !cast.stage.exists(&path),
+    driver.must(
+        !driver.fixture.exists(&path),
         "a file was created that was not to be",
     )?;
-    cast.open(0, 0)?;
-    cast.open_with(0, 1, &path, &options)?;
+    driver.open(0, 0)?;
+    driver.open_with(0, 1, &path, &options)?;
     Ok(2)
 }
 
-fn missing_directory(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    let path = cast.stage.path("missing").join("a.lock");
-    let answer = cast.ask(0, &Order::Open(0, path, OpenOptions::new()))?;
-    cast.must(
+fn missing_directory(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let path = driver.fixture.path("missing").join("a.lock");
+    let answer = driver.ask(0, &Command::Open(0, path, OpenOptions::new()))?;
+    driver.must(
         answer.is_kind(ErrorKind::NotFound),
         "the directory is missing: the kind of error must be NotFound",
     )?;
     Ok(1)
 }
 
-fn file_as_directory(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    let file = cast.stage.path("file");
+fn file_as_directory(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let file = driver.fixture.path("file");
     fs::write(&file, "")?;
-    let answer = cast.ask(0, &Order::Open(0, file.join("a.lock"), OpenOptions::new()))?;
+    let answer = driver.ask(
+        0,
+        &Command::Open(0, file.join("a.lock"), OpenOptions::new()),
+    )?;
     let told = matches!(answer, Answer::Failed { .. }) && !answer.is_kind(ErrorKind::WouldBlock);
-    cast.must(
+    driver.must(
         told,
         "a file is no directory: opening must fail, and not as if the lock were held",
     )?;
     Ok(1)
 }
 
-fn planted_link(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    let (path, target) = (cast.path(), cast.stage.path("target"));
+fn planted_link(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let (path, target) = (driver.path(), driver.fixture.path("target"));
     linked(std::os::unix::fs::symlink(&target, &path))?;
-    cast.ask(0, &Order::Open(0, path, OpenOptions::new()))?;
-    cast.must(!cast.stage.exists(&target), "a link was followed, though `follow_symlinks` was not set, and a file created where it leads")?;
+    driver.ask(0, &Command::Open(0, path, OpenOptions::new()))?;
+    driver.must(!driver.fixture.exists(&target), "a link was followed, though `follow_symlinks` was not set, and a file created where it leads")?;
     Ok(1)
 }
 
-fn fifo(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    let path = cast.path();
+fn fifo(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let path = driver.path();
     if !make_fifo(&path) {
         return Err(Undone::Skipped("a FIFO cannot be made here".into()));
     }
     // It may be refused or not, but at once.
-    cast.ask(0, &Order::Open(0, path, OpenOptions::new()))?;
+    driver.ask(0, &Command::Open(0, path, OpenOptions::new()))?;
     Ok(1)
 }
 
-fn contents(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    let path = cast.path();
+fn contents(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let path = driver.path();
     fs::write(&path, "precious")?;
-    cast.hold(0, 0)?;
-    cast.unlock(0, 0)?;
-    cast.drop_handle(0, 0)?;
+    driver.hold(0, 0)?;
+    driver.unlock(0, 0)?;
+    driver.drop_handle(0, 0)?;
     let left = fs::read_to_string(&path).unwrap_or_default();
-    cast.must(
+    driver.must(
         left == "precious",
         format!("the file said \"precious\" and now says {left:?}"),
     )?;

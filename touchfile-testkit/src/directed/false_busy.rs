@@ -4,12 +4,12 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::OpenOptions;
 
 use super::case;
-use super::cast::Cast;
+use super::driver::Driver;
 use crate::Law;
-use crate::suite::{Case, Need, Undone};
+use crate::case::{Case, Need, Undone};
 
 pub(super) fn cases() -> Vec<Case> {
-    let case = |sentence, needs, play: fn(&mut Cast<'_>) -> Result<u64, Undone>| {
+    let case = |sentence, needs, play: fn(&mut Driver<'_>) -> Result<u64, Undone>| {
         case(Law::NoFalseBusy, sentence, needs, play)
     };
     vec![
@@ -31,36 +31,36 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-fn free(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    all_succeed(cast, "exclusive", "nobody else uses the lock")
+fn free(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    all_succeed(driver, "exclusive", "nobody else uses the lock")
 }
 
-fn beside_a_reader(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    let other = cast.other();
-    cast.hold_as(other, 0, Shared)?;
-    all_succeed(cast, "shared", "there is nobody but a reader")
+fn beside_a_reader(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let other = driver.other();
+    driver.hold_as(other, 0, Shared)?;
+    all_succeed(driver, "shared", "there is nobody but a reader")
 }
 
-fn all_succeed(cast: &mut Cast<'_>, mode: &str, why: &str) -> Result<u64, Undone> {
-    let attempts = cast.bench.times(3_000);
-    let said = cast.play(0, "try-many", &[&mode, &attempts])?;
-    cast.must(said == format!("{attempts} acquired, 0 busy"), why)?;
+fn all_succeed(driver: &mut Driver<'_>, mode: &str, why: &str) -> Result<u64, Undone> {
+    let attempts = driver.bench.times(3_000);
+    let said = driver.run(0, "try-many", &[&mode, &attempts])?;
+    driver.must(said == format!("{attempts} acquired, 0 busy"), why)?;
     Ok(attempts)
 }
 
-fn another_file(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    let other = cast.other();
-    let path = cast.stage.path("b.lock");
-    cast.hold(0, 0)?;
+fn another_file(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let other = driver.other();
+    let path = driver.fixture.path("b.lock");
+    driver.hold(0, 0)?;
     for process in [0, other] {
-        cast.open_with(process, 1, &path, &OpenOptions::new())?;
-        cast.must_acquire(
+        driver.open_with(process, 1, &path, &OpenOptions::new())?;
+        driver.must_acquire(
             process,
             1,
             Exclusive,
             "only the lock of another file is held",
         )?;
-        cast.unlock(process, 1)?;
+        driver.unlock(process, 1)?;
     }
     Ok(2)
 }

@@ -9,9 +9,9 @@ impl Report {
     /// The report as one JSON object.
     ///
     /// It has `suite`, `backend`, `seed`, `passed`, `elapsed_ms`, and `cases`; a case has `name`,
-    /// `law` (null for lanes that are about all), `tried`, `measured`, `elapsed_ms` and `verdict`:
+    /// `law` (null for cases that are about all), `tried`, `measured`, `elapsed_ms` and `verdict`:
     /// `passed`, `skipped` or `failed` with a `reason`, `not-run`, or `broken` with `broken_law`,
-    /// `story` and `steps`.
+    /// `trace` and `steps`.
     #[must_use]
     pub fn to_json(&self) -> String {
         let report = json!({
@@ -38,7 +38,7 @@ fn case(case: &CaseReport) -> Value {
         Verdict::Broken(finding) => {
             object["verdict"] = "broken".into();
             object["broken_law"] = finding.law.name().into();
-            object["story"] = finding.story.as_str().into();
+            object["trace"] = finding.trace.as_str().into();
             let steps = finding.steps.iter().map(|step| format!("{step:?}"));
             object["steps"] = steps.collect();
         }
