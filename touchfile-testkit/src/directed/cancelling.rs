@@ -5,66 +5,25 @@ use std::time::Duration;
 
 use touchfile_core::LockMode::Exclusive;
 
-use super::case;
 use super::driver::{Driver, until};
 use crate::Law;
-use crate::case::{Case, Need, Undone};
+use crate::case::{Case, Undone};
 use crate::process::{Answer, Command};
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case(
-            Law::CancelSafety,
-            "a_thousand_waits_given_up_as_they_are_granted_leave_nothing_behind",
-            &[Need::Proc],
-            in_a_race,
-        ),
-        case(
-            Law::AcquiredMeansAcquired,
-            "a_wait_that_was_given_up_never_takes_the_lock",
-            &[],
-            takes_it_later,
-        ),
-        case(
-            Law::CancelSafety,
-            "a_thousand_waits_given_up_leave_no_lock_thread_or_descriptor",
-            &[Need::Proc],
-            leaves_nothing,
-        ),
-        case(
-            Law::CancelSafety,
-            "a_timeout_is_neither_early_nor_late",
-            &[],
-            timeouts,
-        ),
-        case(
-            Law::CancelSafety,
-            "a_wait_given_up_does_not_delay_the_next",
-            &[],
-            delays_nobody,
-        ),
-        case(
-            Law::CancelSafety,
-            "a_handle_whose_wait_was_given_up_can_lock",
-            &[],
-            handle_is_usable,
-        ),
-        case(
-            Law::AcquiredMeansAcquired,
-            "an_attempt_that_found_the_lock_busy_leaves_nothing_behind",
-            &[],
-            busy_leaves_nothing,
-        ),
-        case(
-            Law::AcquiredMeansAcquired,
-            "dropping_the_handle_of_a_waiter_leaves_nothing_behind",
-            &[],
-            drop_waiting,
-        ),
-    ]
+    cases! {
+        CancelSafety::a_thousand_waits_given_up_as_they_are_granted_leave_nothing_behind [Proc],
+        AcquiredMeansAcquired::a_wait_that_was_given_up_never_takes_the_lock,
+        CancelSafety::a_thousand_waits_given_up_leave_no_lock_thread_or_descriptor [Proc],
+        CancelSafety::a_timeout_is_neither_early_nor_late,
+        CancelSafety::a_wait_given_up_does_not_delay_the_next,
+        CancelSafety::a_handle_whose_wait_was_given_up_can_lock,
+        AcquiredMeansAcquired::an_attempt_that_found_the_lock_busy_leaves_nothing_behind,
+        AcquiredMeansAcquired::dropping_the_handle_of_a_waiter_leaves_nothing_behind,
+    }
 }
 
-fn takes_it_later(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_wait_that_was_given_up_never_takes_the_lock(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let (rounds, other) = (driver.bench.times(30), driver.other());
     driver.open(0, 0)?;
     driver.open(0, 1)?;
@@ -89,7 +48,9 @@ fn takes_it_later(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(rounds)
 }
 
-fn leaves_nothing(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_thousand_waits_given_up_leave_no_lock_thread_or_descriptor(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let (waits, other) = (
         driver.bench.times(1_000),
         usize::from(driver.bench.claims.cross_process),
@@ -102,7 +63,9 @@ fn leaves_nothing(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(waits)
 }
 
-fn in_a_race(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_thousand_waits_given_up_as_they_are_granted_leave_nothing_behind(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let (waits, other) = (
         driver.bench.times(1_000),
         usize::from(driver.bench.claims.cross_process),
@@ -194,7 +157,7 @@ fn is_no_more(after: &Answer, before: &Answer) -> bool {
             .all(|(after, before)| after <= before)
 }
 
-fn timeouts(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_timeout_is_neither_early_nor_late(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     let mut tried = 0;
@@ -224,7 +187,7 @@ fn timeouts(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(tried)
 }
 
-fn delays_nobody(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_wait_given_up_does_not_delay_the_next(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     for slot in [1, 2] {
@@ -237,7 +200,7 @@ fn delays_nobody(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn handle_is_usable(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_handle_whose_wait_was_given_up_can_lock(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     driver.open(other, 1)?;
@@ -250,7 +213,9 @@ fn handle_is_usable(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(3)
 }
 
-fn busy_leaves_nothing(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn an_attempt_that_found_the_lock_busy_leaves_nothing_behind(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     driver.open(0, 2)?;
@@ -270,7 +235,9 @@ fn busy_leaves_nothing(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(20)
 }
 
-fn drop_waiting(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn dropping_the_handle_of_a_waiter_leaves_nothing_behind(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let other = driver.other();
     driver.open(0, 1)?;
     driver.hold(0, 0)?;

@@ -7,39 +7,23 @@ use std::os::unix::fs::PermissionsExt;
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::OpenOptions;
 
-use super::case;
 use super::driver::Driver;
 use crate::Law;
-use crate::case::{Case, Need, Undone};
+use crate::case::{Case, Undone};
 use crate::process::{Answer, Command};
 
 pub(super) fn cases() -> Vec<Case> {
-    let case = |sentence, needs, play: fn(&mut Driver<'_>) -> Result<u64, Undone>| {
-        case(Law::Capabilities, sentence, needs, play)
-    };
-    vec![
-        case("shared_locks_are_there_or_refused", &[], shared),
-        case("removal_on_release_happens_or_is_refused", &[], removal),
-        case(
-            "the_question_of_identity_is_answered_or_refused",
-            &[],
-            identity,
-        ),
-        case(
-            "a_file_without_write_permission_can_be_locked_or_is_refused",
-            &[],
-            read_only,
-        ),
-        case(
-            "a_new_file_has_the_mode_that_was_asked_for",
-            &[Need::RealFiles, Need::RealProcesses],
-            mode,
-        ),
-        case("claims_do_not_change", &[], constant),
-    ]
+    cases! {
+        Capabilities::shared_locks_are_there_or_refused,
+        Capabilities::removal_on_release_happens_or_is_refused,
+        Capabilities::the_question_of_identity_is_answered_or_refused,
+        Capabilities::a_file_without_write_permission_can_be_locked_or_is_refused,
+        Capabilities::a_new_file_has_the_mode_that_was_asked_for [RealFiles, RealProcesses],
+        Capabilities::claims_do_not_change,
+    }
 }
 
-fn shared(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn shared_locks_are_there_or_refused(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.open(0, 0)?;
     driver.open(other, 1)?;
@@ -68,7 +52,7 @@ fn shared(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(2)
 }
 
-fn removal(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn removal_on_release_happens_or_is_refused(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let path = driver.path();
     let mut options = OpenOptions::new();
     options.remove_on_release = true;
@@ -97,7 +81,7 @@ fn removal(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(2)
 }
 
-fn identity(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn the_question_of_identity_is_answered_or_refused(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let path = driver.path();
     driver.open(0, 0)?;
     let answer = driver.ask(0, &Command::IsCurrent(0, path))?;
@@ -107,7 +91,9 @@ fn identity(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn read_only(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_file_without_write_permission_can_be_locked_or_is_refused(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let path = driver.path();
     if !driver.fixture.make_read_only(&path)? {
         return Err(Undone::Skipped("this user may write to every file".into()));
@@ -133,7 +119,7 @@ fn read_only(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn mode(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_new_file_has_the_mode_that_was_asked_for(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let path = driver.path();
     let mut options = OpenOptions::new();
     options.create_mode = Some(0o640);
@@ -156,7 +142,7 @@ fn mode(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn constant(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn claims_do_not_change(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let said = driver.run(0, "claim-again-and-again", &[])?;
     driver.must(
         said == "the same",

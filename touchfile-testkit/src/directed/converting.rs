@@ -4,62 +4,23 @@ use std::io::ErrorKind;
 
 use touchfile_core::LockMode::{Exclusive, Shared};
 
-use super::case;
 use super::driver::{Driver, ProcessNumber};
 use crate::Law;
-use crate::case::{Case, Need, Undone};
+use crate::case::{Case, Undone};
 use crate::process::{Answer, Command, Slot};
 
-const CONVERTS: &[Need] = &[Need::AtomicConversion, Need::Shared];
-
 pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case(
-            Law::Exclusion,
-            "a_failed_conversion_keeps_the_shared_lock",
-            CONVERTS,
-            failed_upgrade,
-        ),
-        case(
-            Law::Exclusion,
-            "a_converted_lock_excludes_as_if_it_had_been_taken_so",
-            CONVERTS,
-            converted,
-        ),
-        case(
-            Law::Exclusion,
-            "nobody_gets_the_lock_while_it_changes_its_mode",
-            CONVERTS,
-            in_between,
-        ),
-        case(
-            Law::Liveness,
-            "a_reader_that_waits_gets_in_when_the_lock_becomes_shared",
-            CONVERTS,
-            reader_waits,
-        ),
-        case(
-            Law::ForkAndExec,
-            "a_child_that_converts_its_copy_of_a_lock_changes_nothing",
-            &[
-                Need::AtomicConversion,
-                Need::Shared,
-                Need::CrossProcess,
-                Need::ForkSafe,
-                Need::RealProcesses,
-            ],
-            child_converts,
-        ),
-        case(
-            Law::Capabilities,
-            "conversion_is_there_or_refused",
-            &[],
-            there_or_refused,
-        ),
-    ]
+    cases! {
+        Exclusion::a_failed_conversion_keeps_the_shared_lock [AtomicConversion, Shared],
+        Exclusion::a_converted_lock_excludes_as_if_it_had_been_taken_so [AtomicConversion, Shared],
+        Exclusion::nobody_gets_the_lock_while_it_changes_its_mode [AtomicConversion, Shared],
+        Liveness::a_reader_that_waits_gets_in_when_the_lock_becomes_shared [AtomicConversion, Shared],
+        ForkAndExec::a_child_that_converts_its_copy_of_a_lock_changes_nothing [AtomicConversion, Shared, CrossProcess, ForkSafe, RealProcesses],
+        Capabilities::conversion_is_there_or_refused,
+    }
 }
 
-fn failed_upgrade(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_failed_conversion_keeps_the_shared_lock(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let mut tried = 0;
     for other in [0, driver.other()] {
         driver.hold_as(0, 0, Shared)?;
@@ -89,7 +50,9 @@ fn failed_upgrade(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(tried)
 }
 
-fn converted(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_converted_lock_excludes_as_if_it_had_been_taken_so(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     driver.open(other, 1)?;
@@ -109,7 +72,7 @@ fn converted(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(6)
 }
 
-fn in_between(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn nobody_gets_the_lock_while_it_changes_its_mode(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let (attempts, conversions) = (driver.bench.times(10_000), driver.bench.times(1_000));
     let other = driver.other();
     driver.hold(0, 0)?;
@@ -132,7 +95,9 @@ fn in_between(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(conversions)
 }
 
-fn reader_waits(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_reader_that_waits_gets_in_when_the_lock_becomes_shared(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     driver.open(other, 1)?;
@@ -142,7 +107,9 @@ fn reader_waits(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn child_converts(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_child_that_converts_its_copy_of_a_lock_changes_nothing(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     driver.open(1, 0)?;
     driver.hold(0, 0)?;
     driver.must_be_done(0, &Command::ForkAndConvert(0, Shared))?;
@@ -164,7 +131,7 @@ fn child_converts(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     }
 }
 
-fn there_or_refused(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn conversion_is_there_or_refused(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     let commands = [Command::Downgrade(0), Command::TryUpgrade(0)];
     driver.open(0, 0)?;

@@ -8,42 +8,24 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::OpenOptions;
 
-use super::case;
 use super::driver::{Driver, linked};
 use crate::Law;
-use crate::case::{Case, Need, Undone};
+use crate::case::{Case, Undone};
 use crate::process::{Answer, Command};
 
-const FILES: &[Need] = &[Need::RealFiles, Need::RealProcesses];
-
 pub(super) fn cases() -> Vec<Case> {
-    let case = |sentence, needs, play: fn(&mut Driver<'_>) -> Result<u64, Undone>| {
-        case(Law::Errors, sentence, needs, play)
-    };
-    vec![
-        case("contention_is_no_error", &[], contention),
-        case(
-            "a_missing_file_that_is_not_to_be_created_is_not_found",
-            &[],
-            not_created,
-        ),
-        case("a_missing_directory_is_not_found", FILES, missing_directory),
-        case(
-            "a_file_is_no_directory_for_lock_files",
-            FILES,
-            file_as_directory,
-        ),
-        case(
-            "a_link_that_leads_nowhere_is_not_followed",
-            FILES,
-            planted_link,
-        ),
-        case("a_fifo_does_not_hang_whoever_opens_it", FILES, fifo),
-        case("opening_changes_nothing_in_a_file", FILES, contents),
-    ]
+    cases! {
+        Errors::contention_is_no_error,
+        Errors::a_missing_file_that_is_not_to_be_created_is_not_found,
+        Errors::a_missing_directory_is_not_found [RealFiles, RealProcesses],
+        Errors::a_file_is_no_directory_for_lock_files [RealFiles, RealProcesses],
+        Errors::a_link_that_leads_nowhere_is_not_followed [RealFiles, RealProcesses],
+        Errors::a_fifo_does_not_hang_whoever_opens_it [RealFiles, RealProcesses],
+        Errors::opening_changes_nothing_in_a_file [RealFiles, RealProcesses],
+    }
 }
 
-fn contention(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn contention_is_no_error(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     driver.open(other, 1)?;
@@ -67,7 +49,9 @@ fn contention(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(2)
 }
 
-fn not_created(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_missing_file_that_is_not_to_be_created_is_not_found(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let path = driver.path();
     let mut options = OpenOptions::new();
     options.create = false;
@@ -89,7 +73,7 @@ fn not_created(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(2)
 }
 
-fn missing_directory(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_missing_directory_is_not_found(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let path = driver.fixture.path("missing").join("a.lock");
     let answer = driver.ask(0, &Command::Open(0, path, OpenOptions::new()))?;
     driver.must(
@@ -99,7 +83,7 @@ fn missing_directory(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn file_as_directory(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_file_is_no_directory_for_lock_files(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let file = driver.fixture.path("file");
     fs::write(&file, "")?;
     let answer = driver.ask(
@@ -114,7 +98,7 @@ fn file_as_directory(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn planted_link(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_link_that_leads_nowhere_is_not_followed(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let (path, target) = (driver.path(), driver.fixture.path("target"));
     linked(std::os::unix::fs::symlink(&target, &path))?;
     driver.ask(0, &Command::Open(0, path, OpenOptions::new()))?;
@@ -122,7 +106,7 @@ fn planted_link(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn fifo(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_fifo_does_not_hang_whoever_opens_it(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let path = driver.path();
     if !make_fifo(&path) {
         return Err(Undone::Skipped("a FIFO cannot be made here".into()));
@@ -132,7 +116,7 @@ fn fifo(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn contents(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn opening_changes_nothing_in_a_file(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let path = driver.path();
     fs::write(&path, "precious")?;
     driver.hold(0, 0)?;

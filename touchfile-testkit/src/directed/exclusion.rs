@@ -5,67 +5,27 @@ use std::time::Duration;
 
 use touchfile_core::LockMode::{Exclusive, Shared};
 
-use super::case;
 use super::driver::Driver;
 use crate::Law;
-use crate::case::{Case, Need, Undone};
+use crate::case::{Case, Undone};
 use crate::process::{Answer, Command};
 
 pub(super) fn cases() -> Vec<Case> {
-    let case = |sentence, needs, play: fn(&mut Driver<'_>) -> Result<u64, Undone>| {
-        case(Law::Exclusion, sentence, needs, play)
-    };
-    vec![
-        case(
-            "one_attempt_in_thousands_is_not_granted_twice",
-            &[],
-            many_attempts,
-        ),
-        case(
-            "two_handles_of_one_process_exclude_each_other",
-            &[],
-            two_handles,
-        ),
-        case(
-            "two_processes_exclude_each_other",
-            &[Need::CrossProcess],
-            two_processes,
-        ),
-        case(
-            "readers_share_and_keep_a_writer_out",
-            &[Need::Shared],
-            readers_and_writer,
-        ),
-        case(
-            "a_handle_excludes_those_used_in_other_threads",
-            &[],
-            threads,
-        ),
-        case(
-            "a_handle_that_holds_refuses_to_be_asked_again",
-            &[],
-            asked_again,
-        ),
-        case(
-            "closing_the_file_elsewhere_releases_nothing",
-            &[Need::RealFiles, Need::RealProcesses],
-            close_elsewhere,
-        ),
-        case(
-            "dropping_another_handle_releases_nothing",
-            &[],
-            drop_another,
-        ),
-        case(
-            "unlocking_another_handle_releases_nothing",
-            &[],
-            unlock_another,
-        ),
-        case("a_lock_held_for_long_stays_held", &[], held_for_long),
-    ]
+    cases! {
+        Exclusion::one_attempt_in_thousands_is_not_granted_twice,
+        Exclusion::two_handles_of_one_process_exclude_each_other,
+        Exclusion::two_processes_exclude_each_other [CrossProcess],
+        Exclusion::readers_share_and_keep_a_writer_out [Shared],
+        Exclusion::a_handle_excludes_those_used_in_other_threads,
+        Exclusion::a_handle_that_holds_refuses_to_be_asked_again,
+        Exclusion::closing_the_file_elsewhere_releases_nothing [RealFiles, RealProcesses],
+        Exclusion::dropping_another_handle_releases_nothing,
+        Exclusion::unlocking_another_handle_releases_nothing,
+        Exclusion::a_lock_held_for_long_stays_held,
+    }
 }
 
-fn two_handles(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn two_handles_of_one_process_exclude_each_other(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     driver.hold(0, 0)?;
     driver.open(0, 1)?;
     driver.must_be_busy(0, 1, Exclusive, "another handle of this process holds it")?;
@@ -82,7 +42,7 @@ fn two_handles(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(3)
 }
 
-fn two_processes(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn two_processes_exclude_each_other(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     driver.hold(0, 0)?;
     driver.open(1, 0)?;
     driver.must_be_busy(1, 0, Exclusive, "another process holds it")?;
@@ -97,7 +57,7 @@ fn two_processes(driver: &mut Driver<'_>) -> Result<u64, Undone> {
 
 /// A lease that runs out while its holder lives, such as the age at which some take a lock file for
 /// a dead one's.
-fn held_for_long(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_lock_held_for_long_stays_held(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     driver.open(other, 1)?;
@@ -109,7 +69,7 @@ fn held_for_long(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(2)
 }
 
-fn readers_and_writer(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn readers_share_and_keep_a_writer_out(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     for (process, slot) in [(0, 0), (0, 1), (other, 2)] {
         driver.hold_as(process, slot, Shared)?;
@@ -124,7 +84,7 @@ fn readers_and_writer(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(5)
 }
 
-fn threads(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_handle_excludes_those_used_in_other_threads(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     driver.hold(0, 0)?;
     let said = driver.run(0, "try-in-other-threads", &[])?;
     driver.must(
@@ -134,7 +94,7 @@ fn threads(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(4)
 }
 
-fn asked_again(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_handle_that_holds_refuses_to_be_asked_again(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     let modes = if driver.bench.claims.shared {
         &[Exclusive, Shared][..]
@@ -168,7 +128,7 @@ fn asked_again(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(tried)
 }
 
-fn close_elsewhere(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn closing_the_file_elsewhere_releases_nothing(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     driver.run(0, "open-and-close", &[])?;
@@ -183,7 +143,7 @@ fn close_elsewhere(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn drop_another(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn dropping_another_handle_releases_nothing(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     driver.open(0, 1)?;
@@ -198,7 +158,7 @@ fn drop_another(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn unlock_another(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn unlocking_another_handle_releases_nothing(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     driver.open(0, 1)?;
@@ -214,7 +174,7 @@ fn unlock_another(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(2)
 }
 
-fn many_attempts(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn one_attempt_in_thousands_is_not_granted_twice(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let (attempts, other) = (driver.bench.times(10_000), driver.other());
     driver.hold(0, 0)?;
     let said = driver.run(other, "try-many", &[&"exclusive", &attempts])?;

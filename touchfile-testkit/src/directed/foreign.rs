@@ -6,41 +6,37 @@ use std::process::{Child, Command, Stdio};
 
 use touchfile_core::LockMode::{self, Exclusive, Shared};
 
-use super::case;
 use super::driver::Driver;
 use crate::Law;
-use crate::case::{Case, Need, Undone};
-
-const FLOCK: &[Need] = &[Need::ExcludesFlock, Need::RealFiles, Need::RealProcesses];
-const FCNTL: &[Need] = &[Need::ExcludesFcntl, Need::RealFiles, Need::RealProcesses];
+use crate::case::{Case, Undone};
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case(
-            Law::Capabilities,
-            "programs_that_use_flock_are_excluded",
-            FLOCK,
-            |driver| excluded(driver, Tool::Flock),
-        ),
-        case(
-            Law::Capabilities,
-            "programs_that_use_fcntl_are_excluded",
-            FCNTL,
-            |driver| excluded(driver, Tool::Fcntl),
-        ),
-        case(
-            Law::Liveness,
-            "a_waiter_gets_the_lock_of_a_program_that_uses_flock",
-            FLOCK,
-            |driver| handed_over(driver, Tool::Flock),
-        ),
-        case(
-            Law::Liveness,
-            "a_waiter_gets_the_lock_of_a_program_that_uses_fcntl",
-            FCNTL,
-            |driver| handed_over(driver, Tool::Fcntl),
-        ),
-    ]
+    cases! {
+        Capabilities::programs_that_use_flock_are_excluded [ExcludesFlock, RealFiles, RealProcesses],
+        Capabilities::programs_that_use_fcntl_are_excluded [ExcludesFcntl, RealFiles, RealProcesses],
+        Liveness::a_waiter_gets_the_lock_of_a_program_that_uses_flock [ExcludesFlock, RealFiles, RealProcesses],
+        Liveness::a_waiter_gets_the_lock_of_a_program_that_uses_fcntl [ExcludesFcntl, RealFiles, RealProcesses],
+    }
+}
+
+fn programs_that_use_flock_are_excluded(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    excluded(driver, Tool::Flock)
+}
+
+fn programs_that_use_fcntl_are_excluded(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    excluded(driver, Tool::Fcntl)
+}
+
+fn a_waiter_gets_the_lock_of_a_program_that_uses_flock(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    handed_over(driver, Tool::Flock)
+}
+
+fn a_waiter_gets_the_lock_of_a_program_that_uses_fcntl(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    handed_over(driver, Tool::Fcntl)
 }
 
 /// Both ways, in each mode.

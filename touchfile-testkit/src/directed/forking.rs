@@ -2,53 +2,23 @@
 
 use touchfile_core::LockMode::Exclusive;
 
-use super::case;
 use super::driver::Driver;
-use crate::Law;
-use crate::case::{Case, Need, Undone};
+use crate::case::{Case, Undone};
 use crate::process::{Answer, Command};
 
-const FORKS: &[Need] = &[Need::CrossProcess, Need::ForkSafe, Need::RealProcesses];
-
 pub(super) fn cases() -> Vec<Case> {
-    let case = |sentence, needs, play: fn(&mut Driver<'_>) -> Result<u64, Undone>| {
-        case(Law::ForkAndExec, sentence, needs, play)
-    };
-    vec![
-        case(
-            "children_between_fork_and_exec_do_not_prolong_a_lock",
-            FORKS,
-            storm,
-        ),
-        case(
-            "a_child_that_drops_its_copy_of_a_handle_releases_nothing",
-            FORKS,
-            child_drops,
-        ),
-        case(
-            "a_child_that_lives_on_does_not_prolong_an_unlocked_lock",
-            FORKS,
-            unlock_with_child,
-        ),
-        case(
-            "a_child_that_lives_on_does_not_prolong_a_dropped_lock",
-            FORKS,
-            drop_with_child,
-        ),
-        case(
-            "a_program_that_is_executed_does_not_inherit_the_lock",
-            &[
-                Need::CrossProcess,
-                Need::CrashRelease,
-                Need::ForkSafe,
-                Need::RealProcesses,
-            ],
-            exec,
-        ),
-    ]
+    cases! {
+        ForkAndExec::children_between_fork_and_exec_do_not_prolong_a_lock [CrossProcess, ForkSafe, RealProcesses],
+        ForkAndExec::a_child_that_drops_its_copy_of_a_handle_releases_nothing [CrossProcess, ForkSafe, RealProcesses],
+        ForkAndExec::a_child_that_lives_on_does_not_prolong_an_unlocked_lock [CrossProcess, ForkSafe, RealProcesses],
+        ForkAndExec::a_child_that_lives_on_does_not_prolong_a_dropped_lock [CrossProcess, ForkSafe, RealProcesses],
+        ForkAndExec::a_program_that_is_executed_does_not_inherit_the_lock [CrossProcess, CrashRelease, ForkSafe, RealProcesses],
+    }
 }
 
-fn child_drops(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_child_that_drops_its_copy_of_a_handle_releases_nothing(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     driver.open(1, 0)?;
     driver.hold(0, 0)?;
     driver.must_be_busy(1, 0, Exclusive, "another process holds it")?;
@@ -66,7 +36,9 @@ fn child_drops(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(5)
 }
 
-fn unlock_with_child(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_child_that_lives_on_does_not_prolong_an_unlocked_lock(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     driver.hold(0, 0)?;
     driver.must_be_done(0, &Command::Fork)?;
     driver.unlock(0, 0)?;
@@ -81,7 +53,9 @@ fn unlock_with_child(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn drop_with_child(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_child_that_lives_on_does_not_prolong_a_dropped_lock(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     driver.hold(0, 0)?;
     driver.must_be_done(0, &Command::Fork)?;
     driver.drop_handle(0, 0)?;
@@ -96,7 +70,9 @@ fn drop_with_child(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn exec(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_program_that_is_executed_does_not_inherit_the_lock(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     driver.hold(0, 0)?;
     match driver.ask(0, &Command::Spawn)? {
         Answer::Pid(pid) => driver.fixture.remember_child(pid),
@@ -115,7 +91,9 @@ fn exec(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn storm(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn children_between_fork_and_exec_do_not_prolong_a_lock(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let rounds = driver.bench.times(30);
     driver.fixture.new_process(0)?;
     driver.open(1, 0)?;

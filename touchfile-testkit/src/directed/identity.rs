@@ -6,51 +6,25 @@ use std::path::Path;
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::OpenOptions;
 
-use super::case;
 use super::driver::{Driver, until};
 use crate::Law;
-use crate::case::{Case, Need, Undone};
+use crate::case::{Case, Undone};
 use crate::process::{Answer, Command};
 
 pub(super) fn cases() -> Vec<Case> {
-    let case = |sentence, needs, play: fn(&mut Driver<'_>) -> Result<u64, Undone>| {
-        case(Law::Identity, sentence, needs, play)
-    };
-    vec![
-        case(
-            "a_file_is_never_removed_from_under_a_current_holder",
-            &[Need::RemoveOnRelease, Need::Identity, Need::CrossProcess],
-            removed_in_time,
-        ),
-        case(
-            "a_handle_is_current_while_its_path_names_its_file",
-            &[Need::Identity],
-            current,
-        ),
-        case(
-            "a_handle_of_an_unlinked_or_replaced_file_is_not_current",
-            &[Need::Identity],
-            replaced,
-        ),
-        case(
-            "a_waiter_on_a_replaced_file_is_not_current_once_granted",
-            &[Need::Identity],
-            waiter_on_replaced,
-        ),
-        case(
-            "a_second_name_of_a_file_is_the_same_lock",
-            &[Need::Identity],
-            second_name,
-        ),
-        case(
-            "a_file_is_not_removed_while_another_reader_holds_it",
-            &[Need::RemoveOnRelease, Need::Shared],
-            removed_by_the_last,
-        ),
-    ]
+    cases! {
+        Identity::a_file_is_never_removed_from_under_a_current_holder [RemoveOnRelease, Identity, CrossProcess],
+        Identity::a_handle_is_current_while_its_path_names_its_file [Identity],
+        Identity::a_handle_of_an_unlinked_or_replaced_file_is_not_current [Identity],
+        Identity::a_waiter_on_a_replaced_file_is_not_current_once_granted [Identity],
+        Identity::a_second_name_of_a_file_is_the_same_lock [Identity],
+        Identity::a_file_is_not_removed_while_another_reader_holds_it [RemoveOnRelease, Shared],
+    }
 }
 
-fn current(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_handle_is_current_while_its_path_names_its_file(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let path = driver.path();
     driver.open(0, 0)?;
     is_current(driver, 0, &path, true, "it was just opened")?;
@@ -63,7 +37,9 @@ fn current(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(4)
 }
 
-fn replaced(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_handle_of_an_unlinked_or_replaced_file_is_not_current(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let path = driver.path();
     driver.hold(0, 0)?;
     driver.fixture.unlink(&path)?;
@@ -78,7 +54,9 @@ fn replaced(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(4)
 }
 
-fn waiter_on_replaced(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_waiter_on_a_replaced_file_is_not_current_once_granted(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let (path, other) = (driver.path(), driver.other());
     driver.hold(0, 0)?;
     driver.open(other, 1)?;
@@ -103,7 +81,7 @@ fn waiter_on_replaced(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn second_name(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_second_name_of_a_file_is_the_same_lock(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let (path, link, other) = (driver.path(), driver.fixture.path("b.lock"), driver.other());
     driver.hold(0, 0)?;
     driver.open(other, 2)?;
@@ -117,7 +95,9 @@ fn second_name(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(2)
 }
 
-fn removed_by_the_last(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_file_is_not_removed_while_another_reader_holds_it(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let (path, other) = (driver.path(), driver.other());
     let options = removing();
     driver.open_with(0, 0, &path, &options)?;
@@ -135,7 +115,9 @@ fn removed_by_the_last(driver: &mut Driver<'_>) -> Result<u64, Undone> {
 }
 
 /// A holder whose handle is current relies on it: nobody else may remove the file.
-fn removed_in_time(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_file_is_never_removed_from_under_a_current_holder(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let (path, rounds) = (driver.path(), driver.bench.times(30));
     let mut tried = 0;
     for _ in 0..rounds {

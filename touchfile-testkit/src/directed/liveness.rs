@@ -4,13 +4,10 @@ use std::time::{Duration, Instant};
 
 use touchfile_core::LockMode::{Exclusive, Shared};
 
-use super::case;
 use super::driver::Driver;
 use crate::Law;
 use crate::case::{Case, Context, Done, Need, Outcome, Undone};
 use crate::process::{Answer, Command};
-
-const DEATHS: &[Need] = &[Need::CrossProcess, Need::CrashRelease];
 
 /// How often a writer that seems to starve is given another chance.
 const ATTEMPTS: u64 = 3;
@@ -19,63 +16,48 @@ const ATTEMPTS: u64 = 3;
 const ENOUGH_TURNS: u64 = 3;
 
 pub(super) fn cases() -> Vec<Case> {
-    let case = |sentence, needs, play: fn(&mut Driver<'_>) -> Result<u64, Undone>| {
-        case(Law::Liveness, sentence, needs, play)
+    let mut cases = cases! {
+        Liveness::every_waiter_gets_its_turn,
+        Liveness::a_waiter_gets_the_lock_when_its_holder_unlocks,
+        Liveness::a_waiter_gets_the_lock_when_its_holder_drops_the_handle,
+        Liveness::a_waiter_gets_the_lock_when_its_holder_is_killed [CrossProcess, CrashRelease],
+        Liveness::a_waiter_gets_the_lock_when_its_holder_ends [CrossProcess, CrashRelease, RealProcesses],
+        Liveness::readers_that_wait_get_the_lock_together [Shared],
     };
-    vec![
+    cases.insert(
+        0,
         Case {
-            name: "liveness::a_writer_among_readers".into(),
+            name: format!("{}::{}", Law::Liveness, stringify!(a_writer_among_readers)),
             law: Some(Law::Liveness),
             needs: &[Need::Shared, Need::CrossProcess],
-            run: Box::new(writer_among_readers),
+            run: Box::new(a_writer_among_readers),
         },
-        case("every_waiter_gets_its_turn", &[], every_waiter),
-        case(
-            "a_waiter_gets_the_lock_when_its_holder_unlocks",
-            &[],
-            holder_unlocks,
-        ),
-        case(
-            "a_waiter_gets_the_lock_when_its_holder_drops_the_handle",
-            &[],
-            holder_drops,
-        ),
-        case(
-            "a_waiter_gets_the_lock_when_its_holder_is_killed",
-            DEATHS,
-            holder_is_killed,
-        ),
-        case(
-            "a_waiter_gets_the_lock_when_its_holder_ends",
-            &[Need::CrossProcess, Need::CrashRelease, Need::RealProcesses],
-            holder_ends,
-        ),
-        case(
-            "readers_that_wait_get_the_lock_together",
-            &[Need::Shared],
-            readers_together,
-        ),
-    ]
+    );
+    cases
 }
 
-fn holder_unlocks(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_waiter_gets_the_lock_when_its_holder_unlocks(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let waiters = [driver.other(), 0];
     waiter_gets_it(driver, &waiters, |driver| driver.unlock(0, 0))
 }
 
-fn holder_drops(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_waiter_gets_the_lock_when_its_holder_drops_the_handle(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let waiters = [driver.other(), 0];
     waiter_gets_it(driver, &waiters, |driver| driver.drop_handle(0, 0))
 }
 
-fn holder_is_killed(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_waiter_gets_the_lock_when_its_holder_is_killed(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     waiter_gets_it(driver, &[1], |driver| {
         driver.kill(0);
         Ok(())
     })
 }
 
-fn holder_ends(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_waiter_gets_the_lock_when_its_holder_ends(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     waiter_gets_it(driver, &[1], |driver| {
         driver.fixture.finish(0);
         driver.note("process 0 ends by itself");
@@ -109,7 +91,7 @@ fn waiter_gets_it(
     Ok(tried)
 }
 
-fn readers_together(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn readers_that_wait_get_the_lock_together(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold_as(0, 0, Shared)?;
     driver.hold_as(other, 1, Shared)?;
@@ -127,7 +109,7 @@ fn readers_together(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(3)
 }
 
-fn every_waiter(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn every_waiter_gets_its_turn(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     let mut waiting: Vec<_> = (1..5)
@@ -159,7 +141,7 @@ fn every_waiter(driver: &mut Driver<'_>) -> Result<u64, Undone> {
 }
 
 /// Two readers whose holds overlap, so that there is always one: does a writer ever get in?
-fn writer_among_readers(bench: &Context<'_>) -> Outcome {
+fn a_writer_among_readers(bench: &Context<'_>) -> Outcome {
     let mut driver = Driver::new(bench, Law::Liveness)?;
     for process in 0..3 {
         driver.open(process, 0)?;

@@ -1,5 +1,17 @@
 //! Directed cases: a case for each law and for each known way to get it wrong.
 
+/// Cases, each named by its law and its function, with what it needs.
+macro_rules! cases {
+    ($($law:ident::$function:ident $([$($need:ident),+])?),+ $(,)?) => {
+        vec![$($crate::directed::case(
+            $crate::Law::$law,
+            stringify!($function),
+            &[$($($crate::case::Need::$need),+)?],
+            $function,
+        )),+]
+    };
+}
+
 mod cancelling;
 mod capabilities;
 mod converting;

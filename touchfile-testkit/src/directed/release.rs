@@ -6,58 +6,25 @@ use std::time::Duration;
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::OpenOptions;
 
-use super::case;
 use super::driver::Driver;
-use crate::Law;
-use crate::case::{Case, Need, Undone};
+use crate::case::{Case, Undone};
 
 pub(super) fn cases() -> Vec<Case> {
-    let case = |sentence, needs, play: fn(&mut Driver<'_>) -> Result<u64, Undone>| {
-        case(Law::Release, sentence, needs, play)
-    };
-    vec![
-        case(
-            "a_process_killed_at_any_moment_leaves_nothing_locked",
-            &[Need::CrossProcess, Need::CrashRelease, Need::RealProcesses],
-            killed_at_any_moment,
-        ),
-        case("unlocking_releases", &[], unlocking),
-        case("dropping_the_handle_releases", &[], dropping),
-        case(
-            "the_end_of_the_process_releases",
-            &[Need::CrossProcess, Need::CrashRelease, Need::RealProcesses],
-            ending,
-        ),
-        case(
-            "sigkill_releases",
-            &[Need::CrossProcess, Need::CrashRelease],
-            killing,
-        ),
-        case(
-            "dropping_the_handle_needs_no_runtime",
-            &[],
-            without_a_runtime,
-        ),
-        case(
-            "dropping_the_handle_in_another_thread_releases",
-            &[],
-            in_another_thread,
-        ),
-        case(
-            "unlocking_what_is_not_held_is_no_error",
-            &[],
-            unlocking_nothing,
-        ),
-        case("a_released_handle_locks_again", &[], locks_again),
-        case(
-            "a_reader_that_lets_go_leaves_the_others_their_locks",
-            &[Need::Shared],
-            one_of_two_readers,
-        ),
-    ]
+    cases! {
+        Release::a_process_killed_at_any_moment_leaves_nothing_locked [CrossProcess, CrashRelease, RealProcesses],
+        Release::unlocking_releases,
+        Release::dropping_the_handle_releases,
+        Release::the_end_of_the_process_releases [CrossProcess, CrashRelease, RealProcesses],
+        Release::sigkill_releases [CrossProcess, CrashRelease],
+        Release::dropping_the_handle_needs_no_runtime,
+        Release::dropping_the_handle_in_another_thread_releases,
+        Release::unlocking_what_is_not_held_is_no_error,
+        Release::a_released_handle_locks_again,
+        Release::a_reader_that_lets_go_leaves_the_others_their_locks [Shared],
+    }
 }
 
-fn unlocking(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn unlocking_releases(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     driver.unlock(0, 0)?;
@@ -66,7 +33,7 @@ fn unlocking(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn dropping(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn dropping_the_handle_releases(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     driver.drop_handle(0, 0)?;
@@ -75,7 +42,7 @@ fn dropping(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn ending(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn the_end_of_the_process_releases(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     driver.fixture.new_process(1)?;
     driver.hold(1, 0)?;
     driver.fixture.finish(1);
@@ -85,7 +52,7 @@ fn ending(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn killing(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn sigkill_releases(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     driver.open(0, 0)?;
     let modes = if driver.bench.claims.shared {
         &[Exclusive, Shared][..]
@@ -103,7 +70,9 @@ fn killing(driver: &mut Driver<'_>) -> Result<u64, Undone> {
 }
 
 /// At whatever step of an acquisition it is.
-fn killed_at_any_moment(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_process_killed_at_any_moment_leaves_nothing_locked(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let rounds = driver.bench.times(60);
     driver.open(0, 0)?;
     let command = driver.script("lock-and-unlock-for-ever", &[]);
@@ -126,11 +95,11 @@ fn killed_at_any_moment(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(rounds)
 }
 
-fn without_a_runtime(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn dropping_the_handle_needs_no_runtime(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     after_script(driver, "drop-without-a-runtime")
 }
 
-fn in_another_thread(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn dropping_the_handle_in_another_thread_releases(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     after_script(driver, "drop-in-another-thread")
 }
 
@@ -142,7 +111,7 @@ fn after_script(driver: &mut Driver<'_>, script: &str) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn unlocking_nothing(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn unlocking_what_is_not_held_is_no_error(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     driver.open(0, 0)?;
     driver.unlock(0, 0)?;
     driver.must_acquire(0, 0, Exclusive, "nobody holds it")?;
@@ -151,7 +120,7 @@ fn unlocking_nothing(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(2)
 }
 
-fn locks_again(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_released_handle_locks_again(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.open(0, 0)?;
     driver.open(other, 1)?;
@@ -170,7 +139,9 @@ fn locks_again(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(60)
 }
 
-fn one_of_two_readers(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_reader_that_lets_go_leaves_the_others_their_locks(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
     let other = driver.other();
     let path = driver.path();
     driver.open_with(0, 2, &path, &OpenOptions::new())?;

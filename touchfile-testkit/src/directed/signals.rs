@@ -2,31 +2,17 @@
 
 use std::time::Duration;
 
-use super::case;
 use super::driver::Driver;
-use crate::Law;
-use crate::case::{Case, Need, Undone};
-
-const NEEDS: &[Need] = &[Need::CrossProcess, Need::RealProcesses];
+use crate::case::{Case, Undone};
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case(
-            Law::Errors,
-            "a_waiter_in_a_storm_of_signals_meets_no_error",
-            NEEDS,
-            waiter,
-        ),
-        case(
-            Law::NoFalseBusy,
-            "an_attempt_in_a_storm_of_signals_is_not_busy",
-            NEEDS,
-            attempts,
-        ),
-    ]
+    cases! {
+        Errors::a_waiter_in_a_storm_of_signals_meets_no_error [CrossProcess, RealProcesses],
+        NoFalseBusy::an_attempt_in_a_storm_of_signals_is_not_busy [CrossProcess, RealProcesses],
+    }
 }
 
-fn waiter(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn a_waiter_in_a_storm_of_signals_meets_no_error(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let turns = driver.bench.times(50);
     let script = driver.script("lock-and-unlock", &[&turns, &100]);
     for process in [0, 1] {
@@ -39,7 +25,7 @@ fn waiter(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(turns)
 }
 
-fn attempts(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+fn an_attempt_in_a_storm_of_signals_is_not_busy(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let attempts = driver.bench.times(3_000);
     let script = driver.script("try-many", &[&"exclusive", &attempts]);
     driver.open(1, 0)?;
