@@ -9,7 +9,7 @@ use std::time::Duration;
 use fork::{Fork, fork};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, getppid, kill_process, waitpid};
 
-use super::order::Answer;
+use super::command::Answer;
 
 /// Children that live on until they are ended.
 #[derive(Debug, Default)]

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
 
-use super::{Answer, Lost, Order};
-use crate::suite::Place;
+use super::{Answer, Command, Lost, Place};
 use crate::worker::Worker;
 
 const SUITE: &str = "TOUCHFILE_TESTKIT_WORKER";
@@ -22,7 +21,7 @@ const END: Duration = Duration::from_secs(10);
 
 /// How to execute this program again, as a worker of a suite.
 #[derive(Clone, Debug)]
-pub(crate) struct Command {
+pub(crate) struct Launch {
     program: PathBuf,
     arguments: Vec<OsString>,
     suite: String,
@@ -36,7 +35,7 @@ struct View {
     there: PathBuf,
 }
 
-impl Command {
+impl Launch {
     /// # Errors
     ///
     /// A sentence, if this program does not know where it is.
@@ -79,7 +78,7 @@ pub(crate) fn suite_of_this_worker() -> Option<(String, PathBuf)> {
     Some((suite, env::var_os(DIR)?.into()))
 }
 
-/// A process that executes orders. It is killed when this is dropped.
+/// A process that executes commands. It is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Remote {
     worker: Worker,
@@ -87,18 +86,18 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    pub(super) fn spawn(command: &Command) -> Result<Self, String> {
-        let mut program = process::Command::new(&command.program);
+    pub(super) fn launch(launch: &Launch) -> Result<Self, String> {
+        let mut program = process::Command::new(&launch.program);
         program
-            .args(&command.arguments)
-            .env(SUITE, &command.suite)
-            .env(DIR, &command.view.there);
+            .args(&launch.arguments)
+            .env(SUITE, &launch.suite)
+            .env(DIR, &launch.view.there);
         let mut worker = Worker::spawn(&mut program)
-            .map_err(|error| format!("no worker: {}: {error}", command.program.display()))?;
+            .map_err(|error| format!("no worker: {}: {error}", launch.program.display()))?;
         match worker.receive(START) {
             Ok(line) if line == "ready" => Ok(Self {
                 worker,
-                view: command.view.clone(),
+                view: launch.view.clone(),
             }),
             Ok(line) => Err(format!("no worker: it said {line:?}")),
             Err(lost) => Err(format!(
@@ -108,9 +107,9 @@ impl Remote {
         }
     }
 
-    pub(super) fn send(&mut self, order: &Order) {
+    pub(super) fn send(&mut self, command: &Command) {
         self.worker
-            .send(order.clone().with_path(|path| self.view.of(path)));
+            .send(command.clone().with_path(|path| self.view.of(path)));
     }
 
     pub(super) fn receive(&mut self, within: Duration) -> Result<Answer, Lost> {

@@ -6,18 +6,18 @@ use std::panic;
 use touchfile_core::BoxBackend;
 
 use super::Answer;
-use super::obey::Obeyer;
+use super::execute::Executor;
 use crate::worker::{Commands, reply};
 
-/// Executes orders until standard input ends.
+/// Executes commands until standard input ends.
 pub(crate) fn serve(backend: BoxBackend) -> io::Result<()> {
     // A panic becomes an answer; nobody reads what it would print.
     panic::set_hook(Box::new(|_| {}));
-    let mut obeyer = Obeyer::new(backend)?;
+    let mut executor = Executor::new(backend)?;
     reply("ready")?;
     for line in Commands::new()? {
         let answer = match line?.parse() {
-            Ok(order) => obeyer.obey(order),
+            Ok(command) => executor.execute(command),
             Err(error) => Answer::Unable(error),
         };
         reply(answer)?;

@@ -6,36 +6,36 @@ use std::time::Duration;
 
 use touchfile_core::BoxBackend;
 
-use super::obey::Obeyer;
-use super::{Answer, Lost, Order};
+use super::execute::Executor;
+use super::{Answer, Command, Lost};
 
-/// Ends once this is dropped and its last order carried out. If that never ends, it is abandoned.
+/// Ends once this is dropped and its last command carried out. If that never ends, it is abandoned.
 #[derive(Debug)]
 pub(crate) struct Thread {
-    orders: Sender<Order>,
+    commands: Sender<Command>,
     answers: Receiver<Answer>,
 }
 
 impl Thread {
     pub(super) fn new(backend: BoxBackend) -> Self {
-        let (orders, inbox) = mpsc::channel();
+        let (commands, inbox) = mpsc::channel();
         let (outbox, answers) = mpsc::channel();
         thread::spawn(move || {
-            let Ok(mut obeyer) = Obeyer::new(backend) else {
+            let Ok(mut executor) = Executor::new(backend) else {
                 return;
             };
-            while let Ok(order) = inbox.recv() {
-                if outbox.send(obeyer.obey(order)).is_err() {
+            while let Ok(command) = inbox.recv() {
+                if outbox.send(executor.execute(command)).is_err() {
                     break;
                 }
             }
         });
-        Self { orders, answers }
+        Self { commands, answers }
     }
 
-    pub(super) fn send(&mut self, order: &Order) {
+    pub(super) fn send(&mut self, command: &Command) {
         // Whether it listens is seen when it does not answer.
-        drop(self.orders.send(order.clone()));
+        drop(self.commands.send(command.clone()));
     }
 
     pub(super) fn receive(&mut self, within: Duration) -> Result<Answer, Lost> {

@@ -1,4 +1,4 @@
-//! What a worker can be told and what it answers: one line of words each.
+//! The commands of a worker and its answers: one line of words each.
 
 use std::fmt;
 use std::io;
@@ -14,8 +14,8 @@ use crate::text::{escape, escape_path, unescape_path, unescape_text};
 pub(crate) type Slot = u32;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Order {
-    /// Tells what this process has: descriptors, threads and locks.
+pub(crate) enum Command {
+    /// Counts what this process has: descriptors, threads and locks.
     Belongings,
     /// Drops the future of a wait and keeps the handle.
     Cancel(Slot),
@@ -31,8 +31,8 @@ pub(crate) enum Order {
     ForkAndDrop(Slot),
     IsCurrent(Slot, PathBuf),
     Open(Slot, PathBuf, OpenOptions),
-    /// Plays a scene on a path: see `scenes`.
-    Play(String, PathBuf, Vec<String>),
+    /// Plays a script on a path: see `scripts`.
+    Run(String, PathBuf, Vec<String>),
     /// Polls a wait for at most so long.
     Poll(Slot, Duration),
     /// Drops all handles, waits and children.
@@ -79,7 +79,7 @@ impl Answer {
     }
 }
 
-impl fmt::Display for Order {
+impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Belongings => write!(f, "belongings"),
@@ -104,8 +104,8 @@ impl fmt::Display for Order {
                     options.remove_on_release
                 )
             }
-            Self::Play(scene, path, words) => {
-                write!(f, "play {scene} {}", escape_path(path))?;
+            Self::Run(script, path, words) => {
+                write!(f, "play {script} {}", escape_path(path))?;
                 words
                     .iter()
                     .try_for_each(|word| write!(f, " {}", escape(word.as_bytes())))
@@ -121,11 +121,11 @@ impl fmt::Display for Order {
     }
 }
 
-impl Order {
+impl Command {
     /// With another path, if there is one in it.
     pub(super) fn with_path(mut self, replaced: impl FnOnce(&Path) -> PathBuf) -> Self {
         match &mut self {
-            Self::IsCurrent(_, path) | Self::Open(_, path, _) | Self::Play(_, path, _) => {
+            Self::IsCurrent(_, path) | Self::Open(_, path, _) | Self::Run(_, path, _) => {
                 *path = replaced(path);
             }
             _ => {}
@@ -134,39 +134,39 @@ impl Order {
     }
 }
 
-impl FromStr for Order {
+impl FromStr for Command {
     type Err = String;
 
     fn from_str(line: &str) -> Result<Self, String> {
         let mut words = line.split(' ');
-        parse_order(&mut words).ok_or_else(|| format!("no order: {line:?}"))
+        parse_command(&mut words).ok_or_else(|| format!("no command: {line:?}"))
     }
 }
 
-fn parse_order<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Order> {
+fn parse_command<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Command> {
     let verb = words.next()?;
     match verb {
-        "belongings" => return Some(Order::Belongings),
-        "end-children" => return Some(Order::EndChildren),
-        "fork" => return Some(Order::Fork),
-        "reset" => return Some(Order::Reset),
-        "spawn" => return Some(Order::Spawn),
+        "belongings" => return Some(Command::Belongings),
+        "end-children" => return Some(Command::EndChildren),
+        "fork" => return Some(Command::Fork),
+        "reset" => return Some(Command::Reset),
+        "spawn" => return Some(Command::Spawn),
         "play" => {
-            let scene = words.next()?.to_owned();
+            let script = words.next()?.to_owned();
             let path = unescape_path(words.next()?)?;
             let words: Option<_> = words.map(unescape_text).collect();
-            return Some(Order::Play(scene, path, words?));
+            return Some(Command::Run(script, path, words?));
         }
         _ => {}
     }
     let slot = words.next()?.parse().ok()?;
     Some(match verb {
-        "cancel" => Order::Cancel(slot),
-        "downgrade" => Order::Downgrade(slot),
-        "drop" => Order::Drop(slot),
-        "fork-and-convert" => Order::ForkAndConvert(slot, parse_mode(words.next()?)?),
-        "fork-and-drop" => Order::ForkAndDrop(slot),
-        "is-current" => Order::IsCurrent(slot, unescape_path(words.next()?)?),
+        "cancel" => Command::Cancel(slot),
+        "downgrade" => Command::Downgrade(slot),
+        "drop" => Command::Drop(slot),
+        "fork-and-convert" => Command::ForkAndConvert(slot, parse_mode(words.next()?)?),
+        "fork-and-drop" => Command::ForkAndDrop(slot),
+        "is-current" => Command::IsCurrent(slot, unescape_path(words.next()?)?),
         "open" => {
             let path = unescape_path(words.next()?)?;
             let mut options = OpenOptions::new();
@@ -177,13 +177,13 @@ fn parse_order<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Order> {
             };
             options.follow_symlinks = words.next()?.parse().ok()?;
             options.remove_on_release = words.next()?.parse().ok()?;
-            Order::Open(slot, path, options)
+            Command::Open(slot, path, options)
         }
-        "poll" => Order::Poll(slot, Duration::from_micros(words.next()?.parse().ok()?)),
-        "start" => Order::Start(slot, parse_mode(words.next()?)?),
-        "try" => Order::TryLock(slot, parse_mode(words.next()?)?),
-        "unlock" => Order::Unlock(slot),
-        "upgrade" => Order::TryUpgrade(slot),
+        "poll" => Command::Poll(slot, Duration::from_micros(words.next()?.parse().ok()?)),
+        "start" => Command::Start(slot, parse_mode(words.next()?)?),
+        "try" => Command::TryLock(slot, parse_mode(words.next()?)?),
+        "unlock" => Command::Unlock(slot),
+        "upgrade" => Command::TryUpgrade(slot),
         _ => return None,
     })
 }
@@ -245,7 +245,7 @@ fn parse_answer<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Answer>
     })
 }
 
-/// What it says to a reader of a story.
+/// What it says to a reader of a trace.
 pub(crate) struct InWords<'a>(pub(crate) &'a Answer);
 
 impl fmt::Display for InWords<'_> {
@@ -270,22 +270,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_and_answers_survive_the_line() {
+    fn commands_and_answers_survive_the_line() {
         let mut options = OpenOptions::new();
         options.create_mode = Some(0o600);
         options.remove_on_release = true;
-        for order in [
-            Order::Belongings,
-            Order::Open(3, "/tmp/a b".into(), options),
-            Order::Play("x".into(), "/ü".into(), vec!["".into(), "1 2".into()]),
-            Order::Poll(1, Duration::from_millis(2)),
-            Order::TryLock(0, LockMode::Shared),
-            Order::Downgrade(1),
-            Order::TryUpgrade(2),
-            Order::ForkAndConvert(3, LockMode::Shared),
-            Order::IsCurrent(7, "/%".into()),
+        for command in [
+            Command::Belongings,
+            Command::Open(3, "/tmp/a b".into(), options),
+            Command::Run("x".into(), "/ü".into(), vec!["".into(), "1 2".into()]),
+            Command::Poll(1, Duration::from_millis(2)),
+            Command::TryLock(0, LockMode::Shared),
+            Command::Downgrade(1),
+            Command::TryUpgrade(2),
+            Command::ForkAndConvert(3, LockMode::Shared),
+            Command::IsCurrent(7, "/%".into()),
         ] {
-            assert_eq!(order.to_string().parse(), Ok(order));
+            assert_eq!(command.to_string().parse(), Ok(command));
         }
         for answer in [
             Answer::Acquired,
@@ -295,7 +295,7 @@ mod tests {
         ] {
             assert_eq!(answer.to_string().parse(), Ok(answer));
         }
-        assert!("fly 1".parse::<Order>().is_err());
+        assert!("fly 1".parse::<Command>().is_err());
         assert!("maybe".parse::<Answer>().is_err());
     }
 }

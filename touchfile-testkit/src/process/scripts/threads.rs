@@ -9,22 +9,22 @@ use std::thread;
 use tokio::runtime::{Builder, Runtime};
 use touchfile_core::{Attempt, LockHandle, LockMode};
 
-use super::Set;
+use super::ScriptContext;
 
 /// An attempt in each of four threads, with a handle and a runtime of its own.
-pub(super) fn try_in_others(set: &Set<'_>) -> io::Result<String> {
-    let (backend, path) = (set.backend, set.path);
+pub(super) fn try_in_others(context: &ScriptContext<'_>) -> io::Result<String> {
+    let (backend, path) = (context.backend, context.path);
     let attempt = || {
         let runtime = runtime()?;
         let words = [];
-        let set = Set {
+        let context = ScriptContext {
             backend,
             runtime: &runtime,
             path,
             words: &words,
         };
         runtime.block_on(async {
-            let mut handle = set.open().await?;
+            let mut handle = context.open().await?;
             handle.try_lock(LockMode::Exclusive).await
         })
     };
@@ -43,15 +43,15 @@ pub(super) fn try_in_others(set: &Set<'_>) -> io::Result<String> {
 }
 
 /// Drops a handle that holds the lock in another thread than that which locked.
-pub(super) fn drop_in_another(set: &Set<'_>) -> io::Result<String> {
-    let handle = set.runtime.block_on(set.hold())?;
+pub(super) fn drop_in_another(context: &ScriptContext<'_>) -> io::Result<String> {
+    let handle = context.runtime.block_on(context.hold())?;
     thread::scope(|scope| scope.spawn(move || drop(handle)).join()).map_err(panicked)?;
     Ok("dropped".into())
 }
 
 /// Locks and unlocks so many times while threads fork and execute children all the time.
-pub(super) fn lock_while_spawning(set: &Set<'_>) -> io::Result<String> {
-    let turns: u64 = set.number(0)?;
+pub(super) fn lock_while_spawning(context: &ScriptContext<'_>) -> io::Result<String> {
+    let turns: u64 = context.number(0)?;
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -72,9 +72,9 @@ pub(super) fn lock_while_spawning(set: &Set<'_>) -> io::Result<String> {
         }
         // However this ends, or else the threads would not.
         let _stop = SetOnDrop(&stop);
-        set.runtime.block_on(async {
+        context.runtime.block_on(async {
             for _ in 0..turns {
-                let mut handle = set.open().await?;
+                let mut handle = context.open().await?;
                 handle.lock(LockMode::Exclusive).await?;
                 handle.unlock().await?;
                 handle.lock(LockMode::Exclusive).await?;
@@ -99,6 +99,6 @@ fn runtime() -> io::Result<Runtime> {
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> io::Error {
     io::Error::other(format!(
         "panicked: {}",
-        super::super::obey::message(panic.as_ref())
+        super::super::panic_message(panic.as_ref())
     ))
 }

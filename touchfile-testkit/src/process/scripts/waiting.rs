@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use touchfile_core::{Attempt, LockHandle, LockMode};
 
-use super::Set;
+use super::ScriptContext;
 
 /// So many waits for a lock that somebody holds all the while.
-pub(super) fn give_up(set: &Set<'_>) -> io::Result<String> {
-    let waits: u64 = set.number(0)?;
-    set.runtime.block_on(async {
-        let mut handle = set.open().await?;
+pub(super) fn give_up(context: &ScriptContext<'_>) -> io::Result<String> {
+    let waits: u64 = context.number(0)?;
+    context.runtime.block_on(async {
+        let mut handle = context.open().await?;
         for wait in 0..waits {
             if wait % 10 == 0 {
-                handle = set.open().await?;
+                handle = context.open().await?;
             }
             let lock = handle.lock(LockMode::Exclusive);
             let ended = match wait % 20 {
@@ -36,10 +36,10 @@ pub(super) fn give_up(set: &Set<'_>) -> io::Result<String> {
 }
 
 /// So many waits, each with a timeout that lets it get the lock or not.
-pub(super) fn give_up_in_a_race(set: &Set<'_>) -> io::Result<String> {
-    let waits: u64 = set.number(0)?;
-    set.runtime.block_on(async {
-        let mut handle = set.open().await?;
+pub(super) fn give_up_in_a_race(context: &ScriptContext<'_>) -> io::Result<String> {
+    let waits: u64 = context.number(0)?;
+    context.runtime.block_on(async {
+        let mut handle = context.open().await?;
         let mut got = 0;
         for wait in 0..waits {
             let lock = handle.lock(LockMode::Exclusive);
@@ -66,10 +66,10 @@ pub(super) fn give_up_in_a_race(set: &Set<'_>) -> io::Result<String> {
 }
 
 /// A wait for a lock that somebody holds, with a timeout in milliseconds.
-pub(super) fn with_a_timeout(set: &Set<'_>) -> io::Result<String> {
-    let patience = Duration::from_millis(set.number(0)?);
-    set.runtime.block_on(async {
-        let mut handle = set.open().await?;
+pub(super) fn with_a_timeout(context: &ScriptContext<'_>) -> io::Result<String> {
+    let patience = Duration::from_millis(context.number(0)?);
+    context.runtime.block_on(async {
+        let mut handle = context.open().await?;
         let begun = Instant::now();
         Ok(
             match timeout(patience, handle.lock(LockMode::Exclusive)).await {
@@ -84,10 +84,10 @@ pub(super) fn with_a_timeout(set: &Set<'_>) -> io::Result<String> {
 }
 
 /// Holds the shared lock for 10 ms, again and again, for so many milliseconds.
-pub(super) fn read_in_turns(set: &Set<'_>) -> io::Result<String> {
-    let end = Instant::now() + Duration::from_millis(set.number(0)?);
-    set.runtime.block_on(async {
-        let mut handle = set.open().await?;
+pub(super) fn read_in_turns(context: &ScriptContext<'_>) -> io::Result<String> {
+    let end = Instant::now() + Duration::from_millis(context.number(0)?);
+    context.runtime.block_on(async {
+        let mut handle = context.open().await?;
         let mut turns = 0;
         while Instant::now() < end {
             handle.lock(LockMode::Shared).await?;
@@ -101,10 +101,10 @@ pub(super) fn read_in_turns(set: &Set<'_>) -> io::Result<String> {
 
 /// Takes the exclusive lock again and again, for so many milliseconds: how often, and what was
 /// the longest wait?
-pub(super) fn write_in_turns(set: &Set<'_>) -> io::Result<String> {
-    let end = Instant::now() + Duration::from_millis(set.number(0)?);
-    set.runtime.block_on(async {
-        let mut handle = set.open().await?;
+pub(super) fn write_in_turns(context: &ScriptContext<'_>) -> io::Result<String> {
+    let end = Instant::now() + Duration::from_millis(context.number(0)?);
+    context.runtime.block_on(async {
+        let mut handle = context.open().await?;
         let (mut turns, mut longest) = (0, Duration::ZERO);
         while Instant::now() < end {
             let begun = Instant::now();

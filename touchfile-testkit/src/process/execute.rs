@@ -1,6 +1,5 @@
 //! Inside a worker: handles and waits, and what is done with them.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -17,13 +16,10 @@ use touchfile_core::{
     Attempt, BoxBackend, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions,
 };
 
-use super::order::{Answer, Order, Slot};
-use super::{children, scenes};
+use super::{Answer, Command, Handle, Slot, children, scripts};
 
-pub(crate) type Handle = Box<dyn LockHandle>;
-
-/// Obeys orders, with one backend.
-pub(crate) struct Obeyer {
+/// Executes commands, with one backend.
+pub(crate) struct Executor {
     backend: BoxBackend,
     runtime: Runtime,
     slots: BTreeMap<Slot, Kept>,
@@ -47,7 +43,7 @@ enum End {
     Granted,
 }
 
-impl Obeyer {
+impl Executor {
     pub(crate) fn new(backend: BoxBackend) -> io::Result<Self> {
         Ok(Self {
             backend,
@@ -59,46 +55,46 @@ impl Obeyer {
     }
 
     /// Never panics, whatever the backend does. May never return, if the backend does not.
-    pub(crate) fn obey(&mut self, order: Order) -> Answer {
+    pub(crate) fn execute(&mut self, command: Command) -> Answer {
         let answer = catch_unwind(AssertUnwindSafe(|| {
-            let answer = self.carry_out(order);
+            let answer = self.carry_out(command);
             self.let_tasks_run();
             answer
         }));
-        answer.unwrap_or_else(|panic| Answer::Panicked(message(panic.as_ref())))
+        answer.unwrap_or_else(|panic| Answer::Panicked(super::panic_message(panic.as_ref())))
     }
 
-    fn carry_out(&mut self, order: Order) -> Answer {
-        match order {
-            Order::Belongings => Answer::Text(children::belongings()),
-            Order::Cancel(slot) => self.cancel(slot),
-            Order::Downgrade(slot) => {
+    fn carry_out(&mut self, command: Command) -> Answer {
+        match command {
+            Command::Belongings => Answer::Text(children::belongings()),
+            Command::Cancel(slot) => self.cancel(slot),
+            Command::Downgrade(slot) => {
                 self.with(slot, async |handle| match handle.downgrade().await {
                     Ok(()) => Answer::Done,
                     Err(error) => Answer::failed(&error),
                 })
             }
-            Order::Drop(slot) => {
+            Command::Drop(slot) => {
                 drop(self.slots.remove(&slot));
                 Answer::Done
             }
-            Order::EndChildren => {
+            Command::EndChildren => {
                 self.children.end();
                 Answer::Done
             }
-            Order::Fork => self.children.fork(),
-            Order::ForkAndConvert(slot, mode) => self.fork_and_convert(slot, mode),
-            Order::ForkAndDrop(slot) => self.fork_and_drop(slot),
-            Order::IsCurrent(slot, path) => self.is_current(slot, &path),
-            Order::Open(slot, path, options) => self.open(slot, &path, &options),
-            Order::Play(scene, path, words) => {
-                match scenes::play(&scene, &self.backend, &self.runtime, &path, &words) {
+            Command::Fork => self.children.fork(),
+            Command::ForkAndConvert(slot, mode) => self.fork_and_convert(slot, mode),
+            Command::ForkAndDrop(slot) => self.fork_and_drop(slot),
+            Command::IsCurrent(slot, path) => self.is_current(slot, &path),
+            Command::Open(slot, path, options) => self.open(slot, &path, &options),
+            Command::Run(script, path, words) => {
+                match scripts::run(&script, &self.backend, &self.runtime, &path, &words) {
                     Ok(text) => Answer::Text(text),
                     Err(error) => Answer::failed(&error),
                 }
             }
-            Order::Poll(slot, time) => self.poll(slot, time),
-            Order::Reset => {
+            Command::Poll(slot, time) => self.poll(slot, time),
+            Command::Reset => {
                 self.children.end();
                 // One by one, so that a panic leaves the others to the next reset.
                 while let Some((_, kept)) = self.slots.pop_first() {
@@ -106,15 +102,15 @@ impl Obeyer {
                 }
                 Answer::Done
             }
-            Order::Spawn => self.children.spawn(),
-            Order::Start(slot, mode) => self.start(slot, mode),
-            Order::TryLock(slot, mode) => {
+            Command::Spawn => self.children.spawn(),
+            Command::Start(slot, mode) => self.start(slot, mode),
+            Command::TryLock(slot, mode) => {
                 self.with(slot, async |handle| attempted(handle.try_lock(mode).await))
             }
-            Order::TryUpgrade(slot) => {
+            Command::TryUpgrade(slot) => {
                 self.with(slot, async |handle| attempted(handle.try_upgrade().await))
             }
-            Order::Unlock(slot) => self.with(slot, async |handle| match handle.unlock().await {
+            Command::Unlock(slot) => self.with(slot, async |handle| match handle.unlock().await {
                 Ok(()) => Answer::Done,
                 Err(error) => Answer::failed(&error),
             }),
@@ -260,12 +256,4 @@ async fn poll_for<F: Future + Unpin>(time: Duration, mut future: F) -> Option<F:
         None if time.is_zero() => None,
         None => tokio::time::timeout(time, future).await.ok(),
     }
-}
-
-pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(ToString::to_string)
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a message".into())
 }

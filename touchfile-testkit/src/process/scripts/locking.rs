@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use rustix::process::getppid;
 use touchfile_core::{Attempt, LockHandle, LockMode};
 
-use super::Set;
+use super::ScriptContext;
 
 /// So many attempts on one handle, each unlocked if it succeeds.
-pub(super) fn try_many(set: &Set<'_>) -> io::Result<String> {
-    let (mode, attempts): (_, u64) = (set.mode(0)?, set.number(1)?);
-    set.runtime.block_on(async {
-        let mut handle = set.open().await?;
+pub(super) fn try_many(context: &ScriptContext<'_>) -> io::Result<String> {
+    let (mode, attempts): (_, u64) = (context.mode(0)?, context.number(1)?);
+    context.runtime.block_on(async {
+        let mut handle = context.open().await?;
         let mut acquired = 0;
         for _ in 0..attempts {
             if handle.try_lock(mode).await? == Attempt::Acquired {
@@ -26,11 +26,11 @@ pub(super) fn try_many(set: &Set<'_>) -> io::Result<String> {
 }
 
 /// So many turns, each waited for; each holds the lock for so many microseconds.
-pub(super) fn lock_and_unlock(set: &Set<'_>) -> io::Result<String> {
-    let turns: u64 = set.number(0)?;
-    let hold = Duration::from_micros(set.number(1)?);
-    set.runtime.block_on(async {
-        let mut handle = set.open().await?;
+pub(super) fn lock_and_unlock(context: &ScriptContext<'_>) -> io::Result<String> {
+    let turns: u64 = context.number(0)?;
+    let hold = Duration::from_micros(context.number(1)?);
+    context.runtime.block_on(async {
+        let mut handle = context.open().await?;
         for turn in 0..turns {
             handle.lock(LockMode::Exclusive).await?;
             let begun = Instant::now();
@@ -48,11 +48,11 @@ pub(super) fn lock_and_unlock(set: &Set<'_>) -> io::Result<String> {
 }
 
 /// Opens, locks, unlocks and drops until it is killed, or the suite is.
-pub(super) fn for_ever(set: &Set<'_>) -> io::Result<String> {
+pub(super) fn for_ever(context: &ScriptContext<'_>) -> io::Result<String> {
     let suite = getppid();
-    set.runtime.block_on(async {
+    context.runtime.block_on(async {
         while getppid() == suite {
-            let mut handle = set.open().await?;
+            let mut handle = context.open().await?;
             for _ in 0..3 {
                 if handle.try_lock(LockMode::Exclusive).await? == Attempt::Acquired {
                     handle.unlock().await?;
@@ -65,18 +65,18 @@ pub(super) fn for_ever(set: &Set<'_>) -> io::Result<String> {
 }
 
 /// Drops a handle that holds the lock where there is no runtime.
-pub(super) fn drop_without_a_runtime(set: &Set<'_>) -> io::Result<String> {
-    let handle = set.runtime.block_on(set.hold())?;
+pub(super) fn drop_without_a_runtime(context: &ScriptContext<'_>) -> io::Result<String> {
+    let handle = context.runtime.block_on(context.hold())?;
     drop(handle);
     Ok("dropped".into())
 }
 
 /// Opens the lock file as any program would, and closes it.
-pub(super) fn open_and_close(set: &Set<'_>) -> io::Result<String> {
-    if !set.path.is_file() {
+pub(super) fn open_and_close(context: &ScriptContext<'_>) -> io::Result<String> {
+    if !context.path.is_file() {
         return Ok("there is no file".into());
     }
-    drop(File::open(set.path)?);
-    drop(OpenOptions::new().append(true).open(set.path)?);
+    drop(File::open(context.path)?);
+    drop(OpenOptions::new().append(true).open(context.path)?);
     Ok("closed".into())
 }

@@ -14,28 +14,28 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use touchfile_core::BoxBackend;
 use touchfile_mock::World;
 
-use crate::process::{Pool, Worker};
+use crate::process::{Pool, Process};
 
 /// Makes the backend of a process of a simulated world.
 pub(crate) type MakeInWorld = Arc<dyn Fn(&World, &str) -> BoxBackend + Send + Sync>;
 
-/// What stages are made of.
+/// What fixtures are made of.
 pub(crate) enum Host {
     /// Worker processes, by place, and a directory for lock files.
     Processes {
         pools: Vec<Pool>,
         dir: PathBuf,
         death_grace: Duration,
-        stages: AtomicU32,
+        fixtures: AtomicU32,
     },
-    /// Threads, and a world for each stage.
+    /// Threads, and a world for each fixture.
     Worlds(MakeInWorld),
 }
 
 /// The lock files and the processes of one case.
-pub(crate) struct Stage<'h> {
+pub(crate) struct Fixture<'h> {
     ground: Ground<'h>,
-    workers: BTreeMap<usize, Worker>,
+    running: BTreeMap<usize, Process>,
     /// Children whose parent was killed.
     orphans: Vec<Pid>,
     death_grace: Duration,
@@ -53,22 +53,22 @@ impl Host {
             pools,
             dir,
             death_grace,
-            stages: AtomicU32::new(0),
+            fixtures: AtomicU32::new(0),
         }
     }
 
-    /// An empty stage.
-    pub(crate) fn stage(&self) -> io::Result<Stage<'_>> {
+    /// An empty fixture.
+    pub(crate) fn fixture(&self) -> io::Result<Fixture<'_>> {
         let mut grace = Duration::ZERO;
         let ground = match self {
             Self::Processes {
                 pools,
                 dir,
                 death_grace,
-                stages,
+                fixtures,
             } => {
                 grace = *death_grace;
-                let dir = dir.join(stages.fetch_add(1, Ordering::Relaxed).to_string());
+                let dir = dir.join(fixtures.fetch_add(1, Ordering::Relaxed).to_string());
                 fs::create_dir(&dir)?;
                 Ground::Dir { pools, dir }
             }
@@ -77,9 +77,9 @@ impl Host {
                 make,
             },
         };
-        Ok(Stage {
+        Ok(Fixture {
             ground,
-            workers: BTreeMap::new(),
+            running: BTreeMap::new(),
             orphans: Vec::new(),
             death_grace: grace,
             last_death: None,
@@ -87,7 +87,7 @@ impl Host {
     }
 }
 
-impl Stage<'_> {
+impl Fixture<'_> {
     /// The path of a lock file with this name.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         match &self.ground {
@@ -97,27 +97,27 @@ impl Stage<'_> {
     }
 
     /// Process number `number`, which is started if it does not run.
-    pub(crate) fn worker(&mut self, number: usize) -> Result<&mut Worker, String> {
-        if !self.workers.contains_key(&number) {
-            let worker = match &self.ground {
+    pub(crate) fn process(&mut self, number: usize) -> Result<&mut Process, String> {
+        if !self.running.contains_key(&number) {
+            let process = match &self.ground {
                 Ground::Dir { pools, .. } => pool_of(pools, number).take()?,
-                Ground::World { world, make } => Worker::thread(make(world, &name(number))),
+                Ground::World { world, make } => Process::thread(make(world, &name(number))),
             };
-            self.workers.insert(number, worker);
+            self.running.insert(number, process);
         }
         Ok(self
-            .workers
+            .running
             .get_mut(&number)
             .expect("it was just put there"))
     }
 
-    /// As [`worker`](Self::worker), but never one that was used before.
-    pub(crate) fn new_worker(&mut self, number: usize) -> Result<&mut Worker, String> {
+    /// As [`process`](Self::process), but never one that was used before.
+    pub(crate) fn new_process(&mut self, number: usize) -> Result<&mut Process, String> {
         if let Ground::Dir { pools, .. } = &self.ground {
-            let worker = pool_of(pools, number).take_new()?;
-            self.workers.insert(number, worker);
+            let process = pool_of(pools, number).take_new()?;
+            self.running.insert(number, process);
         }
-        self.worker(number)
+        self.process(number)
     }
 
     /// SIGKILL, and the wait for its end. The number stands for another process from then on.
@@ -125,8 +125,8 @@ impl Stage<'_> {
         if let Ground::World { world, .. } = &self.ground {
             world.kill(&name(number));
         }
-        if let Some(worker) = self.workers.remove(&number) {
-            worker.kill();
+        if let Some(process) = self.running.remove(&number) {
+            process.kill();
         }
         self.last_death = Some(Instant::now());
     }
@@ -147,26 +147,26 @@ impl Stage<'_> {
 
     /// Lets a process end by itself, and waits for that.
     pub(crate) fn finish(&mut self, number: usize) {
-        if let Some(worker) = self.workers.remove(&number) {
-            worker.finish();
+        if let Some(process) = self.running.remove(&number) {
+            process.finish();
         }
     }
 
     /// SIGSTOP, and the wait for it to take effect.
     pub(crate) fn stop(&mut self, number: usize) -> Result<(), String> {
-        let Some(process) = self.worker(number)?.process() else {
+        let Some(worker) = self.process(number)?.worker() else {
             self.in_world(|world| world.stop(&name(number)));
             return Ok(());
         };
-        process.stop().map_err(|error| format!("SIGSTOP: {error}"))
+        worker.stop().map_err(|error| format!("SIGSTOP: {error}"))
     }
 
     /// SIGCONT.
     pub(crate) fn resume(&mut self, number: usize) {
-        match self.workers.get(&number).and_then(Worker::process) {
+        match self.running.get(&number).and_then(Process::worker) {
             // It may have ended already, which is seen when it does not answer.
-            Some(process) => {
-                process.resume().ok();
+            Some(worker) => {
+                worker.resume().ok();
             }
             None => self.in_world(|world| world.resume(&name(number))),
         }
@@ -254,12 +254,12 @@ impl Stage<'_> {
         }
     }
 
-    /// Keeps the workers for the next case. They must not be busy.
+    /// Keeps the running for the next case. They must not be busy.
     pub(crate) fn close(mut self) {
         self.end_orphans();
         if let Ground::Dir { pools, .. } = &self.ground {
-            while let Some((number, worker)) = self.workers.pop_first() {
-                pool_of(pools, number).give_back(worker);
+            while let Some((number, process)) = self.running.pop_first() {
+                pool_of(pools, number).give_back(process);
             }
         }
     }
@@ -277,9 +277,9 @@ impl Stage<'_> {
     }
 }
 
-impl Drop for Stage<'_> {
+impl Drop for Fixture<'_> {
     fn drop(&mut self) {
-        self.workers.clear();
+        self.running.clear();
         self.end_orphans();
         if let Ground::Dir { dir, .. } = &self.ground {
             // What cannot be removed is left to the suite's own directory.

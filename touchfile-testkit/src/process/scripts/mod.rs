@@ -12,59 +12,59 @@ use std::str::FromStr;
 use tokio::runtime::Runtime;
 use touchfile_core::{Attempt, BoxBackend, LockBackend, LockHandle, LockMode, OpenOptions};
 
-use super::obey::Handle;
-use super::order::parse_mode;
+use super::Handle;
+use super::command::parse_mode;
 
-/// Where a scene is played.
-struct Set<'a> {
+/// Where a script is played.
+struct ScriptContext<'a> {
     backend: &'a BoxBackend,
     runtime: &'a Runtime,
     path: &'a Path,
     words: &'a [String],
 }
 
-/// Plays a scene, and says in words how it went.
-pub(super) fn play(
-    scene: &str,
+/// Plays a script, and says in words how it went.
+pub(super) fn run(
+    script: &str,
     backend: &BoxBackend,
     runtime: &Runtime,
     path: &Path,
     words: &[String],
 ) -> io::Result<String> {
-    let set = Set {
+    let context = ScriptContext {
         backend,
         runtime,
         path,
         words,
     };
-    match scene {
-        "claim-again-and-again" => Ok(claim_again(&set)),
+    match script {
+        "claim-again-and-again" => Ok(claim_again(&context)),
         "claims" => Ok(format!("{:?}", backend.capabilities())),
-        "drop-in-another-thread" => threads::drop_in_another(&set),
-        "drop-without-a-runtime" => locking::drop_without_a_runtime(&set),
-        "give-up-waits" => waiting::give_up(&set),
-        "give-up-waits-in-a-race" => waiting::give_up_in_a_race(&set),
-        "hammer" => race::run(&set),
-        "lock-and-unlock" => locking::lock_and_unlock(&set),
-        "lock-and-unlock-for-ever" => locking::for_ever(&set),
-        "lock-and-unlock-while-spawning" => threads::lock_while_spawning(&set),
-        "open-and-close" => locking::open_and_close(&set),
-        "read-in-turns" => waiting::read_in_turns(&set),
-        "try-in-other-threads" => threads::try_in_others(&set),
-        "try-many" => locking::try_many(&set),
-        "wait-with-a-timeout" => waiting::with_a_timeout(&set),
-        "write-in-turns" => waiting::write_in_turns(&set),
-        unknown => Err(io::Error::other(format!("there is no scene {unknown}"))),
+        "drop-in-another-thread" => threads::drop_in_another(&context),
+        "drop-without-a-runtime" => locking::drop_without_a_runtime(&context),
+        "give-up-waits" => waiting::give_up(&context),
+        "give-up-waits-in-a-race" => waiting::give_up_in_a_race(&context),
+        "hammer" => race::run(&context),
+        "lock-and-unlock" => locking::lock_and_unlock(&context),
+        "lock-and-unlock-for-ever" => locking::for_ever(&context),
+        "lock-and-unlock-while-spawning" => threads::lock_while_spawning(&context),
+        "open-and-close" => locking::open_and_close(&context),
+        "read-in-turns" => waiting::read_in_turns(&context),
+        "try-in-other-threads" => threads::try_in_others(&context),
+        "try-many" => locking::try_many(&context),
+        "wait-with-a-timeout" => waiting::with_a_timeout(&context),
+        "write-in-turns" => waiting::write_in_turns(&context),
+        unknown => Err(io::Error::other(format!("there is no script {unknown}"))),
     }
 }
 
-fn claim_again(set: &Set<'_>) -> String {
-    let first = set.backend.capabilities();
-    let same = (0..100).all(|_| set.backend.capabilities() == first);
+fn claim_again(context: &ScriptContext<'_>) -> String {
+    let first = context.backend.capabilities();
+    let same = (0..100).all(|_| context.backend.capabilities() == first);
     if same { "the same" } else { "not the same" }.to_owned()
 }
 
-impl Set<'_> {
+impl ScriptContext<'_> {
     async fn open(&self) -> io::Result<Handle> {
         self.backend.open(self.path, &OpenOptions::new()).await
     }

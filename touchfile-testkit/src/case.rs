@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use touchfile_core::Capabilities;
 
-use super::report::Finding;
-use crate::Law;
-use crate::stage::Host;
+use crate::fixture::Host;
+use crate::{Law, Step};
+
+/// How many random schedules are played by default; the other costs follow.
+pub(crate) const DEFAULT_CASES: u32 = 256;
 
 /// One case of the suite.
 pub(crate) struct Case {
@@ -16,7 +18,7 @@ pub(crate) struct Case {
     pub(crate) run: Run,
 }
 
-pub(crate) type Run = Box<dyn Fn(&Bench<'_>) -> Outcome + Send + Sync>;
+pub(crate) type Run = Box<dyn Fn(&Context<'_>) -> Outcome + Send + Sync>;
 
 pub(crate) type Outcome = Result<Done, Undone>;
 
@@ -37,8 +39,22 @@ pub(crate) enum Undone {
     Skipped(String),
 }
 
+/// A law that is broken, and how that was found out.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The law.
+    pub law: Law,
+    /// The case that found it.
+    pub case: String,
+    /// What happened, in words, over several lines.
+    pub trace: String,
+    /// The schedule that shows it again, if a lock-step case found it and it could be repeated.
+    pub steps: Vec<Step>,
+}
+
 /// What a case has at its disposal.
-pub(crate) struct Bench<'a> {
+pub(crate) struct Context<'a> {
     pub(crate) host: &'a Host,
     pub(crate) claims: Capabilities,
     pub(crate) processes: u8,
@@ -49,7 +65,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) shrink: bool,
     /// How long the locks of the dead may stay.
     pub(crate) death_grace: Duration,
-    /// Told how much was done, of how much; answers whether to go on.
+    /// A function that is called with how much is done, and of how much; it returns whether to go on.
     pub(crate) progress: &'a (dyn Fn(u64, u64) -> bool + Sync),
 }
 
@@ -71,10 +87,10 @@ pub(crate) enum Need {
     Shared,
 }
 
-impl Bench<'_> {
+impl Context<'_> {
     /// How often to try something that is tried so often by default.
     pub(crate) fn times(&self, by_default: u64) -> u64 {
-        (by_default * u64::from(self.cases) / u64::from(super::CASES)).max(1)
+        (by_default * u64::from(self.cases) / u64::from(DEFAULT_CASES)).max(1)
     }
 }
 

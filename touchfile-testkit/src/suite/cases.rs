@@ -1,9 +1,8 @@
 //! Every case of the suite, in order.
 
-use super::case::{Bench, Case, Done, Need, Outcome, Undone};
-use super::report::Finding;
+use crate::case::{Case, Context, Done, Finding, Need, Outcome, Undone};
+use crate::free::{Who, race};
 use crate::lockstep::{self, Patience, Plan, Shown, Step, Theme};
-use crate::race::{Who, race};
 
 /// The cases. Those that take longest come first.
 pub(super) fn cases(seeds: Option<std::path::PathBuf>, replays: &[Vec<Step>]) -> Vec<Case> {
@@ -35,7 +34,7 @@ pub(super) fn cases(seeds: Option<std::path::PathBuf>, replays: &[Vec<Step>]) ->
         case(
             "free::processes_race_and_some_are_killed",
             &[Need::CrossProcess, Need::CrashRelease, Need::RealProcesses],
-            |bench| race(bench, Who::Mortals),
+            |bench| race(bench, Who::WithKills),
         ),
         case("free::the_tasks_of_one_process_race", &[], |bench| {
             race(bench, Who::Alone)
@@ -53,7 +52,7 @@ pub(super) fn cases(seeds: Option<std::path::PathBuf>, replays: &[Vec<Step>]) ->
 fn case(
     name: &str,
     needs: &'static [Need],
-    run: impl Fn(&Bench<'_>) -> Outcome + Send + Sync + 'static,
+    run: impl Fn(&Context<'_>) -> Outcome + Send + Sync + 'static,
 ) -> Case {
     Case {
         name: name.to_owned(),
@@ -63,7 +62,7 @@ fn case(
     }
 }
 
-fn schedules(bench: &Bench<'_>, theme: Theme, seeds: Option<std::path::PathBuf>) -> Outcome {
+fn schedules(bench: &Context<'_>, theme: Theme, seeds: Option<std::path::PathBuf>) -> Outcome {
     let cases = bench.cases;
     let plan = Plan {
         theme,
@@ -84,14 +83,14 @@ fn schedules(bench: &Bench<'_>, theme: Theme, seeds: Option<std::path::PathBuf>)
     verdict(tried, shown)
 }
 
-fn replay(bench: &Bench<'_>, steps: &[Step]) -> Outcome {
+fn replay(bench: &Context<'_>, steps: &[Step]) -> Outcome {
     verdict(
         1,
         lockstep::replay(bench.host, bench.claims, steps, patience(bench))?,
     )
 }
 
-fn patience(bench: &Bench<'_>) -> Patience {
+fn patience(bench: &Context<'_>) -> Patience {
     Patience {
         answer: bench.patience * 2,
         grant: bench.patience,
@@ -105,11 +104,11 @@ fn verdict(tried: u64, shown: Option<Shown>) -> Outcome {
             tried,
             measured: Vec::new(),
         }),
-        Some(Shown { law, story, steps }) => {
+        Some(Shown { law, trace, steps }) => {
             let finding = Finding {
                 law,
                 case: String::new(),
-                story,
+                trace,
                 steps,
             };
             Err(Undone::Broken(Box::new(finding), tried))

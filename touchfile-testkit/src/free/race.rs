@@ -1,4 +1,4 @@
-//! Running lane 2: lets processes hammer, kills some, and has the history judged.
+//! The cases that race: processes hammer on the locks, some are killed, and the history is judged.
 
 use std::fs;
 use std::thread;
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::{History, Plan, Violation, Witness, check, now_ns};
 use crate::Law;
-use crate::free::{History, Plan, Violation, Witness, check, now_ns};
-use crate::process::{Answer, InWords, Lost, Order};
-use crate::stage::{Host, Stage};
-use crate::suite::{Bench, Done, Finding, Outcome, Undone};
+use crate::case::{Context, Done, Finding, Outcome, Undone};
+use crate::fixture::{Fixture, Host};
+use crate::process::{Answer, Command, InWords, Lost};
 
 /// How long one run takes. Short runs are judged in no time.
 const RUN: Duration = Duration::from_millis(400);
@@ -21,13 +21,13 @@ pub(crate) enum Who {
     /// The tasks of one process.
     Alone,
     /// Several processes, some of which are killed on the way.
-    Mortals,
+    WithKills,
     /// Several processes.
     Several,
 }
 
 /// Lets them race several times.
-pub(crate) fn race(bench: &Bench<'_>, who: Who) -> Outcome {
+pub(crate) fn race(bench: &Context<'_>, who: Who) -> Outcome {
     let runs = bench.times(4);
     let mut calls = 0;
     for run in 0..runs {
@@ -39,7 +39,7 @@ pub(crate) fn race(bench: &Bench<'_>, who: Who) -> Outcome {
         calls += history.len() as u64;
         let violations = check(&history);
         if let Some(first) = violations.first() {
-            return Err(Undone::Broken(Box::new(tell(first, &violations)), calls));
+            return Err(Undone::Broken(Box::new(finding(first, &violations)), calls));
         }
     }
     Ok(Done {
@@ -48,10 +48,10 @@ pub(crate) fn race(bench: &Bench<'_>, who: Who) -> Outcome {
     })
 }
 
-fn run_once(bench: &Bench<'_>, who: Who, seed: u64) -> Result<History, Undone> {
+fn run_once(bench: &Context<'_>, who: Who, seed: u64) -> Result<History, Undone> {
     let real = matches!(bench.host, Host::Processes { .. });
-    let mut stage = bench.host.stage()?;
-    let mut plan = Plan::new(stage.path(""), seed);
+    let mut fixture = bench.host.fixture()?;
+    let mut plan = Plan::new(fixture.path(""), seed);
     plan.duration = RUN;
     plan.witness = real;
     if !bench.claims.shared {
@@ -67,7 +67,7 @@ fn run_once(bench: &Bench<'_>, who: Who, seed: u64) -> Result<History, Undone> {
     // Not among the lock files, which may be far away and slow.
     let logs = tempfile::tempdir()?;
     let mut run = Run {
-        stage,
+        fixture,
         plan,
         logs,
         history: History::new(),
@@ -79,7 +79,7 @@ fn run_once(bench: &Bench<'_>, who: Who, seed: u64) -> Result<History, Undone> {
     }
     let end = Instant::now() + RUN;
     let mut running: Vec<usize> = (0..processes).collect();
-    if who == Who::Mortals {
+    if who == Who::WithKills {
         // At moments that differ from run to run; the dead is replaced by a new process.
         thread::sleep(RUN / 4 + Duration::from_millis(seed % 40));
         run.kill(0)?;
@@ -97,13 +97,13 @@ fn run_once(bench: &Bench<'_>, who: Who, seed: u64) -> Result<History, Undone> {
     if run.plan.witness {
         run.history.witnesses(Witness::finals(&run.plan)?);
     }
-    stage = run.stage;
-    stage.close();
+    fixture = run.fixture;
+    fixture.close();
     Ok(run.history)
 }
 
 struct Run<'h> {
-    stage: Stage<'h>,
+    fixture: Fixture<'h>,
     plan: Plan,
     logs: TempDir,
     history: History,
@@ -112,23 +112,23 @@ struct Run<'h> {
 impl Run<'_> {
     fn start(&mut self, process: usize) -> Result<(), Undone> {
         let mut plan = self.plan.clone();
-        plan.dir = self.stage.dir_of(process);
+        plan.dir = self.fixture.dir_of(process);
         let words = vec![plan.to_string(), process.to_string()];
-        let order = Order::Play("hammer".into(), self.log(process), words);
-        self.stage.worker(process)?.tell(&order);
+        let command = Command::Run("hammer".into(), self.log(process), words);
+        self.fixture.process(process)?.send(&command);
         Ok(())
     }
 
     fn kill(&mut self, process: usize) -> Result<(), Undone> {
         let invoked = now_ns();
-        self.stage.kill(process);
+        self.fixture.kill(process);
         self.history.killed(number(process), invoked, now_ns());
         self.read_log(process)
     }
 
     fn finish(&mut self, process: usize, deadline: Instant) -> Result<(), Undone> {
         let left = deadline.saturating_duration_since(Instant::now());
-        match self.stage.worker(process)?.hear(left) {
+        match self.fixture.process(process)?.receive(left) {
             Ok(Answer::Text(_)) => {}
             Ok(Answer::Failed { message, .. }) => {
                 return Err(Undone::Failed(format!("the log: {message}")));
@@ -138,7 +138,7 @@ impl Run<'_> {
             // The log ends with the call that never came back.
             Err(Lost::Silent(_)) => {
                 let invoked = now_ns();
-                self.stage.kill(process);
+                self.fixture.kill(process);
                 self.history.overdue(number(process), invoked, now_ns());
             }
         }
@@ -165,14 +165,14 @@ fn ended(process: usize, how: &str) -> Undone {
     let finding = Finding {
         law: Law::Errors,
         case: String::new(),
-        story: format!("In a race, a call of process {process} did not come back: {how}.\n"),
+        trace: format!("In a race, a call of process {process} did not come back: {how}.\n"),
         steps: Vec::new(),
     };
     Undone::Broken(Box::new(finding), 1)
 }
 
 /// The first violation, and how many more there are.
-fn tell(first: &Violation, all: &[Violation]) -> Finding {
+fn finding(first: &Violation, all: &[Violation]) -> Finding {
     let more = match all.len() - 1 {
         0 => String::new(),
         more => format!("\n… and {more} more violations like it or after it."),
@@ -180,7 +180,7 @@ fn tell(first: &Violation, all: &[Violation]) -> Finding {
     Finding {
         law: first.law,
         case: String::new(),
-        story: format!("Processes raced, and this cannot have been:\n{first}{more}\n"),
+        trace: format!("Processes raced, and this cannot have been:\n{first}{more}\n"),
         steps: Vec::new(),
     }
 }

@@ -104,7 +104,7 @@ fn the_lock_of_the_dead_may_be_found_held_for_a_while_but_not_for_ever() {
     late.killed(1, 20 * MS, 30 * MS);
     let found = only_violation(&late);
     assert_eq!(found.law, Law::Release);
-    assert!(found.story.contains("was dead by"), "{found}");
+    assert!(found.trace.contains("was dead by"), "{found}");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn busy_when_nobody_was_there_is_false() {
     assert_eq!(found.law, Law::NoFalseBusy);
     assert!(
         found
-            .story
+            .trace
             .ends_with("nobody had ever held a conflicting one"),
         "{found}"
     );
@@ -165,7 +165,7 @@ fn busy_beside_a_reader_is_false_for_a_reader_only() {
         assert_eq!(laws, expected, "{mode}");
         assert!(found.iter().all(|found| {
             found
-                .story
+                .trace
                 .ends_with("nobody had ever held a conflicting one")
         }));
     }
@@ -186,7 +186,7 @@ fn a_waiter_does_not_explain_busy_before_a_conflicting_holder_who_came_first() {
     ]);
     let found = only_violation(&history);
     assert_eq!(found.law, Law::NoFalseBusy);
-    assert!(found.story.contains("nobody had ever held"), "{found}");
+    assert!(found.trace.contains("nobody had ever held"), "{found}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Who watches the watchmen: the suite rejects every broken backend, and names the law it breaks.
+//! Who watches the broken_backends: the suite rejects every broken backend, and names the law it breaks.
 
 use std::process::ExitCode;
 use std::time::Duration;
