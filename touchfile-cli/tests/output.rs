@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 const IO_ERROR: i32 = 74;
 
 /// Every way to let the program print something, in a directory of its own.
-const PRINTING: [&[&str]; 14] = [
+const PRINTING: [&[&str]; 15] = [
     &["--help"],
     &["--version"],
     &["conformance", "--help"],
@@ -22,6 +22,7 @@ const PRINTING: [&[&str]; 14] = [
     &["doctor", "--help"],
     &["generate", "completions", "bash"],
     &["run", "--help"],
+    &["who"],
     &["who", "."],
     &["who", "--json", "."],
     &["who", "--watch=50ms", "."],

@@ -44,7 +44,7 @@ pub use fork::ForkGeneration;
 #[cfg(unix)]
 pub use handle::{FileHandle, RawFileConvert, RawFileLock};
 #[cfg(unix)]
-pub use holders::{holders, look_up_holders, sees_all_processes};
+pub use holders::{LockedFile, holders, locked_files, look_up_holders, sees_all_processes};
 #[cfg(unix)]
 pub use identity::FileId;
 #[cfg(unix)]

@@ -153,3 +153,26 @@ async fn a_timeout_names_the_process_that_holds_a_real_lock() {
     }
     panic!("the holder was never named");
 }
+
+#[test]
+fn every_file_that_is_locked_is_listed_with_its_holders() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    let touch = |name: &str| TouchFile::new(FlockBackend::new(), dir.join(name)).unwrap();
+    let (one, other, free) = (touch("one"), touch("other"), touch("free"));
+    let _one = one.blocking().lock_exclusive().unwrap();
+    let _other = other.blocking().lock_shared().unwrap();
+    drop(free.blocking().lock_exclusive().unwrap());
+    let listed = touchfile_file::locked_files().unwrap();
+    let of = |touch: &TouchFile<FlockBackend>| {
+        let mut listed = listed.iter();
+        listed.find(|file| file.path.as_deref() == Some(touch.path()))
+    };
+    for touch in [&one, &other] {
+        let holders = &of(touch).unwrap().holders;
+        assert_eq!(holders.len(), 1, "{holders:?}");
+        assert_eq!(holders[0].pid, Some(std::process::id()));
+        assert_eq!(holders[0].kind, Some(LockKind::Flock));
+    }
+    assert!(of(&free).is_none());
+}

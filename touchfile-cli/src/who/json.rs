@@ -2,12 +2,13 @@
 //!
 //! The fields stand in the order in which they are printed.
 
+use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 
 use serde::Serialize;
 use touchfile::{Holder, ProcessId};
 
-use super::Look;
+use super::look::{Look, Name};
 use super::names::Users;
 
 /// What is printed.
@@ -19,11 +20,17 @@ pub(super) struct Answer<'a> {
 
 #[derive(Debug, Serialize)]
 struct File<'a> {
+    /// Of a file without a path, as in /proc/locks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     holders: Option<Vec<Claim<'a>>>,
-    path: String,
+    /// Of a file without a path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inode: Option<u64>,
+    path: Option<Cow<'a, str>>,
     /// Of a path that is no text.
     #[serde(skip_serializing_if = "Option::is_none")]
     path_bytes: Option<&'a [u8]>,
@@ -49,7 +56,7 @@ struct Claim<'a> {
 }
 
 impl<'a> Answer<'a> {
-    pub(super) fn new(looks: &'a [Look<'_>], users: &mut Users) -> Self {
+    pub(super) fn new(looks: &'a [Look], users: &mut Users) -> Self {
         Self {
             files: looks.iter().map(|look| File::new(look, users)).collect(),
             sees_all_processes: touchfile_file::sees_all_processes(),
@@ -58,22 +65,26 @@ impl<'a> Answer<'a> {
 }
 
 impl<'a> File<'a> {
-    fn new(look: &'a Look<'_>, users: &mut Users) -> Self {
+    fn new(look: &'a Look, users: &mut Users) -> Self {
         let found = look.found.as_ref();
         let mut claims = |waiting| {
             let found = found.ok()?.iter();
             let some = found.filter(|holder| holder.waiting == waiting);
             Some(some.map(|holder| Claim::new(holder, users)).collect())
         };
+        let (path, number) = match &look.name {
+            Name::Path(path) => (Some(path), None),
+            Name::Unknown { device, inode } => (None, Some((device, inode))),
+        };
+        let bytes = path.filter(|path| path.to_str().is_none());
         Self {
             holders: claims(false),
             waiters: claims(true),
             error: found.err().map(ToString::to_string),
-            path: look.path.to_string_lossy().into_owned(),
-            path_bytes: match look.path.to_str() {
-                Some(_) => None,
-                None => Some(look.path.as_os_str().as_bytes()),
-            },
+            path: path.map(|path| path.to_string_lossy()),
+            path_bytes: bytes.map(|path| path.as_os_str().as_bytes()),
+            device: number.map(|((major, minor), _)| format!("{major:02x}:{minor:02x}")),
+            inode: number.map(|(_, inode)| *inode),
         }
     }
 }
@@ -110,7 +121,6 @@ impl<'a> Claim<'a> {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::path::Path;
 
     use touchfile::{LockKind, LockMode};
 
@@ -125,17 +135,24 @@ mod tests {
         holder.process = ProcessId::Hidden;
         let looks = [
             Look {
-                path: Path::new("/a"),
+                name: Name::Path("/a".into()),
                 found: Ok(vec![holder]),
             },
             Look {
-                path: Path::new("/b"),
+                name: Name::Path("/b".into()),
                 found: Err(io::Error::other("no")),
+            },
+            Look {
+                name: Name::Unknown {
+                    device: (0xfe, 0),
+                    inode: 7,
+                },
+                found: Ok(vec![]),
             },
         ];
         let line = output::json_line(&Answer::new(&looks, &mut Users::default()));
         let sees = touchfile_file::sees_all_processes();
-        let expected = r#"{"files":[{"holders":[{"command":null,"confirmed":true,"first_byte":5,"kind":"OFDLCK","last_byte":null,"mode":"shared","pid":null,"process_started":null,"seen_for_seconds":null,"uid":null,"unseen":"permission","user":null}],"path":"/a","waiters":[]},{"error":"no","path":"/b"}],"#;
+        let expected = r#"{"files":[{"holders":[{"command":null,"confirmed":true,"first_byte":5,"kind":"OFDLCK","last_byte":null,"mode":"shared","pid":null,"process_started":null,"seen_for_seconds":null,"uid":null,"unseen":"permission","user":null}],"path":"/a","waiters":[]},{"error":"no","path":"/b"},{"device":"fe:00","holders":[],"inode":7,"path":null,"waiters":[]}],"#;
         assert_eq!(line, format!("{expected}\"sees_all_processes\":{sees}}}\n"));
     }
 }

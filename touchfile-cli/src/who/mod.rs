@@ -1,6 +1,7 @@
 //! `touchfile who`: who holds a lock, and who waits for it.
 
 mod json;
+mod look;
 mod names;
 mod table;
 mod watch;
@@ -11,20 +12,20 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use touchfile::Holder;
-
 use crate::duration;
 use crate::exit::{Failure, say};
 use crate::output;
+use look::{Look, Name};
 use names::Users;
-use watch::Seen;
+use table::Table;
 
 const DETAILS: &str = "\
 Tell who holds a lock, and who waits for it
 
 Whatever program took the lock, and whichever kind it is: FLOCK is flock(2), of
 flock(1) and most programs; OFDLCK and POSIX are fcntl(2), the latter also
-lockf(3). Nothing is locked or written to find out.
+lockf(3). Nothing is locked or written to find out. Without PATH, every file is
+listed that somebody has locked, by the name it was opened with.
 
 AGE is that of the process: a lock is no older, unless it was inherited. Since
 when it is held nobody knows but its holder, as the kernel keeps no record of it;
@@ -37,13 +38,15 @@ other hosts of a network file system are not seen.";
 
 const EXAMPLES: &str = "\
 Examples:
+  touchfile who                               # every lock on this host, as lslocks
+  touchfile who --pid 4242 --noheadings       # what a process holds and waits for
   touchfile who /run/lock/deploy.lock
   sudo touchfile who /var/lib/dpkg/lock*      # sees all processes
   touchfile who --watch ~/.cargo/.package-cache
   touchfile who --json a.lock | jq '.files[].holders[].pid'
 
 Exit status:
-  0        somebody holds a lock on one of the files
+  0        somebody holds a lock on one of the files, or --pid does
   1        nobody does, or nobody that can be seen
   64       wrong usage
   66       a file cannot be looked at; the others are
@@ -54,8 +57,16 @@ Exit status:
 #[derive(clap::Args, Debug)]
 #[command(long_about = DETAILS, after_help = EXAMPLES)]
 pub(crate) struct Args {
+    /// Tell of this process alone, or of these if it is given again
+    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pid: Vec<u32>,
+
+    /// Print no heads above the columns
+    #[arg(short, long)]
+    noheadings: bool,
+
     /// Print JSON: one object, or with --watch one line each time
-    #[arg(long)]
+    #[arg(short = 'J', long)]
     json: bool,
 
     /// Look again and again, each second or each DUR, until Ctrl-C
@@ -63,8 +74,8 @@ pub(crate) struct Args {
     #[arg(default_missing_value = "1s", value_parser = duration::parse)]
     watch: Option<Duration>,
 
-    /// The lock files
-    #[arg(value_name = "PATH", required = true)]
+    /// The lock files; if none is given, all files of this host that somebody has locked
+    #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
 }
 
@@ -73,38 +84,35 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(period) = args.watch {
         return watch::run(args, period, &mut users);
     }
-    let looks = look(&args.paths, None);
+    let looks = look(args)?;
     let text = if args.json {
         output::json(&json::Answer::new(&looks, &mut users))
     } else {
-        table::of(&looks, &mut users, is_colourful())
+        args.table(&looks, &mut users)
     };
     let printed = output::print(text);
     let status = conclude(looks, args.json);
     printed.map(|()| status)
 }
 
-/// What was found out about one of the files.
-struct Look<'a> {
-    path: &'a Path,
-    found: io::Result<Vec<Holder>>,
-}
-
-fn look<'a>(paths: &'a [OsString], mut seen: Option<&mut Seen>) -> Vec<Look<'a>> {
-    let paths = paths.iter().map(Path::new);
-    paths
-        .map(|path| {
-            let mut found = touchfile_file::holders(path);
-            if let (Ok(holders), Some(seen)) = (&mut found, &mut seen) {
-                seen.date(path, holders);
-            }
-            Look { path, found }
-        })
-        .collect()
+fn look(args: &Args) -> Result<Vec<Look>, Failure> {
+    let mut looks: Vec<Look> = if args.paths.is_empty() {
+        Look::at_all().map_err(|error| Failure::look(Path::new("/proc/locks"), &error))?
+    } else {
+        let paths = args.paths.iter().map(Path::new);
+        paths.map(Look::at).collect()
+    };
+    for look in &mut looks {
+        look.retain(&args.pid);
+    }
+    if args.paths.is_empty() {
+        looks.retain(|look| look.found.as_ref().is_ok_and(|found| !found.is_empty()));
+    }
+    Ok(looks)
 }
 
 /// Says what was in the way of an answer, and finds the exit status.
-fn conclude(looks: Vec<Look<'_>>, json: bool) -> ExitCode {
+fn conclude(looks: Vec<Look>, json: bool) -> ExitCode {
     const NOBODY: u8 = 1;
     let held = looks.iter().any(Look::is_held);
     let mut status = ExitCode::from(if held { 0 } else { NOBODY });
@@ -112,17 +120,22 @@ fn conclude(looks: Vec<Look<'_>>, json: bool) -> ExitCode {
         say("locks of processes outside of this pid namespace may be missing; ask on the host");
     }
     for look in looks {
-        if let Err(error) = look.found {
-            status = Failure::look(look.path, &error).report();
+        if let (Name::Path(path), Err(error)) = (look.name, look.found) {
+            status = Failure::look(&path, &error).report();
         }
     }
     status
 }
 
-impl Look<'_> {
-    fn is_held(&self) -> bool {
-        let holders = self.found.as_ref();
-        holders.is_ok_and(|holders| holders.iter().any(|holder| !holder.waiting))
+impl Args {
+    fn table(&self, looks: &[Look], users: &mut Users) -> String {
+        let table = Table {
+            files: self.paths.len() != 1,
+            heads: !self.noheadings,
+            colourful: is_colourful(),
+            pids: &self.pid,
+        };
+        table.of(looks, users)
     }
 }
 

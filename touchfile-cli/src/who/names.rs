@@ -1,10 +1,10 @@
 //! Names for numbers, and text fit for a line.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use nix::unistd::{Uid, User};
 
+use super::look::Name;
 use crate::text::printable;
 
 /// The names of users, each asked for once.
@@ -20,7 +20,12 @@ impl Users {
     }
 }
 
-/// A path as one line, whatever is in it.
-pub(super) fn of_path(path: &Path) -> String {
-    printable(&path.to_string_lossy())
+/// The name of a file as one line, whatever is in it.
+pub(super) fn of_file(name: &Name) -> String {
+    match name {
+        Name::Path(path) => printable(&path.to_string_lossy()),
+        Name::Unknown { device, inode } => {
+            format!("(inode {inode} on {:02x}:{:02x})", device.0, device.1)
+        }
+    }
 }

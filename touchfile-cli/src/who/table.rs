@@ -4,62 +4,100 @@ use std::time::{Duration, SystemTime};
 
 use touchfile::{Holder, ProcessId};
 
-use super::Look;
-use super::names::{Users, of_path};
+use super::look::Look;
+use super::names::{Users, of_file};
 
 const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[0m";
 
-/// The table, and a line for each file that nobody holds. What cannot be looked at is left out.
-pub(super) fn of(looks: &[Look<'_>], users: &mut Users, colourful: bool) -> String {
-    let several = looks.len() > 1;
-    let holders = || {
-        let found = looks.iter().filter_map(|look| look.found.as_ref().ok());
-        found.flatten()
-    };
-    let seen = holders().any(|holder| holder.seen_for.is_some());
-    let mut rows = Vec::new();
-    for look in looks {
-        for holder in look.found.iter().flatten() {
-            let mut row = cells(holder, users, seen);
-            if several {
-                row.insert(0, of_path(look.path));
-            }
-            rows.push(row);
-        }
-    }
-    let mut text = String::new();
-    if !rows.is_empty() {
-        let mut head = heads(seen);
-        if several {
-            head.insert(0, "FILE");
-        }
-        let head: Vec<String> = head.into_iter().map(str::to_owned).collect();
-        let widths: Vec<usize> = (0..head.len())
-            .map(|column| width(&head, &rows, column))
-            .collect();
-        let head = line(&head, &widths);
-        text = if colourful {
-            format!("{BOLD}{head}{PLAIN}\n")
-        } else {
-            format!("{head}\n")
+/// How the table is to look.
+#[derive(Debug)]
+pub(super) struct Table<'a> {
+    /// It has a column for the file.
+    pub(super) files: bool,
+    /// It has heads above its columns.
+    pub(super) heads: bool,
+    pub(super) colourful: bool,
+    /// It tells of these processes alone, if there are some.
+    pub(super) pids: &'a [u32],
+}
+
+impl Table<'_> {
+    /// The table, and a line for each file that nobody holds. What cannot be looked at is left out.
+    pub(super) fn of(&self, looks: &[Look], users: &mut Users) -> String {
+        let holders = || {
+            let found = looks.iter().filter_map(|look| look.found.as_ref().ok());
+            found.flatten()
         };
-        for row in &rows {
+        let seen = holders().any(|holder| holder.seen_for.is_some());
+        let mut rows = Vec::new();
+        for look in looks {
+            for holder in look.found.iter().flatten() {
+                let mut row = cells(holder, users, seen);
+                if self.files {
+                    row.insert(0, of_file(&look.name));
+                }
+                rows.push(row);
+            }
+        }
+        self.laid_out(&rows, seen) + &self.nobody(looks, rows.is_empty())
+    }
+
+    fn laid_out(&self, rows: &[Vec<String>], seen: bool) -> String {
+        if rows.is_empty() {
+            return String::new();
+        }
+        let mut heads = heads(seen);
+        if self.files {
+            heads.insert(0, "FILE");
+        }
+        let heads: Vec<String> = heads.into_iter().map(str::to_owned).collect();
+        let shown = if self.heads { &heads[..] } else { &[] };
+        let widths: Vec<usize> = (0..heads.len())
+            .map(|column| {
+                let cells = rows.iter().map(|row| &row[column]).chain(shown.get(column));
+                cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            })
+            .collect();
+        let mut text = String::new();
+        if self.heads {
+            let heads = line(&heads, &widths);
+            text = if self.colourful {
+                format!("{BOLD}{heads}{PLAIN}\n")
+            } else {
+                format!("{heads}\n")
+            };
+        }
+        for row in rows {
             text.push_str(&line(row, &widths));
             text.push('\n');
         }
+        text
     }
-    for look in looks {
-        if look.found.is_ok() && !look.is_held() {
-            let nobody = if touchfile_file::sees_all_processes() {
-                "nobody"
-            } else {
-                "nobody that can be seen from this pid namespace"
-            };
-            text.push_str(&format!("{nobody} holds {}\n", of_path(look.path)));
+
+    /// Who holds nothing.
+    fn nobody(&self, looks: &[Look], no_rows: bool) -> String {
+        if !self.pids.is_empty() {
+            let pids: Vec<String> = self.pids.iter().map(ToString::to_string).collect();
+            let line = format!("no lock of pid {} is seen\n", pids.join(", "));
+            return if no_rows { line } else { String::new() };
         }
+        let nobody = if touchfile_file::sees_all_processes() {
+            "nobody"
+        } else {
+            "nobody that can be seen from this pid namespace"
+        };
+        if looks.is_empty() {
+            return format!("{nobody} holds a lock\n");
+        }
+        let mut free = String::new();
+        for look in looks {
+            if look.found.is_ok() && !look.is_held() {
+                free.push_str(&format!("{nobody} holds {}\n", of_file(&look.name)));
+            }
+        }
+        free
     }
-    text
 }
 
 fn heads(seen: bool) -> Vec<&'static str> {
@@ -128,12 +166,6 @@ fn rounded(duration: Duration) -> String {
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
-fn width(head: &[String], rows: &[Vec<String>], column: usize) -> usize {
-    let all = rows.iter().map(|row| &row[column]);
-    let widths = all.chain([&head[column]]).map(|cell| cell.chars().count());
-    widths.max().unwrap_or_default()
-}
-
 fn line(cells: &[String], widths: &[usize]) -> String {
     let padded = cells.iter().zip(widths);
     let padded = padded.map(|(cell, width)| format!("{cell:width$}"));
@@ -144,9 +176,10 @@ fn line(cells: &[String], widths: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::path::Path;
 
     use touchfile::{LockKind, LockMode};
+
+    use super::super::look::Name;
 
     use super::*;
 
@@ -159,13 +192,22 @@ mod tests {
         holder
     }
 
-    fn shown(looks: &[Look<'_>]) -> String {
-        of(looks, &mut Users::default(), false)
+    fn shown(looks: &[Look]) -> String {
+        plain(looks.len() != 1).of(looks, &mut Users::default())
     }
 
-    fn look(path: &str, found: io::Result<Vec<Holder>>) -> Look<'_> {
-        let path = Path::new(path);
-        Look { path, found }
+    fn plain(files: bool) -> Table<'static> {
+        Table {
+            files,
+            heads: true,
+            colourful: false,
+            pids: &[],
+        }
+    }
+
+    fn look(path: &str, found: io::Result<Vec<Holder>>) -> Look {
+        let name = Name::Path(path.into());
+        Look { name, found }
     }
 
     #[test]
@@ -208,6 +250,35 @@ mod tests {
     fn only_a_colourful_table_has_escape_sequences() {
         let looks = [look("/a", Ok(vec![holder(7)]))];
         assert!(!shown(&looks).contains('\x1b'));
-        assert!(of(&looks, &mut Users::default(), true).contains(BOLD));
+        let colourful = Table {
+            colourful: true,
+            ..plain(false)
+        };
+        assert!(colourful.of(&looks, &mut Users::default()).contains(BOLD));
+    }
+
+    #[test]
+    fn without_heads_the_columns_are_as_wide_as_what_is_in_them() {
+        let bare = Table {
+            heads: false,
+            ..plain(false)
+        };
+        let looks = [look("/a", Ok(vec![holder(7)]))];
+        let row = bare.of(&looks, &mut Users::default());
+        assert_eq!(
+            row,
+            "7  4000000000  FLOCK  exclusive  holds  all  ?  sleep 100\n"
+        );
+    }
+
+    #[test]
+    fn a_file_whose_name_is_not_known_has_its_number() {
+        let name = Name::Unknown {
+            device: (0xfe, 0),
+            inode: 77,
+        };
+        let found = Ok(vec![holder(7)]);
+        let table = plain(true).of(&[Look { name, found }], &mut Users::default());
+        assert!(table.contains("\n(inode 77 on fe:00)  7 "), "{table}");
     }
 }

@@ -1,15 +1,15 @@
 //! `who --watch`: looking again and again.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use touchfile::Holder;
 
+use super::look::{Look, Name};
 use super::names::Users;
-use super::{Args, conclude, is_colourful, is_terminal, json, look, table};
+use super::{Args, conclude, is_terminal, json, look};
 use crate::exit::Failure;
 use crate::output;
 
@@ -27,11 +27,12 @@ pub(super) fn run(args: &Args, period: Duration, users: &mut Users) -> Result<Ex
     let mut seen = Seen::default();
     let mut shown = String::new();
     loop {
-        let looks = look(&args.paths, Some(&mut seen));
+        let mut looks = look(args)?;
+        seen.date(&mut looks);
         let text = if args.json {
             output::json_line(&json::Answer::new(&looks, users))
         } else {
-            table::of(&looks, users, is_colourful())
+            args.table(&looks, users)
         };
         let shown_now = if args.json {
             text
@@ -66,24 +67,32 @@ fn screen(period: Duration, text: &str, first: bool) -> String {
 
 /// Since when each holder has been seen.
 #[derive(Debug, Default)]
-pub(super) struct Seen(HashMap<PathBuf, Vec<(Instant, Holder)>>);
+struct Seen(HashMap<Name, Vec<(Instant, Holder)>>);
 
 impl Seen {
     /// Says of each holder for how long it has been seen.
-    pub(super) fn date(&mut self, path: &Path, holders: &mut [Holder]) {
+    fn date(&mut self, looks: &mut [Look]) {
         let now = Instant::now();
-        let before = self.0.entry(path.to_owned()).or_default();
-        let since = |holder: &Holder| {
-            let before = before.iter().find(|(_, before)| before.is_same(holder));
-            before.map_or(now, |(since, _)| *since)
-        };
-        let dated: Vec<_> = holders
-            .iter()
-            .map(|holder| (since(holder), holder.clone()))
-            .collect();
-        for (holder, (since, _)) in holders.iter_mut().zip(&dated) {
-            holder.seen_for = Some(now - *since);
+        let mut seen = HashMap::new();
+        for look in looks {
+            let Ok(holders) = &mut look.found else {
+                continue;
+            };
+            let before = self.0.get(&look.name);
+            let since = |holder: &Holder| {
+                let mut before = before.into_iter().flatten();
+                let before = before.find(|(_, before)| before.is_same(holder));
+                before.map_or(now, |(since, _)| *since)
+            };
+            let dated: Vec<_> = holders
+                .iter()
+                .map(|holder| (since(holder), holder.clone()))
+                .collect();
+            for (holder, (since, _)) in holders.iter_mut().zip(&dated) {
+                holder.seen_for = Some(now - *since);
+            }
+            seen.insert(look.name.clone(), dated);
         }
-        *before = dated;
+        self.0 = seen;
     }
 }

@@ -89,7 +89,7 @@ pub(crate) fn a_file_that_cannot_be_looked_at_is_one_line_and_the_others_are_loo
 }
 
 pub(crate) fn wrong_usage_is_64() {
-    who().assert().code(64);
+    who().args(["--pid", "init", "a"]).assert().code(64);
     who().args(["--watch=soon", "a"]).assert().code(64);
 }
 

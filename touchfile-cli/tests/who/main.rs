@@ -5,6 +5,7 @@
 mod answers;
 mod file_systems;
 mod holders;
+mod machine;
 #[path = "../mounts/mod.rs"]
 mod mounts;
 mod strangers;
@@ -36,6 +37,10 @@ fn main() {
         holders::whoever_is_blocked_is_told_as_waiting,
         holders::a_lock_of_flock_is_that_of_all_who_inherited_it,
         holders::touchfile_itself_is_told_and_the_one_that_waits_without_the_kernel_is_not,
+        machine::without_a_path_every_locked_file_is_told,
+        machine::a_process_is_told_with_what_it_holds_and_waits_for,
+        machine::a_table_without_heads_has_rows_alone,
+        machine::a_file_that_only_strangers_have_open_is_told_by_its_number,
         strangers::what_may_not_be_seen_is_said_to_be_unknown,
         strangers::a_process_outside_of_our_pid_namespace_has_no_number,
         strangers::what_was_inherited_into_a_pid_namespace_is_found_in_it,

@@ -12,15 +12,25 @@ use crate::who::{create, held};
 /// A user with no processes, as far as anybody knows.
 const NOBODY: u32 = 65_534;
 
-/// What a copy of the program that everybody may execute prints for this user.
+/// What a copy of the program that everybody may execute prints of the lock file for this user.
 fn asked_by(user: u32, place: &Place) -> String {
+    let lock = place.lock();
+    run_by(user, place, &[lock.to_str().unwrap()])
+}
+
+/// What it prints for a user with no processes.
+pub(crate) fn asked_by_nobody(place: &Place, words: &[&str]) -> String {
+    run_by(NOBODY, place, words)
+}
+
+fn run_by(user: u32, place: &Place, words: &[&str]) -> String {
     let copy = place.file("touchfile");
     copy_program(touchfile(), &copy);
     let everybody = fs::Permissions::from_mode(0o755);
     fs::set_permissions(place.directory(), everybody.clone()).unwrap();
     fs::set_permissions(&copy, everybody).unwrap();
     let mut command = Command::new(&copy);
-    let command = command.arg("who").arg(place.lock()).uid(user).gid(user);
+    let command = command.arg("who").args(words).uid(user).gid(user);
     let output = command.output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }

@@ -27,7 +27,7 @@ pub(super) enum Reach {
 
 pub(super) fn holders(path: &Path, reach: Reach) -> io::Result<Vec<Holder>> {
     let file = place::of(path)?;
-    let listed = list(file)?;
+    let listed = list(Some(file))?;
     // Outside of the first pid namespace, locks of processes that are not in it are left out
     // (`locks_show` in fs/locks.c), though some of ours may have inherited one.
     let complete = sees_all_processes();
@@ -57,16 +57,20 @@ pub(super) fn holders(path: &Path, reach: Reach) -> io::Result<Vec<Holder>> {
         return Ok(joined.into_iter().map(|(_, holder)| holder).collect());
     }
     // Who was not found may have let go between the two looks.
-    let still = list(file)?;
-    let still = |entry: &Entry, holder: &Holder| is_certain(holder) || still.contains(entry);
-    let joined = joined.into_iter();
-    Ok(joined
-        .filter(|(entry, holder)| still(entry, holder))
-        .map(|(_, holder)| holder)
-        .collect())
+    Ok(those_still_there(joined, &list(Some(file))?))
 }
 
-fn list(file: FileNumber) -> io::Result<Vec<Entry>> {
+/// Those who are certain, and of the others those whose lock is `still` listed.
+pub(super) fn those_still_there(joined: Vec<(Entry, Holder)>, still: &[Entry]) -> Vec<Holder> {
+    let joined = joined.into_iter();
+    joined
+        .filter(|(entry, holder)| is_certain(holder) || still.contains(entry))
+        .map(|(_, holder)| holder)
+        .collect()
+}
+
+/// The locks of `file`, or of all files, as the kernel lists them.
+pub(super) fn list(file: Option<FileNumber>) -> io::Result<Vec<Entry>> {
     settled(|| {
         let (lines, whole) = read_all(LOCKS)?;
         Ok((Entry::parse_all(&lines, file), whole))
@@ -132,7 +136,7 @@ fn is_certain(holder: &Holder) -> bool {
 }
 
 /// Names the holders, with the entry of the list that each was found by; holders come first.
-fn join(
+pub(super) fn join(
     listed: &[Entry],
     scan: &Scan,
     facts: &mut dyn FnMut(u32) -> Option<Facts>,
@@ -259,10 +263,10 @@ fn processes_are_hidden() -> bool {
 
 /// What is known of processes, each looked at once.
 #[derive(Debug, Default)]
-struct Known(BTreeMap<u32, Option<Facts>>);
+pub(super) struct Known(BTreeMap<u32, Option<Facts>>);
 
 impl Known {
-    fn of(&mut self, pid: u32) -> Option<Facts> {
+    pub(super) fn of(&mut self, pid: u32) -> Option<Facts> {
         self.0.entry(pid).or_insert_with(|| Facts::of(pid)).clone()
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Entry {
 }
 
 /// The numbers of a file inside the kernel. Those of stat(2) can differ.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct FileNumber {
     /// The major and minor number of the superblock.
     pub(super) device: (u32, u32),
@@ -82,10 +82,11 @@ impl Entry {
         u32::try_from(self.pid).ok().filter(|pid| *pid > 0)
     }
 
-    /// All the locks of `file` in a list of lines like those of /proc/locks.
-    pub(super) fn parse_all(lines: &str, file: FileNumber) -> Vec<Self> {
+    /// The locks of `file`, or of all files, in a list of lines like those of /proc/locks.
+    pub(super) fn parse_all(lines: &str, file: Option<FileNumber>) -> Vec<Self> {
         let entries = lines.lines().filter_map(Self::parse);
-        entries.filter(|entry| entry.file == file).collect()
+        let wanted = |entry: &Self| file.is_none_or(|file| entry.file == file);
+        entries.filter(wanted).collect()
     }
 
     /// The locks in the text of a /proc/PID/fdinfo/FD.
@@ -157,7 +158,7 @@ mod tests {
                     2: FLOCK  ADVISORY  WRITE 6 00:28:9 0 EOF\n\
                     3: FLOCK  ADVISORY  WRITE 7 00:29:8 0 EOF\n";
         let pids = |entries: Vec<Entry>| entries.iter().map(|e| e.pid).collect::<Vec<_>>();
-        assert_eq!(pids(Entry::parse_all(list, file)), [5]);
+        assert_eq!(pids(Entry::parse_all(list, Some(file))), [5]);
         let fdinfo = "pos:\t0\nflags:\t0100000\nmnt_id:\t45\nino:\t8\n\
                       lock:\t1: FLOCK  ADVISORY  WRITE 5 00:28:8 0 EOF\n\
                       lock:\t2: OFDLCK ADVISORY  WRITE -1 00:28:8 0 EOF\n";

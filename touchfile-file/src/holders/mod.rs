@@ -15,12 +15,14 @@ mod join;
 #[cfg(target_os = "linux")]
 mod locks;
 #[cfg(target_os = "linux")]
+mod machine;
+#[cfg(target_os = "linux")]
 mod place;
 #[cfg(target_os = "linux")]
 mod scan;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use tokio::sync::{Semaphore, oneshot};
@@ -90,15 +92,19 @@ use join::{Reach, holders as find};
 #[cfg(target_os = "linux")]
 pub(super) use locks::Entry;
 #[cfg(target_os = "linux")]
+use machine::locked_files as find_all;
+#[cfg(target_os = "linux")]
 pub(super) use scan::{each_descriptor, processes};
 
 #[cfg(not(target_os = "linux"))]
-use elsewhere::{Reach, find};
+use elsewhere::{Reach, find, find_all};
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere {
     use std::io;
     use std::path::Path;
+
+    use super::{Holder, LockedFile};
 
     pub(super) enum Reach {
         All,
@@ -106,11 +112,52 @@ mod elsewhere {
     }
 
     pub(super) fn find(_: &Path, _: Reach) -> io::Result<Vec<Holder>> {
-        Err(io::Error::new(
+        Err(unsupported())
+    }
+
+    pub(super) fn find_all() -> io::Result<Vec<LockedFile>> {
+        Err(unsupported())
+    }
+
+    fn unsupported() -> io::Error {
+        io::Error::new(
             io::ErrorKind::Unsupported,
             "this system does not tell who holds a lock",
-        ))
+        )
     }
+}
+
+/// A file with the locks on it, as [`locked_files`] finds it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LockedFile {
+    /// What the file was opened as by a process that has it open. `None` if there is none whose
+    /// descriptors we may look at.
+    ///
+    /// It is a name in that process's mount namespace, and ends with ` (deleted)` if the file has no
+    /// name any more.
+    pub path: Option<PathBuf>,
+    /// The major and minor number of the file's superblock, as /proc/locks has them.
+    pub device: (u32, u32),
+    /// The inode number, on that superblock.
+    pub inode: u64,
+    /// Who holds locks on it, and then who is blocked waiting for one.
+    pub holders: Vec<Holder>,
+}
+
+/// Every file of this host that somebody holds a lock on, and who it is: [`holders`]
+/// of all files, at the cost of one.
+///
+/// # What cannot be known
+///
+/// Besides what [`holders`] cannot, the name of a file that only processes have open
+/// whose descriptors we may not look at.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::Unsupported`] where there is no /proc/locks, and on a system that is not Linux.
+pub fn locked_files() -> io::Result<Vec<LockedFile>> {
+    find_all()
 }
 
 /// [`holders`] with the kinds of locks that matter on their file system, found on a thread of its own, and only as many as a

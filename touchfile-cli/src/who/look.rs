@@ -1,0 +1,65 @@
+//! What is found out about files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use touchfile::Holder;
+use touchfile_file::LockedFile;
+
+/// What was found out about a file.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) name: Name,
+    pub(super) found: io::Result<Vec<Holder>>,
+}
+
+/// What a file is called.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Name {
+    Path(PathBuf),
+    /// Only processes have it open that cannot be looked into.
+    Unknown {
+        device: (u32, u32),
+        inode: u64,
+    },
+}
+
+impl Look {
+    /// Looks at this file.
+    pub(super) fn at(path: &Path) -> Self {
+        Self {
+            name: Name::Path(path.to_owned()),
+            found: touchfile_file::holders(path),
+        }
+    }
+
+    /// Looks at every file that anybody has locked.
+    pub(super) fn at_all() -> io::Result<Vec<Self>> {
+        let files = touchfile_file::locked_files()?;
+        Ok(files.into_iter().map(Self::from).collect())
+    }
+
+    /// Leaves out all processes but these, if there are some.
+    pub(super) fn retain(&mut self, pids: &[u32]) {
+        if let (Ok(found), false) = (&mut self.found, pids.is_empty()) {
+            found.retain(|holder| holder.pid.is_some_and(|pid| pids.contains(&pid)));
+        }
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        let holders = self.found.as_ref();
+        holders.is_ok_and(|holders| holders.iter().any(|holder| !holder.waiting))
+    }
+}
+
+impl From<LockedFile> for Look {
+    fn from(file: LockedFile) -> Self {
+        let (device, inode) = (file.device, file.inode);
+        Self {
+            name: file
+                .path
+                .map_or(Name::Unknown { device, inode }, Name::Path),
+            found: Ok(file.holders),
+        }
+    }
+}

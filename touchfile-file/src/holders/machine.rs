@@ -1,0 +1,68 @@
+//! The locks of all files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use super::LockedFile;
+use super::join::{self, Known};
+use super::locks::{Entry, FileNumber};
+use super::scan::{Scan, each_descriptor, processes};
+
+/// [`locked_files`](super::locked_files), as Linux tells.
+pub(super) fn locked_files() -> io::Result<Vec<LockedFile>> {
+    let listed = join::list(None)?;
+    let mut scans: BTreeMap<FileNumber, Scan> = BTreeMap::new();
+    let mut paths: BTreeMap<FileNumber, PathBuf> = BTreeMap::new();
+    let mut hidden = Vec::new();
+    for pid in processes()? {
+        let looked = each_descriptor(pid, |descriptor, fdinfo| {
+            for entry in Entry::parse_fdinfo(fdinfo) {
+                let file = entry.file;
+                scans.entry(file).or_default().owners.push((pid, entry));
+                if !paths.contains_key(&file) {
+                    let path = fs::read_link(format!("/proc/{pid}/fd/{descriptor}"));
+                    paths.extend(path.map(|path| (file, path)));
+                }
+            }
+        });
+        if looked.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            hidden.push(pid);
+        }
+    }
+    // In the order of the kernel's list, and then what is not in it: a process outside of our pid
+    // namespace took it.
+    let mut files: Vec<FileNumber> = Vec::new();
+    for file in listed
+        .iter()
+        .map(|entry| entry.file)
+        .chain(scans.keys().copied())
+    {
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+    let mut facts = Known::default();
+    let mut found = Vec::new();
+    for file in files {
+        let listed: Vec<Entry> = listed
+            .iter()
+            .filter(|entry| entry.file == file)
+            .cloned()
+            .collect();
+        let mut scan = scans.remove(&file).unwrap_or_default();
+        scan.hidden.clone_from(&hidden);
+        let joined = join::join(&listed, &scan, &mut |pid| facts.of(pid));
+        found.push((file, joined));
+    }
+    // Who was not found may have let go between the two looks.
+    let still = join::list(None)?;
+    let found = found.into_iter().map(|(file, joined)| LockedFile {
+        path: paths.remove(&file),
+        device: file.device,
+        inode: file.inode,
+        holders: join::those_still_there(joined, &still),
+    });
+    Ok(found.filter(|file| !file.holders.is_empty()).collect())
+}
