@@ -7,6 +7,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use rustix::fs::OFlags;
@@ -17,7 +18,7 @@ use super::identity::FileId;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::nfs;
 use super::open::{Access, open_with};
-use super::wait::{self, Courtesy, Follower, Line, Lock, Place, Releases};
+use super::wait::{self, Courtesy, Follower, KernelWait, Line, Lock, Place, Releases};
 use super::{FileSystem, file_system_name, retry_interrupted};
 use touchfile_core::backoff::Backoff;
 use touchfile_core::{
@@ -58,6 +59,14 @@ pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// The calls that wait in the kernel, for a thread that does nothing else.
+    ///
+    /// With them, a wait gets a lock that is free for a moment only, as it is beside a program that
+    /// unlocks and locks again at once. Without them it tries every few milliseconds.
+    fn blocking(&self) -> Option<Arc<dyn BlockingLock>> {
+        None
+    }
+
     /// For what a file on `file_system` must be open so that all that this locks can be locked.
     ///
     /// The provided method asks for [`ReadWrite`](Access::ReadWrite), with which every kind of lock
@@ -79,7 +88,8 @@ pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
 
     /// Told once `file` is open, before anything else is asked: for what depends on the file.
     ///
-    /// Told again in a forked child that opens the file anew to lock it.
+    /// Told again in a forked child that opens the file anew to lock it, and when a wait has opened it
+    /// once more.
     ///
     /// # Errors
     ///
@@ -98,6 +108,23 @@ pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
         let _ = handle;
         None
     }
+}
+
+/// The calls of a [`RawFileLock`] for a thread that waits in the kernel.
+pub trait BlockingLock: fmt::Debug + Send + Sync + 'static {
+    /// Waits until `file` is locked.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::Interrupted`] if a signal interrupts it, and what the system says.
+    fn lock(&self, file: &File, mode: LockMode) -> io::Result<()>;
+
+    /// Unlocks `file`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn release(&self, file: &File) -> io::Result<()>;
 }
 
 /// A [`RawFileLock`] that can change the mode of a lock without letting go of it; it gives its
@@ -415,6 +442,29 @@ impl<R: RawFileLock> FileHandle<R> {
     /// The next place in the line of those who wait for this lock.
     pub(super) fn enter_line(&self) -> Place {
         self.line().map_or(Place::Leads(None), |line| line.enter())
+    }
+
+    /// A wait in the kernel's queue for this lock, if there is one to be had.
+    pub(super) fn wait_in_kernel(&self, mode: LockMode) -> Option<KernelWait> {
+        // Another host may keep it in the kernel, whatever it is sent.
+        if self.file_system.may_stall() {
+            return None;
+        }
+        let lock = self.raw.blocking()?;
+        KernelWait::start(lock, mode, || {
+            let mut options = self.options.clone();
+            options.create = false;
+            let (file, id, _) = open_for(&self.raw, &self.path, &options).ok()?;
+            (id == self.id).then_some(file)
+        })
+    }
+
+    /// Takes over the lock that a wait in the kernel's queue has acquired, with its open file.
+    pub(super) fn take_over(&mut self, file: File, mode: LockMode) -> io::Result<()> {
+        self.file = file;
+        self.held = Some(mode);
+        self.courtesy.acquired();
+        self.raw.opened(&self.file, &self.options)
     }
 
     /// What happens to the file, if the system tells.

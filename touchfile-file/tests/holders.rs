@@ -171,7 +171,7 @@ fn every_file_that_is_locked_is_listed_with_its_holders() {
     for touch in [&one, &other] {
         let holders = &of(touch).unwrap().holders;
         assert_eq!(holders.len(), 1, "{holders:?}");
-        assert_eq!(holders[0].pid, Some(std::process::id()));
+        assert_eq!(holders[0].pid(), Some(std::process::id()));
         assert_eq!(holders[0].kind, Some(LockKind::Flock));
     }
     assert!(of(&free).is_none());

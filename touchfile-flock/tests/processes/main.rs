@@ -11,6 +11,7 @@ mod exclusion;
 mod forking;
 mod load;
 mod looking;
+mod relocking;
 mod replacing;
 mod telling;
 mod waiting;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     trials.extend(forking::trials());
     trials.extend(load::trials());
     trials.extend(looking::trials());
+    trials.extend(relocking::trials());
     trials.extend(replacing::trials());
     trials.extend(telling::trials());
     trials.extend(waiting::trials());

@@ -15,7 +15,7 @@ use touchfile_core::{LockMode, OwnedBlockingLockGuard, TouchFile};
 use touchfile_flock::FlockBackend;
 use touchfile_testkit::worker::{self, Commands, reply, this_program};
 
-use crate::{bad_input, cancelling, forking, load, telling, waiting};
+use crate::{bad_input, cancelling, forking, load, relocking, telling, waiting};
 
 pub(crate) type Touch = TouchFile<FlockBackend>;
 pub(crate) type Held = OwnedBlockingLockGuard<FlockBackend>;
@@ -43,6 +43,8 @@ pub(crate) fn run(role: &str) -> ExitCode {
         "bad input" => bad_input::meet_all(path),
         "cancel" => cancelling::cancel_many(path),
         "fork" => forking::fork_while_holding(path),
+        "give up in the kernel" => relocking::give_up_in_the_kernel(path),
+        "lock again and again" => relocking::lock_again_and_again(path),
         "runtimes" => waiting::wait_in_many_runtimes(path),
         "wait and keep a wait" => telling::wait_and_keep_a_wait(path),
         "wait in threads" => telling::wait_in_threads(path),

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use touchfile_core::{
@@ -14,7 +15,7 @@ use touchfile_core::{
     Platform,
 };
 use touchfile_fcntl::Fcntl;
-use touchfile_file::{Access, FileHandle, FileSystem, Mount, RawFileLock};
+use touchfile_file::{Access, BlockingLock, FileHandle, FileSystem, Mount, RawFileLock};
 use touchfile_flock::Flock;
 
 pub use choice::{Method, choose, guarantee};
@@ -202,6 +203,13 @@ impl RawFileLock for AutoLock {
         match self.method {
             Method::Flock => Flock.unlock(file),
             Method::Fcntl => Fcntl::default().unlock(file),
+        }
+    }
+
+    fn blocking(&self) -> Option<Arc<dyn BlockingLock>> {
+        match self.method {
+            Method::Flock => Flock.blocking(),
+            Method::Fcntl => Fcntl::default().blocking(),
         }
     }
 
