@@ -116,7 +116,7 @@ impl Subject {
                     by: finding.case.clone(),
                     law: finding.law,
                     rightly: self.laws().contains(&finding.law),
-                    story: finding.story.clone(),
+                    story: finding.trace.clone(),
                 },
                 None => match report.cases.iter().find_map(|case| match &case.verdict {
                     Verdict::Failed(why) => Some(format!("{}: {why}", case.name)),
