@@ -15,12 +15,29 @@ need_debian() {
     done
 }
 
-# apt DIR ARG…: apt-get with lists and a cache of its own in DIR, and the options in `apt_options`.
+# apt_in DIR apt-get|apt-cache ARG…: apt with lists and a cache of its own in DIR, and what `suites` chose.
 apt_options=()
-apt() {
-    mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
-    apt-get -qq -o Dir::State="$1" -o Dir::State::status=/var/lib/dpkg/status -o Dir::Cache="$1/cache" \
-        -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 "${apt_options[@]}" "${@:2}"
+apt_in() {
+    mkdir -p "$1/lists/partial" "$1/archives/partial"
+    "$2" -qq -o Dir::State="$1" -o Dir::State::status=/var/lib/dpkg/status -o Dir::Cache="$1" \
+        -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 -o Acquire::Languages=none \
+        "${apt_options[@]}" "${@:3}"
+}
+
+# suites DIR ARCHITECTURE SUITE…: has apt_in look in these suites of Debian only, whatever the host's are.
+suites() {
+    local dir=$1 architecture=$2 keys=/usr/share/keyrings/debian-archive-keyring.gpg mirror
+    shift 2
+    [ -e "$keys" ] || skip "it needs the package debian-archive-keyring"
+    # The mirror that the host uses.
+    mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+        awk -v release="$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" '$1 == release { print $2; exit }')
+    [ -n "$mirror" ] || skip "apt has no mirror of Debian"
+    mkdir -p "$dir"
+    printf "deb [signed-by=$keys] $mirror %s main\n" "$@" >"$dir/sources.list"
+    rm -rf "$dir/lists" "$dir"/*.bin
+    apt_options=(-o Dir::Etc::sourcelist="$dir/sources.list" -o Dir::Etc::sourceparts=/dev/null
+        -o APT::Architecture="$architecture" -o APT::Architectures="$architecture")
 }
 
 # packages DIR PACKAGE…: unpacks the packages that the host lacks, with all they depend on, into DIR/root.
@@ -30,8 +47,8 @@ packages() {
     shift
     [ -z "${always:-}" ] || options=(--reinstall)
     say "fetching the lists of Debian's packages"
-    apt "$dir/apt" update || skip "apt-get update failed"
-    apt "$dir/apt" --yes --no-install-recommends "${options[@]}" --print-uris install "$@" >"$dir/uris" ||
+    apt_in "$dir/apt" apt-get update || skip "apt-get update failed"
+    apt_in "$dir/apt" apt-get --yes --no-install-recommends "${options[@]}" --print-uris install "$@" >"$dir/uris" ||
         skip "apt does not know all of these packages: $*"
     # A line is: 'URI' NAME_VERSION_ARCHITECTURE.deb SIZE HASH
     mapfile -t missing < <(cut -d' ' -f2 "$dir/uris" | cut -d_ -f1)
@@ -52,7 +69,7 @@ download() {
     shift
     say "downloading $# packages into ${dir#"$PWD"/}"
     mkdir -p "$dir/debs"
-    (cd "$dir/debs" && apt "$dir/apt" download "$@") || skip "apt-get download failed"
+    (cd "$dir/debs" && apt_in "$dir/apt" apt-get download "$@") || skip "apt-get download failed"
 }
 
 # unpack DEB ROOT
