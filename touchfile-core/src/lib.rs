@@ -146,8 +146,10 @@ mod guarantee;
 mod holder;
 mod mode;
 mod names;
+mod offload;
 mod options;
 mod platform;
+mod queue;
 pub mod runtime;
 mod touch_file;
 

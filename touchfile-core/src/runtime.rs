@@ -7,12 +7,13 @@
 use std::future::{self, Future};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Id, Runtime};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
 /// Sleeps for `duration`.
@@ -56,7 +57,7 @@ pub(crate) async fn sleep_until(deadline: Instant, exactly: bool) {
 /// The output of `future`, or `None` if it takes longer; no timer if it is ready at once.
 pub(crate) async fn timeout<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
-    if let Poll::Ready(output) = future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+    if let Poll::Ready(output) = poll_once(future.as_mut()).await {
         return Some(output);
     }
     let mut timer = pin!(sleep(duration));
@@ -65,6 +66,11 @@ pub(crate) async fn timeout<F: Future>(duration: Duration, future: F) -> Option<
         Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
     })
     .await
+}
+
+/// Polls a future once, so that its caller can tell whether there is anything to wait for.
+pub(crate) async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
 /// Lets the executor run something else, once. A future that may be polled by
@@ -199,5 +205,46 @@ pub(crate) fn now_or_never<F: Future>(future: Pin<&mut F>) -> Option<F::Output> 
     match future.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,
+    }
+}
+
+/// Blocks the thread until `future` is ready, for this long at the most.
+///
+/// Unlike a runtime's `block_on`, it works inside an async task.
+pub(crate) fn block_on_timeout<F: Future>(most: Duration, future: F) -> Option<F::Output> {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    // The budget of the task around us is not renewed before it returns to its runtime.
+    let mut future = pin!(unconstrained(future));
+    let started = std::time::Instant::now();
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return Some(output);
+        }
+        let left = most.checked_sub(started.elapsed())?;
+        thread::park_timeout(left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocking_ends_when_the_answer_comes_or_the_time_is_up() {
+        let (send, receive) = tokio::sync::oneshot::channel();
+        thread::spawn(move || send.send(7));
+        let answer = block_on_timeout(Duration::from_secs(60), receive);
+        assert_eq!(answer.unwrap().unwrap(), 7);
+        let started = std::time::Instant::now();
+        let most = Duration::from_millis(20);
+        assert!(block_on_timeout(most, std::future::pending::<()>()).is_none());
+        assert!(started.elapsed() >= most);
     }
 }

@@ -1,8 +1,8 @@
 //! The one acquisition loop.
 //!
-//! Queue inside the process → idle or new handle → try, else wait → does the path still name the
-//! file? → guard. Whatever is dropped on the way releases what it has: first the handle, then the
-//! place in the queue.
+//! An acquisition takes its turn in the queue inside the process, takes an idle handle or opens one,
+//! tries to lock and waits if it must, and checks that the path still names the locked file. Whatever
+//! is dropped on the way releases what it has: first the handle, then the turn in the queue.
 
 use std::io;
 use std::ops::Deref;
@@ -10,29 +10,19 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, debug, debug_span};
 
 use super::TouchFile;
-use super::guard::Guard;
-use super::polite::PoliteHandle;
+use super::guard::{Guard, Held};
 use super::wait::supervise;
+use crate::offload::OffloadHandle;
 use crate::runtime::now_or_never;
 use crate::{Attempt, Error, LockBackend, LockMode, Operation, Result};
-
-/// The permits of the in-process queue; as many as tokio's `RwLock` has.
-pub(super) const EVERYBODY: u32 = u32::MAX >> 3;
 
 /// How often an acquisition starts over because the file was replaced. Files removed on release
 /// are replaced at every release, so many rounds are ordinary; this many in a row are not.
 const MAX_REPLACED: u32 = 1_000;
-
-/// A lock that is held and not in a guard yet. The handle goes before the place in the queue.
-pub(super) struct Held<B: LockBackend> {
-    pub(super) handle: PoliteHandle<B::Handle>,
-    pub(super) permit: OwnedSemaphorePermit,
-}
 
 /// What an acquisition tells whoever bounds it.
 #[derive(Debug, Default)]
@@ -68,8 +58,7 @@ where
     T: Deref<Target = TouchFile<B>>,
     B: LockBackend,
 {
-    touch.refuse_unclaimed(mode)?;
-    let span = touch.span(mode);
+    let span = touch.begin(mode)?;
     let progress = Progress::default();
     let fair = timeout.is_none_or(|timeout| !timeout.is_zero());
     let wait = Some(Wait {
@@ -93,32 +82,21 @@ where
     T: Deref<Target = TouchFile<B>>,
     B: LockBackend,
 {
-    touch.refuse_unclaimed(mode)?;
-    let span = touch.span(mode);
+    let span = touch.begin(mode)?;
     let held = touch.acquire(mode, None).instrument(span).await?;
     Ok(held.map(|held| Guard::new(touch, held, mode)))
 }
 
-/// How many permits a holder takes.
-pub(super) const fn permits(mode: LockMode) -> u32 {
-    match mode {
-        LockMode::Exclusive => EVERYBODY,
-        LockMode::Shared => 1,
-    }
-}
-
 impl<B: LockBackend> TouchFile<B> {
-    fn refuse_unclaimed(&self, mode: LockMode) -> Result<()> {
-        if mode == LockMode::Exclusive || self.backend.capabilities().shared {
-            return Ok(());
+    /// The span of an acquisition, unless the backend does not claim to lock in `mode`.
+    fn begin(&self, mode: LockMode) -> Result<Span> {
+        if mode == LockMode::Shared && !self.backend.capabilities().shared {
+            let why = "it has exclusive locks only";
+            let unclaimed = io::Error::new(io::ErrorKind::Unsupported, why);
+            return Err(self.error(Operation::Lock(mode), unclaimed));
         }
-        let unclaimed = io::Error::new(io::ErrorKind::Unsupported, "it has exclusive locks only");
-        Err(self.error(Operation::Lock(mode), unclaimed))
-    }
-
-    fn span(&self, mode: LockMode) -> Span {
         let (path, backend) = (self.path.display(), self.backend.name());
-        debug_span!(target: "touchfile", "acquire", %path, backend, %mode)
+        Ok(debug_span!(target: "touchfile", "acquire", %path, backend, %mode))
     }
 
     /// [`acquire`](Self::acquire) under a deadline, or with somebody to report to.
@@ -151,23 +129,22 @@ impl<B: LockBackend> TouchFile<B> {
     /// Takes the lock, and returns `None` only if somebody is in the way and this does not `wait`.
     async fn acquire(&self, mode: LockMode, wait: Option<Wait<'_>>) -> Result<Option<Held<B>>> {
         let mut contended = None;
-        let permit = match self.queue.clone().try_acquire_many_owned(permits(mode)) {
-            Ok(permit) => permit,
-            Err(_) if wait.is_none() => return Ok(None),
-            Err(_) => {
+        let permit = match self.queue.try_enter(mode) {
+            Some(permit) => permit,
+            None if wait.is_none() => return Ok(None),
+            None => {
                 note_contention(&mut contended, "this process");
-                let queued = self.queue.clone().acquire_many_owned(permits(mode));
-                queued.await.expect("the queue is never closed")
+                self.queue.enter(mode).await
             }
         };
         for _ in 0..MAX_REPLACED {
-            let mut handle = match self.take_idle() {
+            let mut handle = match self.idle.take() {
                 Some(idle) => idle,
                 None => self.open_handle(wait).await?,
             };
             let attempt = match wait {
                 Some(wait) => {
-                    wait.progress.is_asking(handle.is_elsewhere());
+                    wait.progress.is_asking(handle.is_offloaded());
                     if wait.fair {
                         handle.try_lock_fair(mode).await
                     } else {
@@ -187,14 +164,14 @@ impl<B: LockBackend> TouchFile<B> {
             let mut current = self.is_current(&handle).await?;
             if current && attempt == Attempt::WouldBlock {
                 let Some(Wait { progress, .. }) = wait else {
-                    self.put_idle(handle);
+                    self.keep_idle(handle);
                     return Ok(None);
                 };
                 note_contention(&mut contended, "another holder");
                 progress.is_asking(false);
                 progress
                     .queued
-                    .store(!handle.is_elsewhere(), Ordering::Relaxed);
+                    .store(!handle.is_offloaded(), Ordering::Relaxed);
                 let path = self.verify.then_some(self.path());
                 // Boxed, so that thousands who queue in this process do not carry it with them.
                 current = match Box::pin(handle.lock(mode, path)).await {
@@ -215,17 +192,17 @@ impl<B: LockBackend> TouchFile<B> {
         Err(self.replaced())
     }
 
-    async fn open_handle(&self, wait: Option<Wait<'_>>) -> Result<PoliteHandle<B::Handle>> {
-        let elsewhere = self.backend.open_may_block(&self.path, &self.options);
+    async fn open_handle(&self, wait: Option<Wait<'_>>) -> Result<OffloadHandle<B::Handle>> {
+        let may_block = self.backend.open_may_block(&self.path, &self.options);
         if let Some(wait) = wait {
-            wait.progress.is_asking(elsewhere);
+            wait.progress.is_asking(may_block);
         }
-        PoliteHandle::open(&self.backend, &self.path, &self.options, elsewhere)
+        OffloadHandle::open(&self.backend, &self.path, &self.options, may_block)
             .await
             .map_err(|error| self.error(Operation::Open, error))
     }
 
-    async fn is_current(&self, handle: &PoliteHandle<B::Handle>) -> Result<bool> {
+    async fn is_current(&self, handle: &OffloadHandle<B::Handle>) -> Result<bool> {
         if !self.verify {
             return Ok(true);
         }
@@ -234,9 +211,9 @@ impl<B: LockBackend> TouchFile<B> {
     }
 
     /// Gives up a lock on a file that the path no longer names.
-    async fn start_over(&self, stale: PoliteHandle<B::Handle>) {
+    async fn start_over(&self, stale: OffloadHandle<B::Handle>) {
         drop(stale);
-        self.clear_idle();
+        self.idle.clear();
         debug!(target: "touchfile", "replaced");
         // A file that is replaced over and over must not keep the runtime from its other tasks.
         tokio::task::yield_now().await;
@@ -247,10 +224,6 @@ impl<B: LockBackend> TouchFile<B> {
             path: self.path.clone(),
             times: MAX_REPLACED,
         }
-    }
-
-    pub(super) fn error(&self, operation: Operation, source: io::Error) -> Error {
-        Error::from_io(&*self.backend, &self.path, operation, source)
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use super::TouchFile;
-use super::acquire::EVERYBODY;
-use super::lookout::Sight;
-use super::wait::{OnWait, WaitEvent};
+use super::idle::IdleHandles;
+use super::sampler::SharedSample;
+use super::wait::OnWait;
+use super::wait_event::WaitEvent;
 use crate::platform::Process;
+use crate::queue::Queue;
 use crate::{Error, LockBackend, OpenOptions, Operation, Result};
 
 /// Settings of a [`TouchFile`]; made by [`TouchFile::builder`].
@@ -355,9 +355,9 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             temporary: AtomicBool::new(temporary),
             process: Process::current(platform),
             backend: Arc::new(backend),
-            queue: Arc::new(Semaphore::new(EVERYBODY as usize)),
-            idle: Mutex::new(Vec::new()),
-            sight: Sight::default(),
+            queue: Queue::new(),
+            idle: IdleHandles::new(),
+            sample: SharedSample::default(),
         })
     }
 }

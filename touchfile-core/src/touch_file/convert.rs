@@ -7,14 +7,13 @@
 use std::io;
 use std::ops::Deref;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::debug;
 
 use super::TouchFile;
-use super::acquire::permits;
 use super::guard::Guard;
-use super::polite::PoliteHandle;
 use crate::convert::unsupported;
+use crate::offload::OffloadHandle;
+use crate::queue::{self, Permit};
 use crate::{Attempt, ConvertLock, Error, LockBackend, LockMode, Operation, Result};
 
 impl<T, B> Guard<T, B>
@@ -62,8 +61,7 @@ where
         let (handle, permit) = self.parts();
         // From here on, whoever drops this future has a shared guard with a shared one's place. A
         // guard that is shared already may have a handle that is not, of an upgrade given up.
-        let surplus = permit.num_permits() - permits(LockMode::Shared) as usize;
-        let rest = permit.split(surplus);
+        let rest = queue::split_surplus(permit);
         match handle.downgrade().await {
             Ok(()) => {
                 drop(rest);
@@ -120,10 +118,7 @@ where
         if self.mode == LockMode::Exclusive {
             return Ok(true);
         }
-        // Tokio's queue hands a free place to whoever waits first, so there are as many as this
-        // only if nobody does.
-        let others = permits(LockMode::Exclusive) - permits(LockMode::Shared);
-        let Ok(rest) = self.touch.queue.clone().try_acquire_many_owned(others) else {
+        let Some(rest) = self.touch.queue.try_enter_exclusively() else {
             return Ok(false);
         };
         let (handle, permit) = self.parts();
@@ -139,7 +134,7 @@ where
         }
     }
 
-    fn parts(&mut self) -> (&mut PoliteHandle<B::Handle>, &mut OwnedSemaphorePermit) {
+    fn parts(&mut self) -> (&mut OffloadHandle<B::Handle>, &mut Permit) {
         const HELD: &str = "only `unlock` and `drop`, which end a guard, take its parts";
         let handle = self.handle.as_mut().expect(HELD);
         (handle, self.permit.as_mut().expect(HELD))

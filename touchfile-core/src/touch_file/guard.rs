@@ -7,13 +7,21 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, warn};
 
 use super::TouchFile;
-use super::acquire::Held;
-use super::polite::PoliteHandle;
+use crate::offload::OffloadHandle;
+use crate::queue::Permit;
 use crate::{Error, Guarantee, LockBackend, LockHandle, LockMode, Operation, Result};
+
+/// A lock that is held and not in a guard yet.
+///
+/// The order of the fields is that in which they are dropped: the lock is released before the turn
+/// in the queue is over.
+pub(super) struct Held<B: LockBackend> {
+    pub(super) handle: OffloadHandle<B::Handle>,
+    pub(super) permit: Permit,
+}
 
 /// A held lock that borrows its [`TouchFile`].
 pub type LockGuard<'a, B> = Guard<&'a TouchFile<B>, B>;
@@ -37,10 +45,10 @@ where
 {
     pub(super) touch: T,
     /// Missing only while it is being given back.
-    pub(super) handle: Option<PoliteHandle<B::Handle>>,
+    pub(super) handle: Option<OffloadHandle<B::Handle>>,
     /// The place in the in-process queue. It is given back after the handle is, come what may:
     /// else the next in line would find our own lock in its way.
-    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<Permit>,
     pub(super) mode: LockMode,
 }
 
@@ -95,7 +103,7 @@ where
             Ok(()) => {
                 self.released();
                 if let Some(handle) = self.handle.take() {
-                    self.touch.put_idle(handle);
+                    self.touch.keep_idle(handle);
                 }
                 Ok(())
             }
@@ -267,7 +275,7 @@ where
             match handle.release_now(&mut self.permit) {
                 Ok(Some(handle)) => {
                     self.released();
-                    self.touch.put_idle(handle);
+                    self.touch.keep_idle(handle);
                 }
                 Ok(None) => {} // it goes on elsewhere
                 Err(error) => {

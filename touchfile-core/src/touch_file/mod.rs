@@ -5,37 +5,37 @@ mod blocking;
 mod builder;
 mod convert;
 mod guard;
+mod idle;
 mod lock;
-mod lookout;
 mod open;
 mod owned;
-mod polite;
+mod sampler;
 mod verify;
 mod wait;
+mod wait_event;
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tracing::debug;
 
 pub use blocking::{Blocking, BlockingGuard, BlockingLockGuard, OwnedBlockingLockGuard};
 pub use builder::TouchFileBuilder;
 pub use guard::{Guard, LockGuard, OwnedLockGuard};
 pub use open::ProvidesDefault;
-pub use wait::WaitEvent;
+pub use wait_event::WaitEvent;
 
+use crate::offload::{self, OffloadHandle};
 use crate::platform::Process;
-use crate::{Guarantee, Holder, LockBackend, OpenOptions, Operation, Result};
-use lookout::Sight;
-use polite::PoliteHandle;
+use crate::queue::Queue;
+use crate::{Error, Guarantee, Holder, LockBackend, OpenOptions, Operation, Result};
+use idle::IdleHandles;
+use sampler::SharedSample;
 use wait::OnWait;
-
-/// How many idle handles are kept open for the next acquisition.
-const MAX_IDLE: usize = 4;
 
 /// A file that exists to be locked, so that processes, and the tasks within them, take turns.
 ///
@@ -106,11 +106,10 @@ pub struct TouchFile<B: LockBackend> {
     temporary: AtomicBool,
     /// Whose it is: a forked child has a copy of this, and leaves its parent's file alone.
     process: Process,
-    /// The queue inside the process: a shared holder takes one permit, an exclusive one all.
-    queue: Arc<Semaphore>,
-    idle: Mutex<Vec<PoliteHandle<B::Handle>>>,
-    /// What was last seen of the lock's holders.
-    sight: Sight,
+    /// The queue inside the process.
+    queue: Queue,
+    idle: IdleHandles<B::Handle>,
+    sample: SharedSample,
 }
 
 impl<B: LockBackend> TouchFile<B> {
@@ -120,7 +119,7 @@ impl<B: LockBackend> TouchFile<B> {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidPath`](crate::Error::InvalidPath) if `path` is empty, contains a NUL byte, or has no parent directory
+    /// [`Error::InvalidPath`] if `path` is empty, contains a NUL byte, or has no parent directory
     /// that exists (on a network file system, which may not answer, that shows when it is first
     /// locked). For a file without a name of its own, see [`temporary`](Self::temporary).
     ///
@@ -146,7 +145,7 @@ impl<B: LockBackend> TouchFile<B> {
     ///
     /// # Errors
     ///
-    /// Whatever keeps a file from being created there; [`Error::Unsupported`](crate::Error::Unsupported) if the backend
+    /// Whatever keeps a file from being created there; [`Error::Unsupported`] if the backend
     /// cannot remove files safely.
     ///
     /// ```
@@ -226,7 +225,7 @@ impl<B: LockBackend> TouchFile<B> {
     ///
     /// # Errors
     ///
-    /// Whatever keeps the backend from finding out; [`Error::Unsupported`](crate::Error::Unsupported) where the system does not
+    /// Whatever keeps the backend from finding out; [`Error::Unsupported`] where the system does not
     /// tell.
     ///
     /// # Cancel safety
@@ -316,28 +315,17 @@ impl<B: LockBackend> TouchFile<B> {
         &self.path
     }
 
-    fn take_idle(&self) -> Option<PoliteHandle<B::Handle>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // In a forked child, those that cannot be used cannot be closed either: drop forgets them.
-        idle.pop().filter(PoliteHandle::is_usable)
-    }
-
     /// Keeps an unlocked handle for the next acquisition.
-    fn put_idle(&self, handle: PoliteHandle<B::Handle>) {
-        // After its release a removed file is nobody's any more: locking it again is in vain.
-        if self.options.remove_on_release {
-            return;
-        }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MAX_IDLE {
-            idle.push(handle);
+    #[inline]
+    fn keep_idle(&self, handle: OffloadHandle<B::Handle>) {
+        // A file that is removed on release is nobody's any more: locking it again would be in vain.
+        if !self.options.remove_on_release {
+            self.idle.put(handle);
         }
     }
 
-    /// Forgets idle handles, which are as stale as the one just found to be.
-    fn clear_idle(&self) {
-        let stale = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        drop(stale); // outside the mutex: closing may take its time
+    fn error(&self, operation: Operation, source: io::Error) -> Error {
+        Error::from_io(&*self.backend, &self.path, operation, source)
     }
 }
 
@@ -355,8 +343,8 @@ impl<B: LockBackend> Drop for TouchFile<B> {
         if !*self.temporary.get_mut() || !self.process.is_current() {
             return;
         }
-        self.clear_idle();
-        if let Err(error) = polite::remove_if_free(&self.backend, &self.path, &self.queue) {
+        self.idle.clear();
+        if let Err(error) = offload::remove_if_free(&self.backend, &self.path, &self.queue) {
             let path = self.path.display();
             debug!(target: "touchfile", %path, %error, "the temporary lock file stays");
         }

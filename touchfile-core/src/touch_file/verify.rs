@@ -12,7 +12,7 @@ use crate::{Error, LockBackend, Loss, Operation, Result, runtime};
 
 /// How long an answer is waited for. Shorter than any lease on a lock that is in use: that of
 /// Linux's NFS server is 90 s unless set, and 10 s at least.
-const PATIENCE: Duration = Duration::from_secs(8);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
 impl<T, B> Guard<T, B>
 where
@@ -86,7 +86,7 @@ where
             let current = handle.is_current(&touch.path).await?;
             Ok((!current).then_some(Loss::Replaced))
         };
-        match runtime::timeout(PATIENCE, check).await {
+        match runtime::timeout(ANSWER_TIMEOUT, check).await {
             Some(Ok(None)) => Ok(()),
             Some(Ok(Some(loss))) => Err(Error::Lost {
                 path: touch.path.clone(),
@@ -96,7 +96,7 @@ where
             Some(Err(source)) => Err(error(source)),
             None => Err(error(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("the file system has not answered for {PATIENCE:?}"),
+                format!("the file system has not answered for {ANSWER_TIMEOUT:?}"),
             ))),
         }
     }

@@ -1,0 +1,158 @@
+//! Samples of who holds the lock, for the messages about a wait.
+//!
+//! A sample costs something. So none is taken before there has been a wait, and however many wait in
+//! this process, few samples are taken at the same time. Nothing but messages depends on them.
+
+use std::io;
+use std::sync::{Mutex as StdMutex, PoisonError};
+use std::time::{Duration, Instant as StdInstant};
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::TouchFile;
+use crate::runtime::block_on_timeout;
+use crate::{Holder, LockBackend, LockMode};
+
+/// The latest sample of a `TouchFile`, and when it was begun.
+///
+/// The clock is the real one: a test may have stopped the other.
+pub(super) type SharedSample = Mutex<Option<(StdInstant, Vec<Holder>)>>;
+
+impl<B: LockBackend> TouchFile<B> {
+    /// Samples all holders, or takes the sample of another task that began after this one asked. So a
+    /// thousand waiters whose time is up take two samples and not a thousand.
+    async fn sample_holders(&self) -> io::Result<Vec<Holder>> {
+        let asked = StdInstant::now();
+        let mut latest = self.sample.lock().await;
+        if let Some((began, holders)) = &*latest
+            && *began > asked
+        {
+            return Ok(holders.clone());
+        }
+        let began = StdInstant::now();
+        let holders = self.backend.holders(&self.path).await?;
+        *latest = Some((began, holders.clone()));
+        Ok(holders)
+    }
+}
+
+/// Samples the holders that are in the way of one wait, and remembers since when each is seen.
+#[derive(Debug)]
+pub(super) struct HolderSampler<'a, B: LockBackend> {
+    touch: &'a TouchFile<B>,
+    mode: LockMode,
+    seen: StdMutex<Vec<(Instant, Holder)>>,
+    latest: StdMutex<Vec<Holder>>,
+}
+
+impl<'a, B: LockBackend> HolderSampler<'a, B> {
+    pub(super) fn new(touch: &'a TouchFile<B>, mode: LockMode) -> Self {
+        Self {
+            touch,
+            mode,
+            seen: StdMutex::default(),
+            latest: StdMutex::default(),
+        }
+    }
+
+    /// When to take samples in a wait of `timeout`, from its beginning, the last one first.
+    ///
+    /// The last sample is for the message at the end. The first one lets that message tell for how
+    /// long a holder has been seen.
+    pub(super) fn times(timeout: Option<Duration>) -> Vec<Duration> {
+        let Some(timeout) = timeout.filter(|timeout| *timeout >= MIN_TIMEOUT) else {
+            return Vec::new();
+        };
+        let last = timeout - MAX_SAMPLE_TIME.min(timeout / LAST_PART);
+        let mut times = vec![last];
+        if FIRST_SAMPLE < last {
+            times.push(FIRST_SAMPLE);
+        }
+        times
+    }
+
+    async fn sample(&self) -> io::Result<Vec<Holder>> {
+        Ok(self.note(self.touch.sample_holders().await?))
+    }
+
+    /// Drops who is not in the way, and notes since when the others are seen.
+    fn note(&self, mut holders: Vec<Holder>) -> Vec<Holder> {
+        let now = Instant::now();
+        holders.retain(|holder| holder.is_in_the_way_of(self.mode));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = |holder: &Holder| {
+            let before = seen.iter().find(|(_, before)| before.is_same(holder));
+            before.map_or(now, |(since, _)| *since)
+        };
+        let dated: Vec<_> = holders.iter().map(since).collect();
+        *seen = dated.iter().copied().zip(holders.iter().cloned()).collect();
+        for (holder, since) in holders.iter_mut().zip(dated) {
+            if since < now {
+                holder.seen_for = Some(now - since);
+            }
+        }
+        holders
+    }
+
+    /// Takes the sample for the message at the end of the wait.
+    pub(super) async fn sample_for_timeout(&self) {
+        let latest = |holders| {
+            let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+            *latest = holders;
+        };
+        // An earlier sample may be true no more.
+        latest(Vec::new());
+        // A thread that asks a file system which hangs would hang with it.
+        if self
+            .touch
+            .backend
+            .open_may_block(&self.touch.path, &self.touch.options)
+        {
+            return;
+        }
+        // If it fails the message tells less.
+        if let Ok(holders) = self.sample().await {
+            latest(holders);
+        }
+    }
+
+    /// The sample for the message; it is empty if it has not come to its end.
+    pub(super) fn take_latest(&self) -> Vec<Holder> {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut latest)
+    }
+}
+
+/// [`HolderSampler`] without the type of its backend, for callers that cannot await.
+pub(super) trait SampleNow: Sync {
+    fn sample_now(&self) -> io::Result<Vec<Holder>>;
+}
+
+impl<B: LockBackend> SampleNow for HolderSampler<'_, B> {
+    fn sample_now(&self) -> io::Result<Vec<Holder>> {
+        // It is not taken together with another task, which may wait for this very thread.
+        let sample = self.touch.backend.holders(&self.touch.path);
+        let sampled = block_on_timeout(MAX_SAMPLE_TIME, sample).unwrap_or_else(|| {
+            Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "looking for the holders takes too long",
+            ))
+        });
+        Ok(self.note(sampled?))
+    }
+}
+
+/// How long a sample may take. Among hundreds of processes it takes a hundredth of that.
+const MAX_SAMPLE_TIME: Duration = Duration::from_millis(250);
+
+/// No sample is taken in a wait with a shorter timeout: whoever gives up that soon may do so many
+/// times a second.
+const MIN_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// The last sample is begun when this part of the wait is left, or [`MAX_SAMPLE_TIME`] if that is
+/// less, so that the deadline is not overrun for the sake of a message.
+const LAST_PART: u32 = 4;
+
+/// When the first sample is taken.
+const FIRST_SAMPLE: Duration = Duration::from_millis(250);
