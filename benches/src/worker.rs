@@ -1,14 +1,15 @@
 //! Other processes: this program again, with a role, that obeys lines and answers with lines.
 
 use std::env;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::process::ExitCode;
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::runtime::{Builder, Runtime};
+pub(crate) use touchfile_testkit::worker::reply as say;
+use touchfile_testkit::worker::{self, this_program};
 
 use crate::contenders::{self, Contender, Participant};
 use crate::scenarios;
@@ -18,19 +19,14 @@ const CONTENDER: &str = "TOUCHFILE_BENCH_CONTENDER";
 const LOCK: &str = "TOUCHFILE_BENCH_LOCK";
 
 /// Beyond this a worker hangs.
-const PATIENCE: Timespec = Timespec {
-    tv_sec: 120,
-    tv_nsec: 0,
-};
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A worker, as its parent sees it. It ends with its standard input, and is killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Worker {
     role: &'static str,
     contender: &'static Contender,
-    child: Child,
-    commands: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    process: worker::Worker,
 }
 
 impl Worker {
@@ -39,42 +35,28 @@ impl Worker {
         contender: &'static Contender,
         path: &Path,
     ) -> io::Result<Self> {
-        let mut child = Command::new(env::current_exe()?)
+        let mut command = this_program()?;
+        command
             .env(ROLE, role)
             .env(CONTENDER, contender.name)
-            .env(LOCK, path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+            .env(LOCK, path);
         Ok(Self {
             role,
             contender,
-            commands: child.stdin.take().expect("a pipe was asked for"),
-            answers: BufReader::new(child.stdout.take().expect("a pipe was asked for")),
-            child,
+            process: worker::Worker::spawn(&mut command)?,
         })
     }
 
     /// Commands, and does not wait for the answer.
     pub(crate) fn tell(&mut self, command: &str) -> io::Result<()> {
-        let told = self.commands.write_all(format!("{command}\n").as_bytes());
-        told.map_err(|_| self.broken("ended"))
+        self.process.send(command);
+        Ok(())
     }
 
     /// The next answer.
     pub(crate) fn answer(&mut self) -> io::Result<String> {
-        if self.answers.buffer().is_empty() {
-            let mut fds = [PollFd::new(self.answers.get_ref(), PollFlags::IN)];
-            if rustix::io::retry_on_intr(|| poll(&mut fds, Some(&PATIENCE)))? == 0 {
-                return Err(self.broken("did not answer"));
-            }
-        }
-        let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
-            return Err(self.broken("ended"));
-        }
-        line.truncate(line.trim_end().len());
-        Ok(line)
+        let answer = self.process.receive(PATIENCE);
+        answer.map_err(|lost| self.broken(&lost.to_string()))
     }
 
     pub(crate) fn ask(&mut self, command: &str) -> io::Result<String> {
@@ -96,9 +78,9 @@ impl Worker {
             .ok_or_else(|| self.broken("said nothing"))
     }
 
-    /// SIGKILL. It is reaped when this is dropped.
+    /// SIGKILL, and the wait for its end.
     pub(crate) fn kill(&mut self) -> io::Result<()> {
-        self.child.kill()
+        self.process.kill()
     }
 
     pub(crate) fn contender(&self) -> &'static Contender {
@@ -113,14 +95,6 @@ impl Worker {
     }
 }
 
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 /// A worker, as it sees itself.
 pub(crate) struct Side {
     pub(crate) contender: &'static Contender,
@@ -131,7 +105,7 @@ pub(crate) struct Side {
 }
 
 /// What the parent says. Standard input itself is not touched, so that another thread may hear.
-pub(crate) struct Commands(BufReader<File>);
+pub(crate) struct Commands(worker::Commands);
 
 /// Does what this process is told to do, if it is a worker.
 pub(crate) fn run_as_worker() -> Option<ExitCode> {
@@ -159,7 +133,7 @@ impl Side {
             contender: contenders::named(&name).ok_or_else(missing)?,
             path: env::var_os(LOCK).ok_or_else(missing)?.into(),
             runtime: runtime()?,
-            commands: Commands(BufReader::new(File::from(rustix::io::dup(io::stdin())?))),
+            commands: Commands(worker::Commands::new()?),
         })
     }
 
@@ -171,10 +145,7 @@ impl Side {
 impl Commands {
     /// The next command; `None` when there will be none.
     pub(crate) fn hear(&mut self) -> Option<String> {
-        let mut line = String::new();
-        let read = self.0.read_line(&mut line).ok()?;
-        line.truncate(line.trim_end().len());
-        (read > 0).then_some(line)
+        self.0.next()?.ok()
     }
 
     /// The next command, which is to be numbers.
@@ -186,11 +157,4 @@ impl Commands {
 /// What a line of numbers says.
 pub(crate) fn numbers(line: &str) -> Result<Vec<u64>, ParseIntError> {
     line.split_whitespace().map(str::parse).collect()
-}
-
-/// Answers the parent.
-pub(crate) fn say(line: impl std::fmt::Display) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(format!("{line}\n").as_bytes())?;
-    out.flush()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::unistd::{getpgrp, tcgetpgrp};
-use touchfile::{Builder, Holder, LockBackend, WaitEvent};
+use touchfile::{Holder, LockBackend, TouchFileBuilder, WaitEvent};
 
 use crate::child::{Launch, reap};
 use crate::exit::say;
@@ -88,7 +88,10 @@ impl Progress {
     }
 
     /// Lets what is built show its waits.
-    pub(crate) fn show_waits_of<B: LockBackend>(&self, builder: Builder<B>) -> Builder<B> {
+    pub(crate) fn show_waits_of<B: LockBackend>(
+        &self,
+        builder: TouchFileBuilder<B>,
+    ) -> TouchFileBuilder<B> {
         let on_wait = self.on_wait.clone();
         let begin = move |wait: &WaitEvent<'_>| {
             if let Some(on_wait) = &on_wait {

@@ -1,6 +1,7 @@
 //! The two traits a way of locking implements, and the laws it keeps.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -8,7 +9,8 @@ use async_trait::async_trait;
 
 use crate::backoff::Backoff;
 use crate::{
-    Attempt, Capabilities, ConvertLock, Holder, LockMode, NoPlatform, OpenOptions, Platform,
+    Attempt, Capabilities, ConvertLock, Guarantee, Holder, LockMode, NoPlatform, OpenOptions,
+    Platform,
 };
 
 /// A way of locking: flock(2), open-file-description locks, a simulator, or your own.
@@ -83,6 +85,19 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
         let _ = path;
         Ok(Vec::new())
+    }
+
+    /// Whom this backend's locks on `path` can be expected to exclude.
+    ///
+    /// It may open the file for that, and block the thread for as long as that takes. The provided
+    /// method answers that nothing is known.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the question from being answered.
+    fn guarantee(&self, path: &Path) -> io::Result<Guarantee> {
+        let _ = path;
+        Ok(Guarantee::Unknown)
     }
 
     /// Whether [`open`](Self::open) may block its thread for long, as it may where `path` is on a
@@ -222,6 +237,22 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     /// [`try_lock`](Self::try_lock). Asked once, when the handle has been opened.
     fn may_block(&self) -> bool {
         false
+    }
+
+    /// The open file that is locked, if this backend has files. The provided method answers that it
+    /// has none.
+    fn file(&self) -> Option<&File> {
+        None
+    }
+
+    /// Whom the locks of this handle can be expected to exclude, without asking anybody who may not
+    /// answer. The provided method answers that nothing is known.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the question from being answered.
+    fn guarantee(&self) -> io::Result<Guarantee> {
+        Ok(Guarantee::Unknown)
     }
 
     /// This handle as one that can change the mode of its lock, if it is one.

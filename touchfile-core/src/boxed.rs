@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Capabilities, Holder, LockBackend, LockHandle, OpenOptions, Platform};
+use crate::{Capabilities, Guarantee, Holder, LockBackend, LockHandle, OpenOptions, Platform};
 
 /// Any backend behind one type, so that `TouchFile<BoxBackend>` chooses at run time.
 ///
@@ -59,6 +59,10 @@ impl LockBackend for BoxBackend {
         self.0.holders(path).await
     }
 
+    fn guarantee(&self, path: &Path) -> io::Result<Guarantee> {
+        self.0.guarantee(path)
+    }
+
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
         self.0.open_may_block(path, options)
     }
@@ -85,6 +89,7 @@ trait ErasedBackend: fmt::Debug + Send + Sync {
         options: &OpenOptions,
     ) -> io::Result<Box<dyn LockHandle>>;
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>>;
+    fn guarantee(&self, path: &Path) -> io::Result<Guarantee>;
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool;
     fn platform(&self) -> &'static dyn Platform;
 }
@@ -109,6 +114,10 @@ impl<B: LockBackend> ErasedBackend for B {
 
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
         LockBackend::holders(self, path).await
+    }
+
+    fn guarantee(&self, path: &Path) -> io::Result<Guarantee> {
+        LockBackend::guarantee(self, path)
     }
 
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {

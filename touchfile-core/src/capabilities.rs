@@ -17,6 +17,8 @@
 /// assert!(!capabilities.real_files);
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 #[non_exhaustive]
 pub struct Capabilities {
     /// Shared locks exist. Without it only [`LockMode::Exclusive`](crate::LockMode) may be asked for.

@@ -3,6 +3,7 @@
 //! The futures are handed on as they are, not awaited inside another boxed future: forwarding
 //! costs no allocation. That is why these methods are written the way `async_trait` expands them.
 
+use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -10,8 +11,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::{
-    Attempt, Capabilities, ConvertLock, Holder, LockBackend, LockHandle, LockMode, OpenOptions,
-    Platform,
+    Attempt, Capabilities, ConvertLock, Guarantee, Holder, LockBackend, LockHandle, LockMode,
+    OpenOptions, Platform,
 };
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -53,6 +54,10 @@ macro_rules! forward_backend {
                 Self: 'f,
             {
                 (**self).holders(path)
+            }
+
+            fn guarantee(&self, path: &Path) -> io::Result<Guarantee> {
+                (**self).guarantee(path)
             }
 
             fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
@@ -120,6 +125,14 @@ impl<H: LockHandle + ?Sized> LockHandle for Box<H> {
 
     fn may_block(&self) -> bool {
         (**self).may_block()
+    }
+
+    fn file(&self) -> Option<&File> {
+        (**self).file()
+    }
+
+    fn guarantee(&self) -> io::Result<Guarantee> {
+        (**self).guarantee()
     }
 
     fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use crate::LockMode;
+use crate::names::{self, UnknownName};
 
 /// How much of a command fits into a message.
 const SHORT: usize = 60;
@@ -16,25 +18,23 @@ const SHORT: usize = 60;
 /// at: locks come and go. Displays as it stands in a message: `pid 4242 (cargo build)`.
 ///
 /// ```
-/// use touchfile_core::{Holder, LockMode, Unseen};
+/// use touchfile_core::{Holder, LockMode, ProcessId};
 ///
 /// let mut holder = Holder::new(LockMode::Exclusive);
-/// holder.pid = Some(4242);
+/// holder.process = ProcessId::Known(4242);
 /// holder.command = Some("/usr/bin/cargo build".into());
 /// assert_eq!(holder.to_string(), "pid 4242 (cargo build)");
 ///
 /// let mut holder = Holder::new(LockMode::Exclusive);
-/// holder.unseen = Some(Unseen::Namespace);
+/// holder.process = ProcessId::OtherNamespace;
 /// assert_eq!(holder.to_string(), "a process in another pid namespace");
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct Holder {
-    /// The process, by its number in our own pid namespace; `None` if there is none that we could
-    /// name, and [`unseen`](Self::unseen) says why.
-    pub pid: Option<u32>,
-    /// Why the process is not named.
-    pub unseen: Option<Unseen>,
+    /// The process, or why it is not named.
+    pub process: ProcessId,
     /// The effective user of the process.
     pub uid: Option<u32>,
     /// What it runs, with its arguments, or the name of a thread of the kernel. Anybody may have
@@ -63,8 +63,7 @@ impl Holder {
     #[must_use]
     pub fn new(mode: LockMode) -> Self {
         Self {
-            pid: None,
-            unseen: None,
+            process: ProcessId::Unknown,
             uid: None,
             command: None,
             started: None,
@@ -74,6 +73,15 @@ impl Holder {
             waiting: false,
             confirmed: true,
             seen_for: None,
+        }
+    }
+
+    /// The number of the process in our own pid namespace, if it is known.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        match self.process {
+            ProcessId::Known(pid) => Some(pid),
+            _ => None,
         }
     }
 
@@ -90,10 +98,16 @@ impl Holder {
     pub fn is_same(&self, other: &Self) -> bool {
         let key = |holder: &Self| {
             let range = holder.range.clone();
-            (holder.pid, holder.started, holder.kind, holder.mode, range)
+            (
+                holder.process,
+                holder.started,
+                holder.kind,
+                holder.mode,
+                range,
+            )
         };
-        let named = self.pid.is_some() || self.command.is_some();
-        named && key(self) == key(other) && (self.pid.is_some() || self.command == other.command)
+        let named = self.pid().is_some() || self.command.is_some();
+        named && key(self) == key(other) && (self.pid().is_some() || self.command == other.command)
     }
 
     /// Names those who hold a lock, for the end of a message: `held by pid 1 (a), pid 2 (b)`.
@@ -101,10 +115,10 @@ impl Holder {
     /// `None` if there is nobody. Of many, the first three are named.
     ///
     /// ```
-    /// use touchfile_core::{Holder, LockMode};
+    /// use touchfile_core::{Holder, LockMode, ProcessId};
     ///
     /// let mut holder = Holder::new(LockMode::Exclusive);
-    /// holder.pid = Some(4242);
+    /// holder.process = ProcessId::Known(4242);
     /// holder.command = Some("cargo build".into());
     /// let words = Holder::in_words(&[holder]);
     /// assert_eq!(words.as_deref(), Some("held by pid 4242 (cargo build)"));
@@ -124,7 +138,7 @@ impl Holder {
 
     fn in_a_few_words(&self) -> String {
         // Nobody else can let go of it: worth a word to whoever waits for himself.
-        let this = if self.pid.is_some_and(|pid| pid == std::process::id()) {
+        let this = if self.process == ProcessId::Known(std::process::id()) {
             "this process, "
         } else {
             ""
@@ -171,41 +185,51 @@ impl Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.pid, self.short_command()) {
-            (Some(pid), Some(command)) => write!(f, "pid {pid} ({command})"),
-            (Some(pid), None) => write!(f, "pid {pid}"),
-            (None, Some(command)) => write!(f, "process {command}"),
-            (None, None) => f.write_str(match self.unseen {
-                Some(Unseen::Namespace) => "a process in another pid namespace",
-                Some(Unseen::Permission) => "an unknown process (no permission to see which)",
-                Some(Unseen::Untold) | None => "an unknown process",
-            }),
+        match (self.process, self.short_command()) {
+            (ProcessId::Known(pid), Some(command)) => write!(f, "pid {pid} ({command})"),
+            (ProcessId::Known(pid), None) => write!(f, "pid {pid}"),
+            (_, Some(command)) => write!(f, "process {command}"),
+            (ProcessId::Hidden, None) => {
+                f.write_str("an unknown process (no permission to see which)")
+            }
+            (ProcessId::OtherNamespace, None) => f.write_str("a process in another pid namespace"),
+            (ProcessId::Unknown, None) => f.write_str("an unknown process"),
         }
     }
 }
 
-/// Why a process is not named.
+/// Which process a [`Holder`] is, or why that is not known.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
-pub enum Unseen {
-    /// It is in a pid namespace that cannot be seen from ours: outside of our container, say.
-    Namespace,
-    /// It is one of those whose descriptors we may not look at.
-    Permission,
-    /// The kernel does not tell, and no process was found to have it: a descriptor in flight
-    /// between two processes, or a blocked wait for an open-file-description lock.
-    Untold,
+pub enum ProcessId {
+    /// The process with this number in our own pid namespace.
+    Known(u32),
+    /// One of those whose descriptors we may not look at.
+    Hidden,
+    /// One in a pid namespace that cannot be seen from ours: outside of our container, say.
+    OtherNamespace,
+    /// Nobody tells which. Either the backend does not, or the kernel does not and no process was
+    /// found to have the lock: a descriptor in flight between two processes, or a blocked wait for an
+    /// open-file-description lock.
+    Unknown,
 }
 
-/// The kinds of locks on files that Linux tells apart; displays as in /proc/locks.
+/// The kinds of locks on files that Linux tells apart. Displays as in /proc/locks, and is parsed from
+/// that.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub enum LockKind {
     /// flock(2): of an open file description, and of the whole file.
+    #[cfg_attr(feature = "serde", serde(rename = "FLOCK"))]
     Flock,
     /// fcntl(2) with `F_OFD_SETLK`: of an open file description.
+    #[cfg_attr(feature = "serde", serde(rename = "OFDLCK"))]
     Ofd,
     /// fcntl(2) with `F_SETLK`, lockf(3): of a process.
+    #[cfg_attr(feature = "serde", serde(rename = "POSIX"))]
     Posix,
 }
 
@@ -219,13 +243,21 @@ impl fmt::Display for LockKind {
     }
 }
 
+impl FromStr for LockKind {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        names::parse("kind of lock", &[Self::Flock, Self::Ofd, Self::Posix], text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn holder(pid: u32, command: &str) -> Holder {
         let mut holder = Holder::new(LockMode::Exclusive);
-        holder.pid = Some(pid);
+        holder.process = ProcessId::Known(pid);
         holder.command = Some(command.into());
         holder
     }

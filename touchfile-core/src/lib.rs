@@ -142,8 +142,10 @@ mod capabilities;
 mod convert;
 mod error;
 mod forward;
+mod guarantee;
 mod holder;
 mod mode;
+mod names;
 mod options;
 mod platform;
 pub mod runtime;
@@ -154,8 +156,13 @@ pub use boxed::BoxBackend;
 pub use capabilities::Capabilities;
 pub use convert::ConvertLock;
 pub use error::{Error, Loss, Operation, Result};
-pub use holder::{Holder, LockKind, Unseen};
+pub use guarantee::Guarantee;
+pub use holder::{Holder, LockKind, ProcessId};
 pub use mode::{Attempt, LockMode};
+pub use names::UnknownName;
 pub use options::OpenOptions;
 pub use platform::{NoPlatform, Platform};
-pub use touch_file::{Blocking, Builder, Guard, LockGuard, OwnedLockGuard, TouchFile, WaitEvent};
+pub use touch_file::{
+    Blocking, BlockingGuard, BlockingLockGuard, Guard, LockGuard, OwnedBlockingLockGuard,
+    OwnedLockGuard, ProvidesDefault, TouchFile, TouchFileBuilder, WaitEvent,
+};

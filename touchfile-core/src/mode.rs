@@ -1,11 +1,26 @@
 //! How a lock is asked for, and what one attempt came to.
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::names::{self, UnknownName};
 
 /// How a lock is held: together with other readers, or alone.
 ///
-/// The enum is exhaustive on purpose: the laws of exclusion are written over these two.
+/// The enum is exhaustive on purpose: the laws of exclusion are written over these two. It displays
+/// as `exclusive` and `shared`, and is parsed from these.
+///
+/// # Examples
+///
+/// ```
+/// use touchfile_core::LockMode;
+///
+/// assert_eq!("shared".parse(), Ok(LockMode::Shared));
+/// assert_eq!(LockMode::Exclusive.to_string(), "exclusive");
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum LockMode {
     /// Held alone: conflicts with every other holder.
     Exclusive,
@@ -15,6 +30,8 @@ pub enum LockMode {
 
 impl LockMode {
     /// Whether a holder in this mode and one in `other` exclude each other.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use touchfile_core::LockMode::{Exclusive, Shared};
@@ -33,6 +50,14 @@ impl fmt::Display for LockMode {
             Self::Exclusive => "exclusive",
             Self::Shared => "shared",
         })
+    }
+}
+
+impl FromStr for LockMode {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        names::parse("lock mode", &[Self::Exclusive, Self::Shared], text)
     }
 }
 

@@ -12,6 +12,8 @@
 /// options.create_mode = Some(0o660); // for a group, whatever the umask
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 #[non_exhaustive]
 pub struct OpenOptions {
     /// Create the file when it is missing. Default: true.
@@ -24,6 +26,10 @@ pub struct OpenOptions {
     pub follow_symlinks: bool,
     /// Remove the file as the last act of the last holder. Default: false.
     pub remove_on_release: bool,
+    /// Open the file for writing too, where that is allowed. Default: false, so that a backend opens
+    /// it for what its locks need, which is reading for most. Set it to write to the file while the
+    /// lock is held.
+    pub write: bool,
 }
 
 impl OpenOptions {
@@ -35,6 +41,7 @@ impl OpenOptions {
             create_mode: None,
             follow_symlinks: false,
             remove_on_release: false,
+            write: false,
         }
     }
 }

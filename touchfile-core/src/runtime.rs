@@ -6,9 +6,9 @@
 
 use std::future::{self, Future};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -164,4 +164,40 @@ pub(crate) fn current_thread() -> Runtime {
         note_io_driver(runtime.handle().id(), false);
     }
     runtime
+}
+
+/// Panics in an async task, every time, and not only when there happens to be something to wait
+/// for: tokio offers this check only as part of its own blocking calls. Where there is no runtime
+/// at all, there is nothing to check, which is half the price.
+#[inline]
+#[track_caller]
+pub(crate) fn refuse_in_async() {
+    if Handle::try_current().is_ok() {
+        drop(tokio::sync::Mutex::const_new(()).blocking_lock());
+    }
+}
+
+/// Drives a future to its end on this thread.
+///
+/// Futures that are ready at once, as those of a free lock are, need no runtime. For the others
+/// the thread's own small runtime lends them a timer and a reactor. What waits yields once before
+/// it asks for either, so that it does not get those of another runtime.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    thread_local! {
+        static RUNTIME: Runtime = current_thread();
+    }
+    let mut future = pin!(future);
+    if let Some(output) = now_or_never(future.as_mut()) {
+        return output;
+    }
+    RUNTIME.with(|runtime| runtime.block_on(future))
+}
+
+/// The output of a future that is ready at once, as those of backends on local files are.
+#[inline]
+pub(crate) fn now_or_never<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use touchfile_core::LockMode::Exclusive;
 use touchfile_core::backoff::Backoff;
 use touchfile_core::{
-    Attempt, Blocking, BoxBackend, Builder, Capabilities, Error, LockGuard, LockMode, Loss,
-    OpenOptions, Operation, OwnedLockGuard, TouchFile, WaitEvent,
+    Attempt, Blocking, BoxBackend, Capabilities, Error, LockGuard, LockMode, Loss, OpenOptions,
+    Operation, OwnedLockGuard, TouchFile, TouchFileBuilder, WaitEvent,
 };
 use touchfile_mock::{MockBackend, World};
 
@@ -21,7 +21,7 @@ fn bounds() {
     check::<Blocking<&TouchFile<MockBackend>>>();
     check::<Blocking<Arc<TouchFile<MockBackend>>>>();
     check::<BoxBackend>();
-    check::<Builder<MockBackend>>();
+    check::<TouchFileBuilder<MockBackend>>();
     check::<Capabilities>();
     check::<Error>();
     check::<LockGuard<'_, MockBackend>>();

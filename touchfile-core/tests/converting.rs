@@ -203,8 +203,8 @@ fn threads_without_a_runtime_convert_too() {
     let world = World::new();
     let touch = touch(&world, "a");
     let mut guard = touch.blocking().lock_exclusive().unwrap();
-    guard.blocking_downgrade().unwrap();
+    guard.downgrade().unwrap();
     assert_eq!(world.holders(PATH), [("a", Shared)]);
-    assert!(guard.blocking_try_upgrade().unwrap());
+    assert!(guard.try_upgrade().unwrap());
     assert_eq!(world.holders(PATH), [("a", Exclusive)]);
 }

@@ -182,9 +182,9 @@ async fn a_loss_is_known_behind_a_boxed_backend_and_to_an_owned_guard() {
 fn threads_without_a_runtime_can_ask_as_well() {
     let (world, touch) = touch();
     let guard = touch.blocking().lock_exclusive().unwrap();
-    guard.blocking_verify().unwrap();
+    guard.verify().unwrap();
     world.lose_lock(PATH);
-    assert_lost(guard.blocking_verify(), Loss::Revoked);
+    assert_lost(guard.verify(), Loss::Revoked);
 }
 
 fn touch() -> (World, TouchFile<MockBackend>) {

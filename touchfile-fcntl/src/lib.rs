@@ -12,7 +12,7 @@
 //!
 //! let touch = TouchFile::temporary(FcntlBackend::new())?;
 //! let mut guard = touch.blocking().lock(LockMode::Exclusive)?;
-//! guard.blocking_downgrade()?; // nobody else had it exclusively in between
+//! guard.downgrade()?; // nobody else had it exclusively in between
 //! # Ok::<(), touchfile_core::Error>(())
 //! ```
 //!

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use touchfile_core::{Attempt, ConvertLock, LockKind, LockMode, OpenOptions};
-use touchfile_file::{FileHandle, RawFileConvert, RawFileLock};
+use touchfile_file::{BlockingLock, FileHandle, RawFileConvert, RawFileLock};
 
 use crate::range::Range;
 
@@ -43,11 +44,7 @@ impl Fcntl {
 impl RawFileLock for Fcntl {
     #[inline]
     fn try_lock(&self, file: &File, mode: LockMode) -> io::Result<Attempt> {
-        let locked = match mode {
-            LockMode::Exclusive => system::exclusive(file, self.range),
-            LockMode::Shared => system::shared(file, self.range),
-        };
-        match locked {
+        match system::attempt(file, self.range, mode) {
             Ok(()) => Ok(Attempt::Acquired),
             // Which of the two is left open (fcntl(2), F_SETLK).
             Err(error) if is(&error, &[nix::libc::EACCES, nix::libc::EAGAIN]) => {
@@ -79,6 +76,10 @@ impl RawFileLock for Fcntl {
         Some((LockKind::Ofd, self.range.listed()))
     }
 
+    fn blocking(&self) -> Option<Arc<dyn BlockingLock>> {
+        Some(Arc::new(*self))
+    }
+
     /// Refuses at once what could only fail at each release.
     fn opened(&mut self, file: &File, options: &OpenOptions) -> io::Result<()> {
         if options.remove_on_release && !may_write(file)? {
@@ -92,6 +93,16 @@ impl RawFileLock for Fcntl {
 
     fn convertible(handle: &mut FileHandle<Self>) -> Option<&mut dyn ConvertLock> {
         Some(handle)
+    }
+}
+
+impl BlockingLock for Fcntl {
+    fn lock(&self, file: &File, mode: LockMode) -> io::Result<()> {
+        system::wait(file, self.range, mode)
+    }
+
+    fn release(&self, file: &File) -> io::Result<()> {
+        self.unlock(file)
     }
 }
 

@@ -195,7 +195,7 @@ fn excludes(how: &str) {
                 let said = python.ask(&format!("try {theirs} {start} {len}"));
                 assert_eq!(said, if conflict { "busy" } else { "held" }, "{how} {case}");
                 python.ask(&format!("unlock {start} {len}"));
-                held.blocking_unlock().unwrap();
+                held.unlock().unwrap();
 
                 let said = python.ask(&format!("try {theirs} {start} {len}"));
                 assert_eq!(said, "held", "{how} {case}: it was unlocked");
@@ -220,7 +220,7 @@ fn loses_its_classic_lock() {
     python.ask("reopen");
     drop(File::open(&path).unwrap());
     assert_eq!(python.ask("try shared 0 10"), "busy");
-    held.blocking_unlock().unwrap();
+    held.unlock().unwrap();
     assert_eq!(python.ask("try shared 0 10"), "held");
     python.finish();
 }
@@ -232,12 +232,12 @@ fn converted() {
     let mut python = Program::python("classic", &path);
     let touch = touch(&path, (0, 0));
     let mut held = touch.blocking().lock_exclusive().unwrap();
-    held.blocking_downgrade().unwrap();
+    held.downgrade().unwrap();
     assert_eq!(python.ask("try exclusive 5 1"), "busy");
     assert_eq!(python.ask("try shared 5 1"), "held");
-    assert!(!held.blocking_try_upgrade().unwrap());
+    assert!(!held.try_upgrade().unwrap());
     python.ask("unlock 5 1");
-    assert!(held.blocking_try_upgrade().unwrap());
+    assert!(held.try_upgrade().unwrap());
     assert_eq!(python.ask("try shared 5 1"), "busy");
     python.finish();
 }
@@ -258,7 +258,7 @@ fn flock_of_util_linux() {
                 assert_eq!(flock.answer(), "held", "{theirs} beside {ours}");
                 flock.finish();
             }
-            held.blocking_unlock().unwrap();
+            held.unlock().unwrap();
 
             let mut flock = Program::flock(theirs, &path);
             assert_eq!(flock.answer(), "held");

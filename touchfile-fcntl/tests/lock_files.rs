@@ -44,7 +44,7 @@ fn only_shared(path: &Path) {
         touch.blocking().try_lock(Exclusive).unwrap_err(),
         {
             let mut guard = touch.blocking().lock_shared().unwrap();
-            let error = guard.blocking_try_upgrade().unwrap_err();
+            let error = guard.try_upgrade().unwrap_err();
             assert_eq!(guard.mode(), Shared);
             error
         },
@@ -159,7 +159,7 @@ fn a_range_converts_its_own_bytes_only() {
     let (one, next, all) = (bytes(&path, 0, 4), bytes(&path, 4, 4), touch(&path));
     let mut guard = one.blocking().lock_exclusive().unwrap();
     let _next = next.blocking().lock_exclusive().unwrap();
-    guard.blocking_downgrade().unwrap();
+    guard.downgrade().unwrap();
     assert!(
         bytes(&path, 3, 1)
             .blocking()
@@ -175,7 +175,7 @@ fn a_range_converts_its_own_bytes_only() {
             .is_none()
     );
     assert!(all.blocking().try_lock(Shared).unwrap().is_none());
-    assert!(guard.blocking_try_upgrade().unwrap());
+    assert!(guard.try_upgrade().unwrap());
     assert!(
         bytes(&path, 3, 1)
             .blocking()
@@ -202,12 +202,12 @@ fn a_failed_upgrade_keeps_the_shared_lock_and_behind_a_box_too() {
     let other = touch(&path);
     let mut guard = touch_one.blocking().lock_shared().unwrap();
     let reader = other.blocking().lock_shared().unwrap();
-    assert!(!guard.blocking_try_upgrade().unwrap());
+    assert!(!guard.try_upgrade().unwrap());
     drop(reader);
     assert!(other.blocking().try_lock(Exclusive).unwrap().is_none());
-    assert!(guard.blocking_try_upgrade().unwrap());
+    assert!(guard.try_upgrade().unwrap());
     assert!(other.blocking().try_lock(Shared).unwrap().is_none());
-    guard.blocking_downgrade().unwrap();
+    guard.downgrade().unwrap();
     assert!(other.blocking().try_lock(Shared).unwrap().is_some());
 }
 

@@ -48,6 +48,9 @@ pub struct FileSystem {
 }
 
 impl FileSystem {
+    /// What most lock files are on: a local one.
+    pub(crate) const TYPICAL: Self = Self::new(0xEF53, true);
+
     /// The file system `file` is on.
     ///
     /// # Errors

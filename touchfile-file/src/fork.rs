@@ -7,7 +7,7 @@
 //! the kernel empties in every forked child (`MADV_WIPEONFORK`, madvise(2), Linux 4.14) answers
 //! for nothing.
 //!
-//! This is the one module of touchfile with `unsafe` in it, and all of it is in `wiped_on_fork`.
+//! All the `unsafe` code in it is in `wiped_on_fork`.
 #![allow(unsafe_code)]
 
 use std::sync::OnceLock;

@@ -7,6 +7,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use rustix::fs::OFlags;
@@ -16,11 +17,13 @@ use super::fork::ForkGeneration;
 use super::identity::FileId;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::nfs;
-use super::open::open_with;
-use super::wait::{self, Courtesy, Follower, Line, Lock, Place, Releases};
+use super::open::{Access, open_with};
+use super::wait::{self, Courtesy, Follower, KernelWait, Line, Lock, Place, Releases};
 use super::{FileSystem, file_system_name, retry_interrupted};
 use touchfile_core::backoff::Backoff;
-use touchfile_core::{Attempt, ConvertLock, LockHandle, LockKind, LockMode, OpenOptions};
+use touchfile_core::{
+    Attempt, ConvertLock, Guarantee, LockHandle, LockKind, LockMode, OpenOptions,
+};
 
 /// The two system calls in which one way of locking files differs from another.
 ///
@@ -56,9 +59,37 @@ pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// The calls that wait in the kernel, for a thread that does nothing else.
+    ///
+    /// With them, a wait gets a lock that is free for a moment only, as it is beside a program that
+    /// unlocks and locks again at once. Without them it tries every few milliseconds.
+    fn blocking(&self) -> Option<Arc<dyn BlockingLock>> {
+        None
+    }
+
+    /// For what a file on `file_system` must be open so that all that this locks can be locked.
+    ///
+    /// The provided method asks for [`ReadWrite`](Access::ReadWrite), with which every kind of lock
+    /// can be had. Where [`Read`](Access::Read) is enough, say so: it does nothing to the file.
+    fn access(&self, file_system: FileSystem) -> Access {
+        let _ = file_system;
+        Access::ReadWrite
+    }
+
+    /// Whom such a lock on `file` can be expected to exclude, without asking a server.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the question from being answered.
+    fn guarantee(&self, file: &File) -> io::Result<Guarantee> {
+        let _ = file;
+        Ok(Guarantee::Unknown)
+    }
+
     /// Told once `file` is open, before anything else is asked: for what depends on the file.
     ///
-    /// Told again in a forked child that opens the file anew to lock it.
+    /// Told again in a forked child that opens the file anew to lock it, and when a wait has opened it
+    /// once more.
     ///
     /// # Errors
     ///
@@ -77,6 +108,23 @@ pub trait RawFileLock: fmt::Debug + Send + Sync + 'static {
         let _ = handle;
         None
     }
+}
+
+/// The calls of a [`RawFileLock`] for a thread that waits in the kernel.
+pub trait BlockingLock: fmt::Debug + Send + Sync + 'static {
+    /// Waits until `file` is locked.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::Interrupted`] if a signal interrupts it, and what the system says.
+    fn lock(&self, file: &File, mode: LockMode) -> io::Result<()>;
+
+    /// Unlocks `file`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn release(&self, file: &File) -> io::Result<()>;
 }
 
 /// A [`RawFileLock`] that can change the mode of a lock without letting go of it; it gives its
@@ -396,6 +444,29 @@ impl<R: RawFileLock> FileHandle<R> {
         self.line().map_or(Place::Leads(None), |line| line.enter())
     }
 
+    /// A wait in the kernel's queue for this lock, if there is one to be had.
+    pub(super) fn wait_in_kernel(&self, mode: LockMode) -> Option<KernelWait> {
+        // Another host may keep it in the kernel, whatever it is sent.
+        if self.file_system.may_stall() {
+            return None;
+        }
+        let lock = self.raw.blocking()?;
+        KernelWait::start(lock, mode, || {
+            let mut options = self.options.clone();
+            options.create = false;
+            let (file, id, _) = open_for(&self.raw, &self.path, &options).ok()?;
+            (id == self.id).then_some(file)
+        })
+    }
+
+    /// Takes over the lock that a wait in the kernel's queue has acquired, with its open file.
+    pub(super) fn take_over(&mut self, file: File, mode: LockMode) -> io::Result<()> {
+        self.file = file;
+        self.held = Some(mode);
+        self.courtesy.acquired();
+        self.raw.opened(&self.file, &self.options)
+    }
+
     /// What happens to the file, if the system tells.
     pub(super) fn releases(&self) -> Option<Releases> {
         // Everything that happens in a directory would wake those who wait for its lock.
@@ -463,6 +534,14 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
     #[inline]
     fn may_block(&self) -> bool {
         self.file_system.may_stall()
+    }
+
+    fn file(&self) -> Option<&File> {
+        Some(&self.file)
+    }
+
+    fn guarantee(&self) -> io::Result<Guarantee> {
+        self.raw.guarantee(&self.file)
     }
 
     fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {
@@ -543,8 +622,25 @@ fn open_for<R: RawFileLock>(
         Some(_) => wait::MARK,
         None => OFlags::empty(),
     };
+    // The file system is known once the file is open, and most lock files are on a local one.
+    let access = raw.access(FileSystem::TYPICAL);
+    let opened = open_unless_stale(path, options, access, mark)?;
+    let needed = raw.access(opened.2);
+    if access == Access::ReadWrite || needed == Access::Read {
+        return Ok(opened);
+    }
+    drop(opened);
+    open_unless_stale(path, options, needed, mark)
+}
+
+fn open_unless_stale(
+    path: &Path,
+    options: &OpenOptions,
+    access: Access,
+    mark: OFlags,
+) -> io::Result<(File, FileId, FileSystem)> {
     for _ in 1..MAX_STALE {
-        match open_once(path, options, mark) {
+        match open_once(path, options, access, mark) {
             // Another host has removed it: there is a new one, or one is to be made.
             Err(error) if error.kind() == io::ErrorKind::StaleNetworkFileHandle => {
                 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -553,12 +649,13 @@ fn open_for<R: RawFileLock>(
             done => return done,
         }
     }
-    open_once(path, options, mark)
+    open_once(path, options, access, mark)
 }
 
 fn open_once(
     path: &Path,
     options: &OpenOptions,
+    access: Access,
     mark: OFlags,
 ) -> io::Result<(File, FileId, FileSystem)> {
     if options.remove_on_release && options.follow_symlinks {
@@ -567,7 +664,7 @@ fn open_once(
             "removing on release would remove a followed link and leave the file behind it",
         ));
     }
-    let file = open_with(path, options, mark)?;
+    let file = open_with(path, options, access, mark)?;
     if options.remove_on_release && file.metadata()?.is_dir() {
         return Err(io::Error::new(
             io::ErrorKind::IsADirectory,

@@ -13,7 +13,7 @@
 //! - [`FileSystem`] and [`Mount`]: whose file system it is, and how it is mounted;
 //! - [`platform`]: the operating system, as `touchfile-core` asks for it;
 //! - [`ForkGeneration`]: telling a process from those it forked.
-#![deny(unsafe_code)] // allowed in `fork` only
+#![deny(unsafe_code)] // allowed in `fork` and `wait::linux::interrupt` only
 
 #[cfg(unix)]
 mod file_system;
@@ -42,7 +42,7 @@ mod wait;
 pub use file_system::{FileSystem, FileSystemKind, file_system_name};
 pub use fork::ForkGeneration;
 #[cfg(unix)]
-pub use handle::{FileHandle, RawFileConvert, RawFileLock};
+pub use handle::{BlockingLock, FileHandle, RawFileConvert, RawFileLock};
 #[cfg(unix)]
 pub use holders::{LockedFile, holders, locked_files, look_up_holders, sees_all_processes};
 #[cfg(unix)]
@@ -50,7 +50,7 @@ pub use identity::FileId;
 #[cfg(unix)]
 pub use mount::Mount;
 #[cfg(unix)]
-pub use open::open;
+pub use open::{Access, open};
 pub use platform::platform;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use stall::opening_may_stall;

@@ -14,6 +14,18 @@ use touchfile_core::OpenOptions;
 /// process removing or creating it, so this many in a row is not ordinary use.
 const MAX_ROUNDS: u32 = 1_000;
 
+/// For what a lock file is opened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Access {
+    /// For reading. Such a descriptor keeps nobody from executing the file (`ETXTBSY` in execve(2)),
+    /// makes no file system copy it (overlayfs, on opening for writing), and its close is no
+    /// `IN_CLOSE_WRITE` to whoever watches the file (inotify(7)).
+    Read,
+    /// For reading and writing where that is allowed, else for reading.
+    ReadWrite,
+}
+
 /// Never become the controlling terminal's owner, never wait for a FIFO's other end, and never
 /// let a child keep the descriptor across exec. Never truncate: `TRUNC` is missing on purpose
 /// (CVE-2025-68146).
@@ -23,8 +35,8 @@ const ALWAYS: OFlags = OFlags::CLOEXEC
 
 /// Opens the lock file at `path`, creating it if `options` say so.
 ///
-/// The file is opened for reading and writing where that is allowed, else for reading. It is a
-/// regular file or a directory; it is never truncated or written to.
+/// The file is opened for reading; with [`OpenOptions::write`] for reading and writing where that
+/// is allowed. It is a regular file or a directory; it is never truncated or written to.
 ///
 /// # Errors
 ///
@@ -50,19 +62,29 @@ const ALWAYS: OFlags = OFlags::CLOEXEC
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
-    open_with(path, options, OFlags::empty())
+    open_with(path, options, Access::Read, OFlags::empty())
 }
 
-/// [`open`], with flags that do not matter to what is opened.
-pub(super) fn open_with(path: &Path, options: &OpenOptions, mark: OFlags) -> io::Result<File> {
+/// [`open`], with the access that the lock needs, and flags that do not matter to what is opened.
+pub(super) fn open_with(
+    path: &Path,
+    options: &OpenOptions,
+    access: Access,
+    mark: OFlags,
+) -> io::Result<File> {
+    let access = if options.write {
+        Access::ReadWrite
+    } else {
+        access
+    };
     let flags = if options.follow_symlinks {
         ALWAYS | mark
     } else {
         ALWAYS | OFlags::NOFOLLOW | mark
     };
     for _ in 0..MAX_ROUNDS {
-        match open_existing(path, flags) {
-            Err(Errno::NOENT) if options.create => match create(path, flags, options) {
+        match open_existing(path, flags, access) {
+            Err(Errno::NOENT) if options.create => match create(path, flags, access, options) {
                 Err(Errno::EXIST) if is_symlink(path) => {
                     return Err(invalid("it is a symbolic link that leads nowhere"));
                 }
@@ -88,29 +110,45 @@ pub(super) fn open_with(path: &Path, options: &OpenOptions, mark: OFlags) -> io:
     ))
 }
 
-/// Read-write if that is allowed, else read-only.
-fn open_existing(path: &Path, flags: OFlags) -> rustix::io::Result<File> {
-    let open = |access| {
-        rustix::io::retry_on_intr(|| rustix::fs::open(path, flags | access, Mode::empty()))
+fn open_existing(path: &Path, flags: OFlags, access: Access) -> rustix::io::Result<File> {
+    let open = |access: Access| {
+        let flags = flags | access.flags();
+        rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
     };
-    match open(OFlags::RDWR) {
-        Err(Errno::ACCESS | Errno::ISDIR | Errno::PERM | Errno::ROFS | Errno::TXTBSY) => {
-            open(OFlags::RDONLY)
+    match open(access) {
+        Err(Errno::ACCESS | Errno::ISDIR | Errno::PERM | Errno::ROFS | Errno::TXTBSY)
+            if access == Access::ReadWrite =>
+        {
+            open(Access::Read)
         }
         done => done,
     }
     .map(File::from)
 }
 
-fn create(path: &Path, flags: OFlags, options: &OpenOptions) -> rustix::io::Result<File> {
+fn create(
+    path: &Path,
+    flags: OFlags,
+    access: Access,
+    options: &OpenOptions,
+) -> rustix::io::Result<File> {
     let mode = Mode::from_raw_mode(options.create_mode.unwrap_or(0o666) as _);
-    let flags = flags | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+    let flags = flags | access.flags() | OFlags::CREATE | OFlags::EXCL;
     let fd = rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, mode))?;
     if options.create_mode.is_some() {
         // The mode was asked for as it is, and the umask has taken its part.
         rustix::io::retry_on_intr(|| rustix::fs::fchmod(&fd, mode))?;
     }
     Ok(File::from(fd))
+}
+
+impl Access {
+    fn flags(self) -> OFlags {
+        match self {
+            Self::Read => OFlags::RDONLY,
+            Self::ReadWrite => OFlags::RDWR,
+        }
+    }
 }
 
 /// Refuses what cannot be a lock file, though it could be opened.

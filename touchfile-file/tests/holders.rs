@@ -58,7 +58,9 @@ fn a_holder_is_found_however_many_locks_and_processes_come_and_go() {
         for holders in looks {
             // A child between fork and exec has the lock as well.
             assert!(!holders.is_empty());
-            let this = holders.iter().filter(|h| h.pid == Some(std::process::id()));
+            let this = holders
+                .iter()
+                .filter(|h| h.pid() == Some(std::process::id()));
             assert_eq!(this.count(), 1, "{holders:?}");
         }
     });
@@ -77,7 +79,7 @@ fn looking_leaves_the_locks_of_this_process_alone() {
             panic!("{holders:?}")
         };
         assert_eq!(holder.kind, Some(LockKind::Posix));
-        assert_eq!(holder.pid, Some(std::process::id()));
+        assert_eq!(holder.pid(), Some(std::process::id()));
     }
 }
 
@@ -169,7 +171,7 @@ fn every_file_that_is_locked_is_listed_with_its_holders() {
     for touch in [&one, &other] {
         let holders = &of(touch).unwrap().holders;
         assert_eq!(holders.len(), 1, "{holders:?}");
-        assert_eq!(holders[0].pid, Some(std::process::id()));
+        assert_eq!(holders[0].pid(), Some(std::process::id()));
         assert_eq!(holders[0].kind, Some(LockKind::Flock));
     }
     assert!(of(&free).is_none());

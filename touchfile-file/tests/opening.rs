@@ -225,7 +225,7 @@ fn what_may_only_be_read_is_opened_for_reading() {
     let path = dir.path().join("a.lock");
     File::create(&path).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
-    let access = as_nobody(|| open(&path, &OpenOptions::new()).map(|file| access(&file)));
+    let access = as_nobody(|| open(&path, &writing()).map(|file| access(&file)));
     assert_eq!(access.unwrap(), OFlag::O_RDONLY);
 }
 
@@ -233,26 +233,35 @@ fn what_may_only_be_read_is_opened_for_reading() {
 fn directories_and_the_running_executable_can_be_opened() {
     let dir = tempdir().unwrap();
     assert_eq!(
-        access(&open(dir.path(), &OpenOptions::new()).unwrap()),
+        access(&open(dir.path(), &writing()).unwrap()),
         OFlag::O_RDONLY
     );
     let running = std::env::current_exe().unwrap();
     assert_eq!(
-        access(&open(&running, &OpenOptions::new()).unwrap()),
+        access(&open(&running, &writing()).unwrap()),
         OFlag::O_RDONLY
     );
 }
 
 #[test]
-fn a_file_that_may_be_written_is_opened_for_writing() {
+fn a_file_is_opened_for_writing_only_if_that_is_asked_for() {
     let dir = tempdir().unwrap();
-    let path = dir.path().join("a.lock");
-    for _ in 0..2 {
-        assert_eq!(
-            access(&open(&path, &OpenOptions::new()).unwrap()),
-            OFlag::O_RDWR
-        );
+    for (name, options, expected) in [
+        ("plain", OpenOptions::new(), OFlag::O_RDONLY),
+        ("written", writing(), OFlag::O_RDWR),
+    ] {
+        // It is created by the first opening, and is there at the second.
+        for _ in 0..2 {
+            let file = open(&dir.path().join(name), &options).unwrap();
+            assert_eq!(access(&file), expected, "{name}");
+        }
     }
+}
+
+fn writing() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write = true;
+    options
 }
 
 fn following() -> OpenOptions {

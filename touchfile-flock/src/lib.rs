@@ -30,13 +30,14 @@ use std::fs::File;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use fs4::TryLockError;
 use touchfile_core::{
     Attempt, Capabilities, Holder, LockBackend, LockKind, LockMode, OpenOptions, Platform,
 };
-use touchfile_file::{FileHandle, RawFileLock};
+use touchfile_file::{Access, BlockingLock, FileHandle, FileSystem, RawFileLock};
 
 /// Locks with flock(2).
 ///
@@ -119,11 +120,38 @@ impl RawFileLock for Flock {
         fs4::FileExt::unlock(file)
     }
 
+    fn blocking(&self) -> Option<Arc<dyn BlockingLock>> {
+        Some(Arc::new(Self))
+    }
+
+    /// The Linux client of NFS 4 refuses an exclusive lock on a file that is not open for writing
+    /// (flock(2), "NFS details"), and of other servers nothing is known.
+    fn access(&self, file_system: FileSystem) -> Access {
+        if file_system.may_stall() {
+            Access::ReadWrite
+        } else {
+            Access::Read
+        }
+    }
+
     fn space(&self) -> Option<Cow<'static, str>> {
         Some("flock".into())
     }
 
     fn listed(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
         Some((LockKind::Flock, None))
+    }
+}
+
+impl BlockingLock for Flock {
+    fn lock(&self, file: &File, mode: LockMode) -> io::Result<()> {
+        match mode {
+            LockMode::Exclusive => fs4::FileExt::lock(file),
+            LockMode::Shared => fs4::FileExt::lock_shared(file),
+        }
+    }
+
+    fn release(&self, file: &File) -> io::Result<()> {
+        self.unlock(file)
     }
 }

@@ -69,7 +69,7 @@ fn locks_in_both_modes(path: &Path) {
     let other = TouchFile::new(FlockBackend::new(), path).unwrap();
     let held = one.blocking().lock(Exclusive).unwrap();
     assert!(other.blocking().try_lock(Shared).unwrap().is_none());
-    held.blocking_unlock().unwrap();
+    held.unlock().unwrap();
     let held = one.blocking().lock(Shared).unwrap();
     assert!(other.blocking().try_lock(Exclusive).unwrap().is_none());
     let also = other.blocking().lock(Shared).unwrap();

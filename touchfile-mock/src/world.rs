@@ -313,7 +313,7 @@ impl World {
     /// let other = TouchFile::new(world.process("b"), "/a.lock")?;
     /// let taken = other.blocking().try_lock(Exclusive)?;
     /// assert!(taken.is_some()); // and "a" does not know
-    /// guard.blocking_unlock()?;
+    /// guard.unlock()?;
     /// assert_eq!(world.holders("/a.lock"), [("b", Exclusive)]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

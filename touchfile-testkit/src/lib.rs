@@ -17,10 +17,10 @@
 //! ```
 //!
 //! What the backend claims in its [`Capabilities`](touchfile_core::Capabilities) must hold, and
-//! what it does not claim must be refused. Each finding names the [`Law`] that is broken and tells
+//! what it does not claim must be refused. Each finding names the [`Law`] that is broken and shows
 //! how; one of a random schedule ends with a few lines that play it again.
 //!
-//! There are three lanes. *Lock-step* cases play random schedules one step at a time, and compare
+//! There are three groups of cases. *Lock-step* cases play random schedules one step at a time, and compare
 //! each answer with a model; a schedule that fails is shrunk to a few steps. *Free* cases let
 //! processes race, and judge afterwards whether what they saw can have happened. *Directed* cases
 //! are each made for one way in which locks have gone wrong before.
@@ -28,18 +28,21 @@
 
 #[cfg(feature = "broken")]
 pub mod broken;
+mod case;
 mod countdown;
 mod directed;
+mod fixture;
 mod free;
 mod law;
 mod lockstep;
-mod race;
-mod stage;
+mod process;
 mod suite;
 mod text;
-mod worker;
+pub mod worker;
 
+pub use case::Finding;
 pub use law::Law;
 pub use lockstep::Step;
-pub use suite::{CaseReport, Env, Finding, Observer, Place, Report, Suite, Verdict};
+pub use process::Place;
+pub use suite::{CaseReport, Env, Observer, Report, Suite, Verdict};
 pub use touchfile_core::LockMode;

@@ -1,4 +1,4 @@
-//! The reverse of the watchmen: honest backends pass, run after run, whatever the seed.
+//! The reverse of the broken_backends: honest backends pass, run after run, whatever the seed.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::ExitCode;

@@ -83,7 +83,7 @@ fn broken(odd: Odd, part: &str) -> Law {
         .findings()
         .next()
         .unwrap_or_else(|| panic!("it passes: {report}"));
-    assert!(finding.case.contains(part) && !finding.story.is_empty());
+    assert!(finding.case.contains(part) && !finding.trace.is_empty());
     finding.law
 }
 
@@ -169,7 +169,7 @@ fn replays() {
     );
     assert!(
         finding
-            .story
+            .trace
             .contains("handle: 0, mode: LockMode::Exclusive },"),
         "{finding:?}"
     );
@@ -245,7 +245,7 @@ fn reports_json() {
         .unwrap();
     assert_eq!(broken["broken_law"], "exclusion");
     assert!(
-        broken["story"]
+        broken["trace"]
             .as_str()
             .unwrap()
             .contains("This breaks exclusion")

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use touchfile::{LockMode, Open, TouchFile};
+use touchfile::{LockMode, TouchFile};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let touch = Arc::new(TouchFile::open_temporary()?);
@@ -32,10 +32,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("4 threads counted to {}", fs::read_to_string(&counter)?);
 
     // An owned guard can go where it likes; here to a thread that holds the lock for a while.
-    let guard = touch.blocking_owned().lock_exclusive()?;
+    let guard = touch.clone().blocking_owned().lock_exclusive()?;
     let holder = thread::spawn(move || {
         thread::sleep(Duration::from_millis(100));
-        guard.blocking_unlock()
+        guard.unlock()
     });
 
     // Meanwhile, do not wait for ever.

@@ -77,9 +77,9 @@ impl Table {
         for row in 0..ROWS {
             sum += self.get(row)?;
         }
-        if guard.blocking_try_upgrade()? {
+        if guard.try_upgrade()? {
             self.set(ROWS, sum)?;
-            guard.blocking_downgrade()?;
+            guard.downgrade()?;
         }
         Ok(sum)
     }

@@ -14,7 +14,7 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
 
-use touchfile::{LockMode, Open, TouchFile};
+use touchfile::{LockMode, TouchFile};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use touchfile::{LockMode, Open, Result, TouchFile};
+use touchfile::{Holder, LockMode, Result, TouchFile};
 
 fn main() -> Result<ExitCode> {
     let path = env::args_os().nth(1).map(PathBuf::from);
@@ -15,7 +15,10 @@ fn main() -> Result<ExitCode> {
 
     let touch = TouchFile::open(path)?;
     let Some(guard) = touch.blocking().try_lock(LockMode::Exclusive)? else {
-        eprintln!("another instance is running");
+        match Holder::in_words(&touch.blocking().holders()?) {
+            Some(held_by) => eprintln!("another instance is running: the lock is {held_by}"),
+            None => eprintln!("another instance is running"),
+        }
         return Ok(ExitCode::FAILURE);
     };
 
@@ -23,6 +26,6 @@ fn main() -> Result<ExitCode> {
     // An end of input and an error end the program just as well.
     drop(io::stdin().read(&mut [0]));
 
-    guard.blocking_unlock()?;
+    guard.unlock()?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use touchfile::{LockMode, Open, Result, TouchFile};
+//! use touchfile::{LockMode, Result, TouchFile};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<()> {
@@ -27,21 +27,21 @@
 //! Threads without a runtime have the same methods:
 //!
 //! ```
-//! use touchfile::{Open, TouchFile};
+//! use touchfile::TouchFile;
 //!
 //! let touch = TouchFile::open_temporary()?;
 //! let guard = touch.blocking().lock_exclusive()?;
-//! guard.blocking_unlock()?;
+//! guard.unlock()?;
 //! # Ok::<(), touchfile::Error>(())
 //! ```
 //!
 //! # What is where
 //!
-//! - [`TouchFile`] is what programs use; [`Open`] makes one with the [`DefaultBackend`].
+//! - [`TouchFile`] is what programs use; [`TouchFile::open`] makes one with the [`DefaultBackend`].
 //! - [`LockBackend`] is a way of locking. [`AutoBackend`], the default, locks each file in the way
 //!   that is right for its file system; [`FlockBackend`] and [`FcntlBackend`] are the two ways it
 //!   chooses from. `TouchFile<B>` takes any other, [`BoxBackend`] one that is chosen at run time.
-//! - [`Guaranteed`] says what a lock is worth where its file is: on NFS, say.
+//! - [`TouchFile::guarantee`] says what a lock is worth where its file is: on NFS, say.
 //! - [`Error`] tells contention, timeouts and failures apart.
 //!
 //! # Testing code that locks
@@ -55,12 +55,14 @@
 pub mod auto;
 mod default;
 
-pub use auto::{AutoBackend, Guarantee, Guaranteed};
-pub use default::{DefaultBackend, LockGuard, Open, OwnedLockGuard, TouchFile};
+pub use auto::AutoBackend;
+pub use default::{
+    BlockingLockGuard, DefaultBackend, LockGuard, OwnedBlockingLockGuard, OwnedLockGuard, TouchFile,
+};
 pub use touchfile_core::{
-    Attempt, Blocking, BoxBackend, Builder, Capabilities, ConvertLock, Error, Guard, Holder,
-    LockBackend, LockHandle, LockKind, LockMode, Loss, NoPlatform, OpenOptions, Operation,
-    Platform, Result, Unseen, WaitEvent,
+    Attempt, Blocking, BlockingGuard, BoxBackend, Capabilities, ConvertLock, Error, Guarantee,
+    Guard, Holder, LockBackend, LockHandle, LockKind, LockMode, Loss, NoPlatform, OpenOptions,
+    Operation, Platform, ProcessId, Result, TouchFileBuilder, UnknownName, WaitEvent,
 };
 pub use touchfile_fcntl::FcntlBackend;
 pub use touchfile_file::holders;

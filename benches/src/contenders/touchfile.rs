@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use touchfile_core::{LockBackend, LockGuard, LockMode, TouchFile};
+use touchfile_core::{BlockingLockGuard, LockBackend, LockGuard, LockMode, TouchFile};
 use touchfile_fcntl::FcntlBackend;
 use touchfile_flock::FlockBackend;
 
@@ -107,13 +107,13 @@ impl<B: LockBackend + Default, V: Verify> Touch<B, V> {
 }
 
 impl<B: LockBackend + Default, V: Verify> Lock for Touch<B, V> {
-    type Guard<'a> = LockGuard<'a, B>;
+    type Guard<'a> = BlockingLockGuard<'a, B>;
 
     fn open(path: &Path) -> io::Result<Self> {
         Self::new(path)
     }
 
-    fn lock(&mut self, mode: Mode) -> io::Result<LockGuard<'_, B>> {
+    fn lock(&mut self, mode: Mode) -> io::Result<BlockingLockGuard<'_, B>> {
         let lock = self.touch.blocking().lock(mode.into());
         lock.map_err(io::Error::other)
     }
@@ -122,7 +122,7 @@ impl<B: LockBackend + Default, V: Verify> Lock for Touch<B, V> {
         &mut self,
         mode: Mode,
         timeout: Duration,
-    ) -> io::Result<Option<LockGuard<'_, B>>> {
+    ) -> io::Result<Option<BlockingLockGuard<'_, B>>> {
         match self.touch.blocking().lock_timeout(mode.into(), timeout) {
             Ok(guard) => Ok(Some(guard)),
             Err(error) if error.is_timeout() => Ok(None),
@@ -130,8 +130,8 @@ impl<B: LockBackend + Default, V: Verify> Lock for Touch<B, V> {
         }
     }
 
-    fn unlock(guard: LockGuard<'_, B>) -> io::Result<()> {
-        guard.blocking_unlock().map_err(io::Error::other)
+    fn unlock(guard: BlockingLockGuard<'_, B>) -> io::Result<()> {
+        guard.unlock().map_err(io::Error::other)
     }
 
     fn share(&self) -> Option<Self> {

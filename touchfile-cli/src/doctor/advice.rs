@@ -1,6 +1,7 @@
 //! What follows from the facts.
 
-use touchfile::auto::{self, Guarantee, Method};
+use touchfile::Guarantee;
+use touchfile::auto::{self, Method};
 use touchfile_file::{FileSystem, FileSystemKind, Mount};
 
 use super::facts::Facts;

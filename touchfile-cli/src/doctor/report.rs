@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use touchfile::auto::{Guarantee, Method};
+use touchfile::Guarantee;
+use touchfile::auto::Method;
 use touchfile_file::FileSystemKind;
 
 use super::advice::{self, Advice};

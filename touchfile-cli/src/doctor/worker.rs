@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use touchfile::{FcntlBackend, FlockBackend, LockBackend, LockGuard, LockMode, TouchFile};
+use touchfile::{BlockingLockGuard, FcntlBackend, FlockBackend, LockBackend, LockMode, TouchFile};
 
 use crate::exit::Failure;
 
@@ -50,9 +50,9 @@ fn obey<B: LockBackend>(touch: TouchFile<B>) {
             None if order == "exclusive" => view.try_lock(LockMode::Exclusive),
             None if order == "shared" => view.try_lock(LockMode::Shared),
             None => {
-                let guard: Option<LockGuard<'_, B>> = held.take();
+                let guard: Option<BlockingLockGuard<'_, B>> = held.take();
                 guard
-                    .map_or(Ok(()), LockGuard::blocking_unlock)
+                    .map_or(Ok(()), BlockingLockGuard::unlock)
                     .map(|()| None)
             }
         };

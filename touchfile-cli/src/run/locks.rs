@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use touchfile::{Error, Guard, Holder, LockBackend, LockMode, OpenOptions, TouchFile};
+use touchfile::{BlockingGuard, Error, Holder, LockBackend, LockMode, OpenOptions, TouchFile};
 use touchfile_file::FileId;
 
 use crate::exit::Failure;
@@ -20,7 +20,7 @@ use crate::paths::reachable;
 use crate::progress::Progress;
 
 /// A held lock.
-pub(super) type Held<B> = Guard<Arc<TouchFile<B>>, B>;
+pub(super) type Held<B> = BlockingGuard<Arc<TouchFile<B>>, B>;
 
 /// A lock file, and which file it was when the order was made.
 type Identified<B> = (FileId, Arc<TouchFile<B>>);
@@ -129,7 +129,7 @@ fn acquire_one<B: LockBackend>(
     wanted: &Wanted,
     started: Instant,
 ) -> Result<Held<B>, Failure> {
-    let (view, mode) = (touch.blocking_owned(), wanted.mode);
+    let (view, mode) = (touch.clone().blocking_owned(), wanted.mode);
     match wanted.patience {
         Patience::Endless => Ok(view.lock(mode)?),
         Patience::None { conflict } => view.try_lock(mode)?.ok_or_else(|| {
@@ -180,7 +180,7 @@ fn with_holders(what: String, holders: &[Holder]) -> String {
 pub(super) fn release<B: LockBackend>(held: Vec<Held<B>>) -> touchfile::Result<()> {
     let mut done = Ok(());
     for guard in held.into_iter().rev() {
-        done = done.and(guard.blocking_unlock());
+        done = done.and(guard.unlock());
     }
     done
 }

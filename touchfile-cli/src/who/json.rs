@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 
 use serde::Serialize;
-use touchfile::{Holder, Unseen};
+use touchfile::{Holder, ProcessId};
 
 use super::look::{Look, Name};
 use super::names::Users;
@@ -101,15 +101,16 @@ impl<'a> Claim<'a> {
             kind: holder.kind.map(|kind| kind.to_string()),
             last_byte: range.and_then(|range| last(*range.end())),
             mode: holder.mode.to_string(),
-            pid: holder.pid,
+            pid: holder.pid(),
             process_started: started.map(|time| time.to_string()),
             seen_for_seconds: holder.seen_for.map(|seen| seen.as_secs_f64()),
             uid: holder.uid,
-            unseen: holder.unseen.map(|unseen| match unseen {
-                Unseen::Namespace => "pid namespace",
-                Unseen::Permission => "permission",
-                _ => "untold",
-            }),
+            unseen: match holder.process {
+                ProcessId::Known(_) => None,
+                ProcessId::OtherNamespace => Some("pid namespace"),
+                ProcessId::Hidden => Some("permission"),
+                _ => Some("untold"),
+            },
             user: holder
                 .uid
                 .and_then(|uid| users.name(uid).map(str::to_owned)),
@@ -131,7 +132,7 @@ mod tests {
         let mut holder = Holder::new(LockMode::Shared);
         holder.kind = Some(LockKind::Ofd);
         holder.range = Some(5..=u64::MAX);
-        holder.unseen = Some(Unseen::Permission);
+        holder.process = ProcessId::Hidden;
         let looks = [
             Look {
                 name: Name::Path("/a".into()),

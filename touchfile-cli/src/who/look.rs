@@ -42,7 +42,7 @@ impl Look {
     /// Leaves out all processes but these, if there are some.
     pub(super) fn retain(&mut self, pids: &[u32]) {
         if let (Ok(found), false) = (&mut self.found, pids.is_empty()) {
-            found.retain(|holder| holder.pid.is_some_and(|pid| pids.contains(&pid)));
+            found.retain(|holder| holder.pid().is_some_and(|pid| pids.contains(&pid)));
         }
     }
 

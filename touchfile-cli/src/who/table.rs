@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use touchfile::{Holder, Unseen};
+use touchfile::{Holder, ProcessId};
 
 use super::look::Look;
 use super::names::{Users, of_file};
@@ -110,7 +110,7 @@ fn heads(seen: bool) -> Vec<&'static str> {
 }
 
 fn cells(holder: &Holder, users: &mut Users, seen: bool) -> Vec<String> {
-    let pid = match holder.pid {
+    let pid = match holder.pid() {
         Some(pid) if holder.confirmed => pid.to_string(),
         Some(pid) => format!("{pid}?"),
         None => "?".into(),
@@ -142,11 +142,11 @@ fn cells(holder: &Holder, users: &mut Users, seen: bool) -> Vec<String> {
     if seen {
         cells.push(holder.seen_for.map_or_else(|| "-".into(), rounded));
     }
-    cells.push(match holder.unseen {
-        None => holder.short_command().unwrap_or_default(),
-        Some(Unseen::Namespace) => "(in another pid namespace)".into(),
-        Some(Unseen::Permission) => "(no permission to see which process)".into(),
-        Some(_) => "(the kernel does not tell)".into(),
+    cells.push(match holder.process {
+        ProcessId::Known(_) => holder.short_command().unwrap_or_default(),
+        ProcessId::OtherNamespace => "(in another pid namespace)".into(),
+        ProcessId::Hidden => "(no permission to see which process)".into(),
+        _ => "(the kernel does not tell)".into(),
     });
     cells
 }
@@ -185,7 +185,7 @@ mod tests {
 
     fn holder(pid: u32) -> Holder {
         let mut holder = Holder::new(LockMode::Exclusive);
-        holder.pid = Some(pid);
+        holder.process = ProcessId::Known(pid);
         holder.uid = Some(4_000_000_000);
         holder.command = Some("/bin/sleep 100".into());
         holder.kind = Some(LockKind::Flock);
@@ -215,7 +215,7 @@ mod tests {
         let mut took = holder(7);
         took.confirmed = false;
         let mut unknown = Holder::new(LockMode::Shared);
-        unknown.unseen = Some(Unseen::Permission);
+        unknown.process = ProcessId::Hidden;
         unknown.kind = Some(LockKind::Ofd);
         unknown.range = Some(100..=199);
         let table = shown(&[look("/a", Ok(vec![took, unknown]))]);

@@ -6,6 +6,8 @@ use crate::LockMode;
 
 /// How a held lock was lost; displays as a clause.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Loss {
     /// The path names another file by now, or none, and that other file is what others lock.
@@ -23,7 +25,7 @@ impl fmt::Display for Loss {
     }
 }
 
-/// What was being done when an [`Error`] arose; displays as a verb, as in "cannot *open* /a.lock".
+/// What was being done when an [`Error`](crate::Error) arose; displays as a verb, as in "cannot *open* /a.lock".
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Operation {
@@ -33,6 +35,10 @@ pub enum Operation {
     CreateTemporary,
     /// Making an exclusive lock a shared one.
     Downgrade,
+    /// Finding out what a lock is worth.
+    FindGuarantee,
+    /// Finding out who holds the lock.
+    FindHolders,
     /// Taking the lock.
     Lock(LockMode),
     /// Opening or creating the file.
@@ -41,6 +47,8 @@ pub enum Operation {
     Remove,
     /// Making a shared lock an exclusive one.
     Upgrade,
+    /// Getting at the locked file.
+    UseFile,
     /// Checking that the lock is still held.
     Verify,
 }
@@ -51,11 +59,14 @@ impl fmt::Display for Operation {
             Self::CheckIdentity => f.write_str("check the identity of"),
             Self::CreateTemporary => f.write_str("create a temporary file in"),
             Self::Downgrade => f.write_str("downgrade the lock on"),
+            Self::FindGuarantee => f.write_str("find out what a lock is worth on"),
+            Self::FindHolders => f.write_str("find out who holds a lock on"),
             Self::Lock(LockMode::Exclusive) => f.write_str("take an exclusive lock on"),
             Self::Lock(LockMode::Shared) => f.write_str("take a shared lock on"),
             Self::Open => f.write_str("open"),
             Self::Remove => f.write_str("remove on release"),
             Self::Upgrade => f.write_str("upgrade the lock on"),
+            Self::UseFile => f.write_str("use the locked file"),
             Self::Verify => f.write_str("verify the lock on"),
         }
     }

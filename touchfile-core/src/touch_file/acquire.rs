@@ -16,8 +16,9 @@ use tracing::{Instrument, Span, debug, debug_span};
 
 use super::TouchFile;
 use super::guard::Guard;
-use super::polite::{PoliteHandle, now_or_never};
+use super::polite::PoliteHandle;
 use super::wait::supervise;
+use crate::runtime::now_or_never;
 use crate::{Attempt, Error, LockBackend, LockMode, Operation, Result};
 
 /// The permits of the in-process queue; as many as tokio's `RwLock` has.
@@ -162,7 +163,7 @@ impl<B: LockBackend> TouchFile<B> {
         for _ in 0..MAX_REPLACED {
             let mut handle = match self.take_idle() {
                 Some(idle) => idle,
-                None => self.open(wait).await?,
+                None => self.open_handle(wait).await?,
             };
             let attempt = match wait {
                 Some(wait) => {
@@ -214,7 +215,7 @@ impl<B: LockBackend> TouchFile<B> {
         Err(self.replaced())
     }
 
-    async fn open(&self, wait: Option<Wait<'_>>) -> Result<PoliteHandle<B::Handle>> {
+    async fn open_handle(&self, wait: Option<Wait<'_>>) -> Result<PoliteHandle<B::Handle>> {
         let elsewhere = self.backend.open_may_block(&self.path, &self.options);
         if let Some(wait) = wait {
             wait.progress.is_asking(elsewhere);

@@ -34,12 +34,13 @@ use crate::{Error, LockBackend, OpenOptions, Operation, Result};
 /// ```
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
-pub struct Builder<B> {
+pub struct TouchFileBuilder<B> {
     backend: B,
     place: Place,
     options: OpenOptions,
     verify: Option<bool>,
     on_wait: Option<OnWait>,
+    timeout: Option<Duration>,
 }
 
 /// Where the file is to be.
@@ -49,7 +50,7 @@ enum Place {
     TemporaryIn(Option<PathBuf>),
 }
 
-impl<B: LockBackend> Builder<B> {
+impl<B: LockBackend> TouchFileBuilder<B> {
     pub(super) fn new(backend: B) -> Self {
         Self {
             backend,
@@ -57,6 +58,7 @@ impl<B: LockBackend> Builder<B> {
             options: OpenOptions::new(),
             verify: None,
             on_wait: None,
+            timeout: None,
         }
     }
 
@@ -158,12 +160,36 @@ impl<B: LockBackend> Builder<B> {
     /// let touch = TouchFile::builder(FlockBackend::new()).path(&path).remove_on_release(true).build()?;
     /// let guard = touch.blocking().lock_exclusive()?;
     /// assert!(path.exists());
-    /// guard.blocking_unlock()?;
+    /// guard.unlock()?;
     /// assert!(!path.exists());
     /// # Ok::<(), touchfile_core::Error>(())
     /// ```
     pub fn remove_on_release(mut self, remove: bool) -> Self {
         self.options.remove_on_release = remove;
+        self
+    }
+
+    /// Whether the file is opened for writing too, where that is allowed. Default: false.
+    ///
+    /// A holder can then write to the [file of the guard](crate::Guard::file).
+    /// While such a file is open nobody can execute it, and whoever watches it is told of a change
+    /// when it is closed.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("a.lock");
+    /// let touch = TouchFile::builder(FlockBackend::new()).path(&path).write(true).build()?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// writeln!(guard.file()?, "{}", std::process::id())?;
+    /// # assert!(std::fs::read_to_string(&path).unwrap().ends_with('\n'));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn write(mut self, write: bool) -> Self {
+        self.options.write = write;
         self
     }
 
@@ -231,6 +257,34 @@ impl<B: LockBackend> Builder<B> {
         self
     }
 
+    /// How long a wait may take that has no timeout of its own: those of [`lock`](TouchFile::lock),
+    /// [`lock_exclusive`](TouchFile::lock_exclusive), [`lock_shared`](TouchFile::lock_shared) and
+    /// [`with_lock`](TouchFile::with_lock), owned and blocking alike. Default: for ever.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// use std::time::Duration;
+    /// use touchfile_core::TouchFile;
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    ///
+    /// let touch = TouchFile::builder(backend)
+    ///     .path("/some/where/a.lock")
+    ///     .timeout(Duration::from_secs(60))
+    ///     .build()?;
+    /// let _held = touch.lock_exclusive().await?;
+    /// assert!(touch.lock_exclusive().await.unwrap_err().is_timeout());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
     /// Makes the `TouchFile`. A temporary file is created now, any other when it is first locked.
     ///
     /// # Errors
@@ -254,6 +308,7 @@ impl<B: LockBackend> Builder<B> {
             mut options,
             verify,
             on_wait,
+            timeout,
         } = self;
         let (capabilities, platform) = (backend.capabilities(), backend.platform());
         let temporary = matches!(place, Place::TemporaryIn(_));
@@ -296,6 +351,7 @@ impl<B: LockBackend> Builder<B> {
             options,
             verify: verify && capabilities.identity,
             on_wait,
+            timeout,
             temporary: AtomicBool::new(temporary),
             process: Process::current(platform),
             backend: Arc::new(backend),

@@ -12,7 +12,6 @@ use tracing::debug;
 
 use super::TouchFile;
 use super::acquire::permits;
-use super::blocking::{block_on, refuse_in_async};
 use super::guard::Guard;
 use super::polite::PoliteHandle;
 use crate::convert::unsupported;
@@ -138,56 +137,6 @@ where
             Ok(Attempt::WouldBlock) => Ok(false),
             Err(source) => Err(self.failed(Operation::Upgrade, source)),
         }
-    }
-
-    /// [`downgrade`](Self::downgrade) for threads without a runtime.
-    ///
-    /// # Errors
-    ///
-    /// As [`downgrade`](Self::downgrade).
-    ///
-    /// # Panics
-    ///
-    /// In an async task, whose thread it would block.
-    ///
-    /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// let mut guard = touch.blocking().lock_exclusive()?;
-    /// guard.blocking_downgrade()?;
-    /// assert!(touch.blocking().try_lock(Shared)?.is_some());
-    /// # Ok::<(), touchfile_core::Error>(())
-    /// ```
-    pub fn blocking_downgrade(&mut self) -> Result<()> {
-        refuse_in_async();
-        block_on(self.downgrade())
-    }
-
-    /// [`try_upgrade`](Self::try_upgrade) for threads without a runtime.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_upgrade`](Self::try_upgrade).
-    ///
-    /// # Panics
-    ///
-    /// In an async task, whose thread it would block.
-    ///
-    /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// let mut guard = touch.blocking().lock_shared()?;
-    /// assert!(guard.blocking_try_upgrade()?);
-    /// assert!(touch.blocking().try_lock(Shared)?.is_none());
-    /// # Ok::<(), touchfile_core::Error>(())
-    /// ```
-    pub fn blocking_try_upgrade(&mut self) -> Result<bool> {
-        refuse_in_async();
-        block_on(self.try_upgrade())
     }
 
     fn parts(&mut self) -> (&mut PoliteHandle<B::Handle>, &mut OwnedSemaphorePermit) {

@@ -1,6 +1,8 @@
 //! A lock that is held.
 
 use std::fmt;
+use std::fs::File;
+use std::io;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use tracing::{debug, warn};
 use super::TouchFile;
 use super::acquire::Held;
 use super::polite::PoliteHandle;
-use crate::{Error, LockBackend, LockMode, Result};
+use crate::{Error, Guarantee, LockBackend, LockHandle, LockMode, Operation, Result};
 
 /// A held lock that borrows its [`TouchFile`].
 pub type LockGuard<'a, B> = Guard<&'a TouchFile<B>, B>;
@@ -110,30 +112,6 @@ where
         }
     }
 
-    /// [`unlock`](Self::unlock) for threads without a runtime.
-    ///
-    /// # Errors
-    ///
-    /// As [`unlock`](Self::unlock).
-    ///
-    /// # Panics
-    ///
-    /// In an async task, whose thread it would block.
-    ///
-    /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// touch.blocking().lock_exclusive()?.blocking_unlock()?;
-    /// assert!(touch.blocking().try_lock(Exclusive)?.is_some());
-    /// # Ok::<(), touchfile_core::Error>(())
-    /// ```
-    pub fn blocking_unlock(self) -> Result<()> {
-        super::blocking::refuse_in_async();
-        super::blocking::block_on(self.unlock())
-    }
-
     /// The mode the lock is held in.
     pub fn mode(&self) -> LockMode {
         self.mode
@@ -144,17 +122,116 @@ where
         self.touch.path()
     }
 
-    /// The handle that holds the lock, for what the backend says of it.
+    /// The touch file that is locked.
     ///
-    /// `None` only while a conversion that was given up still has it.
+    /// # Examples
     ///
     /// ```
-    /// # use touchfile_core::TouchFile;
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::{LockBackend, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    ///
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// assert_eq!(guard.touch_file().backend().name(), "mock");
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
+    pub fn touch_file(&self) -> &TouchFile<B> {
+        &self.touch
+    }
+
+    /// The locked file, to be read. It can be written too if the builder was told to
+    /// [`write`](crate::TouchFileBuilder::write).
+    ///
+    /// It is open already, at its beginning at first, and the next guard may have it again where this
+    /// one leaves it. It must not be locked or unlocked but through this guard.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] if the backend has no files, and [`Error::Transient`] while a conversion
+    /// that was given up is still going on.
+    ///
+    /// # Examples
+    ///
+    /// A pid file:
+    ///
+    /// ```
+    /// use std::io::{Seek, Write};
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
+    ///
+    /// let touch = TouchFile::builder(FlockBackend::new()).write(true).build()?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// let mut file = guard.file()?;
+    /// file.set_len(0)?;
+    /// file.rewind()?;
+    /// writeln!(file, "{}", std::process::id())?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn file(&self) -> Result<&File> {
+        let error = |kind, why| {
+            let source = io::Error::new(kind, why);
+            self.touch.error(Operation::UseFile, source)
+        };
+        let Some(handle) = self.handle() else {
+            let why = "a conversion that was given up is still going on";
+            return Err(error(io::ErrorKind::WouldBlock, why));
+        };
+        let none = || {
+            error(
+                io::ErrorKind::Unsupported,
+                "its locks are not on open files",
+            )
+        };
+        handle.file().ok_or_else(none)
+    }
+
+    /// Whom this lock can be expected to exclude, as far as the handle can tell without asking
+    /// anybody ([`LockHandle::guarantee`](crate::LockHandle::guarantee)).
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the backend from finding out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile::{Guarantee, TouchFile};
+    ///
+    /// let touch = TouchFile::open_temporary()?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// match guard.guarantee()? {
+    ///     Guarantee::CrossHost => println!("nobody else has it, here or elsewhere"),
+    ///     Guarantee::HostLocal => println!("nobody else on this host has it"),
+    ///     Guarantee::None => println!("this lock is worth nothing"),
+    ///     _ => println!("ask your administrator"),
+    /// }
+    /// # Ok::<(), touchfile::Error>(())
+    /// ```
+    pub fn guarantee(&self) -> Result<Guarantee> {
+        let Some(handle) = self.handle() else {
+            return Ok(Guarantee::Unknown);
+        };
+        let error = |source| self.touch.error(Operation::FindGuarantee, source);
+        handle.guarantee().map_err(error)
+    }
+
+    /// The handle that holds the lock, for what the backend says of it.
+    ///
+    /// `None` only while a conversion that was given up is still going on, on a file system whose
+    /// calls may block.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
+    ///
     /// let touch = TouchFile::temporary(FlockBackend::new())?;
     /// let guard = touch.blocking().lock_exclusive()?;
-    /// let file = guard.handle().unwrap().file(); // of an exclusive holder: write it
-    /// # let _ = file;
+    /// if let Some(handle) = guard.handle() {
+    ///     println!("locked by {handle:?}");
+    /// }
     /// # Ok::<(), touchfile_core::Error>(())
     /// ```
     pub fn handle(&self) -> Option<&B::Handle> {

@@ -5,7 +5,10 @@ mod blocking;
 mod builder;
 mod convert;
 mod guard;
+mod lock;
 mod lookout;
+mod open;
+mod owned;
 mod polite;
 mod verify;
 mod wait;
@@ -19,13 +22,14 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tracing::debug;
 
-pub use blocking::Blocking;
-pub use builder::Builder;
+pub use blocking::{Blocking, BlockingGuard, BlockingLockGuard, OwnedBlockingLockGuard};
+pub use builder::TouchFileBuilder;
 pub use guard::{Guard, LockGuard, OwnedLockGuard};
+pub use open::ProvidesDefault;
 pub use wait::WaitEvent;
 
 use crate::platform::Process;
-use crate::{LockBackend, LockMode, OpenOptions, Result};
+use crate::{Guarantee, Holder, LockBackend, OpenOptions, Operation, Result};
 use lookout::Sight;
 use polite::PoliteHandle;
 use wait::OnWait;
@@ -96,6 +100,8 @@ pub struct TouchFile<B: LockBackend> {
     options: OpenOptions,
     verify: bool,
     on_wait: Option<OnWait>,
+    /// What bounds a wait that has no timeout of its own.
+    timeout: Option<Duration>,
     /// Set while the file is ours to remove.
     temporary: AtomicBool,
     /// Whose it is: a forked child has a copy of this, and leaves its parent's file alone.
@@ -114,7 +120,7 @@ impl<B: LockBackend> TouchFile<B> {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidPath`] if `path` is empty, contains a NUL byte, or has no parent directory
+    /// [`Error::InvalidPath`](crate::Error::InvalidPath) if `path` is empty, contains a NUL byte, or has no parent directory
     /// that exists (on a network file system, which may not answer, that shows when it is first
     /// locked). For a file without a name of its own, see [`temporary`](Self::temporary).
     ///
@@ -136,11 +142,11 @@ impl<B: LockBackend> TouchFile<B> {
     /// The file exists when this returns, with access for its owner only. It is removed when this
     /// `TouchFile` and its guards are gone, unless [`keep`](Self::keep) was called, or somebody
     /// else holds its lock at that moment. With
-    /// [`remove_on_release`](Builder::remove_on_release) it goes at the first release already.
+    /// [`remove_on_release`](TouchFileBuilder::remove_on_release) it goes at the first release already.
     ///
     /// # Errors
     ///
-    /// Whatever keeps a file from being created there; [`Error::Unsupported`] if the backend
+    /// Whatever keeps a file from being created there; [`Error::Unsupported`](crate::Error::Unsupported) if the backend
     /// cannot remove files safely.
     ///
     /// ```
@@ -169,335 +175,22 @@ impl<B: LockBackend> TouchFile<B> {
     /// assert_eq!(touch.path().to_str(), Some("/some/where/a.lock"));
     /// # Ok::<(), touchfile_core::Error>(())
     /// ```
-    pub fn builder(backend: B) -> Builder<B> {
-        Builder::new(backend)
-    }
-
-    /// Waits for the lock in `mode`.
-    ///
-    /// # Errors
-    ///
-    /// Any but [`Error::Timeout`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future gives up the place in the queue and leaves nothing behind.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-    /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let world = World::new();
-    /// # let backend = world.process("a");
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// let guard = touch.lock(Shared).await?;
-    /// assert_eq!(guard.mode(), Shared);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn lock(&self, mode: LockMode) -> Result<LockGuard<'_, B>> {
-        acquire::lock(self, mode, None).await
-    }
-
-    /// Waits for the lock in exclusive mode: [`lock`](Self::lock) in short.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](Self::lock).
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-    /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// let guard = touch.lock_exclusive().await?;
-    /// assert_eq!(guard.mode(), Exclusive);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn lock_exclusive(&self) -> Result<LockGuard<'_, B>> {
-        self.lock(LockMode::Exclusive).await
-    }
-
-    /// Waits for the lock in shared mode: [`lock`](Self::lock) in short.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](Self::lock).
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-    /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// let (one, other) = (touch.lock_shared().await?, touch.lock_shared().await?);
-    /// assert_eq!((one.mode(), other.mode()), (Shared, Shared));
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn lock_shared(&self) -> Result<LockGuard<'_, B>> {
-        self.lock(LockMode::Shared).await
-    }
-
-    /// Waits for the lock in `mode`, at the longest for `timeout`.
-    ///
-    /// The timeout bounds all of it: the queue inside the process, opening, waiting, and starting
-    /// over where the file was replaced. A zero timeout takes a lock that is free: on a network
-    /// file system it waits for the answer of the server to one attempt, for a second at most.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Timeout`] once `timeout` has passed, never before; else as [`lock`](Self::lock).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`lock`](Self::lock).
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-    /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let world = World::new();
-    /// # let backend = world.process("a");
-    /// # use std::time::Duration;
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// let held = touch.lock_exclusive().await?;
-    /// let error = touch.lock_timeout(Exclusive, Duration::from_secs(5)).await.unwrap_err();
-    /// assert!(error.is_timeout());
-    /// # drop(held);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn lock_timeout(
-        &self,
-        mode: LockMode,
-        timeout: Duration,
-    ) -> Result<LockGuard<'_, B>> {
-        acquire::lock(self, mode, Some(timeout)).await
-    }
-
-    /// Takes the lock if it is free, and does not wait.
-    ///
-    /// `None` means that a conflicting holder has it, or that other tasks of this process are
-    /// queued for it on this `TouchFile`. On a network file system the answer is the server's, and
-    /// takes as long as the server does; to give up on it, use [`lock_timeout`](Self::lock_timeout)
-    /// with a timeout of zero.
-    ///
-    /// # Errors
-    ///
-    /// Any but [`Error::Timeout`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves nothing behind.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-    /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let world = World::new();
-    /// # let backend = world.process("a");
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// let one = touch.try_lock(Shared).await?;
-    /// let other = touch.try_lock(Shared).await?;
-    /// assert!(one.is_some() && other.is_some());
-    /// assert!(touch.try_lock(Exclusive).await?.is_none());
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn try_lock(&self, mode: LockMode) -> Result<Option<LockGuard<'_, B>>> {
-        acquire::try_lock(self, mode).await
-    }
-
-    /// [`lock`](Self::lock) with a guard that can be stored and sent: it owns its `TouchFile`.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](Self::lock).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// use std::sync::Arc;
-    /// use touchfile_core::{LockMode, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    ///
-    /// let touch = Arc::new(TouchFile::new(backend, "/some/where/a.lock")?);
-    /// let guard = touch.clone().lock_owned(LockMode::Shared).await?;
-    /// tokio::spawn(async move {
-    ///     // The task holds the lock for as long as it lives.
-    ///     drop(guard);
-    /// });
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn lock_owned(self: Arc<Self>, mode: LockMode) -> Result<OwnedLockGuard<B>> {
-        acquire::lock(self, mode, None).await
-    }
-
-    /// [`lock_exclusive`](Self::lock_exclusive) with an owned guard.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](Self::lock).
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-    /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use std::sync::Arc;
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    /// let touch = Arc::new(TouchFile::new(backend, "/some/where/a.lock")?);
-    /// let guard = touch.clone().lock_exclusive_owned().await?;
-    /// assert_eq!(guard.mode(), Exclusive);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn lock_exclusive_owned(self: Arc<Self>) -> Result<OwnedLockGuard<B>> {
-        self.lock_owned(LockMode::Exclusive).await
-    }
-
-    /// [`lock_shared`](Self::lock_shared) with an owned guard.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](Self::lock).
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-    /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use std::sync::Arc;
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    /// let touch = Arc::new(TouchFile::new(backend, "/some/where/a.lock")?);
-    /// let guard = touch.clone().lock_shared_owned().await?;
-    /// assert_eq!(guard.mode(), Shared);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn lock_shared_owned(self: Arc<Self>) -> Result<OwnedLockGuard<B>> {
-        self.lock_owned(LockMode::Shared).await
-    }
-
-    /// [`lock_timeout`](Self::lock_timeout) with an owned guard.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock_timeout`](Self::lock_timeout).
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-    /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use std::sync::Arc;
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    /// let touch = Arc::new(TouchFile::new(backend, "/some/where/a.lock")?);
-    /// # use std::time::Duration;
-    /// let held = touch.clone().lock_exclusive_owned().await?;
-    /// let lock = touch.clone().lock_timeout_owned(Shared, Duration::from_secs(5));
-    /// assert!(lock.await.unwrap_err().is_timeout());
-    /// # drop(held);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn lock_timeout_owned(
-        self: Arc<Self>,
-        mode: LockMode,
-        timeout: Duration,
-    ) -> Result<OwnedLockGuard<B>> {
-        acquire::lock(self, mode, Some(timeout)).await
-    }
-
-    /// [`try_lock`](Self::try_lock) with an owned guard.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_lock`](Self::try_lock).
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-    /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use std::sync::Arc;
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    /// let touch = Arc::new(TouchFile::new(backend, "/some/where/a.lock")?);
-    /// let held = touch.clone().try_lock_owned(Exclusive).await?;
-    /// assert!(held.is_some());
-    /// assert!(touch.clone().try_lock_owned(Shared).await?.is_none());
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn try_lock_owned(
-        self: Arc<Self>,
-        mode: LockMode,
-    ) -> Result<Option<OwnedLockGuard<B>>> {
-        acquire::try_lock(self, mode).await
-    }
-
-    /// Runs `critical` under the lock and returns what it returns.
-    ///
-    /// The lock is released whether `critical` succeeds, fails, panics or is cancelled. A release
-    /// that fails is logged, like that of a dropped guard, so that no result is ever lost to it;
-    /// call [`lock`](Self::lock) and [`Guard::unlock`] to handle it yourself.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](Self::lock): then `critical` did not run.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`lock`](Self::lock) while it waits. Later, dropping the future drops that of
-    /// `critical` and then releases.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// use touchfile_core::{LockMode, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    ///
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// let length = touch
-    ///     .with_lock(LockMode::Exclusive, async |guard| guard.path().as_os_str().len())
-    ///     .await?;
-    /// assert_eq!(length, "/some/where/a.lock".len());
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn with_lock<R>(
-        &self,
-        mode: LockMode,
-        critical: impl AsyncFnOnce(&LockGuard<'_, B>) -> R,
-    ) -> Result<R> {
-        let guard = self.lock(mode).await?;
-        Ok(critical(&guard).await)
+    pub fn builder(backend: B) -> TouchFileBuilder<B> {
+        TouchFileBuilder::new(backend)
     }
 
     /// The same methods for threads without a runtime.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// use touchfile_core::TouchFile;
     /// # use touchfile_mock::World;
     /// # let backend = World::new().process("a");
+    ///
     /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
     /// let guard = touch.blocking().lock_exclusive()?;
-    /// guard.blocking_unlock()?;
+    /// guard.unlock()?;
     /// # Ok::<(), touchfile_core::Error>(())
     /// ```
     pub fn blocking(&self) -> Blocking<&Self> {
@@ -506,20 +199,92 @@ impl<B: LockBackend> TouchFile<B> {
 
     /// The same methods for threads without a runtime, with guards that can be stored and sent.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// use std::sync::Arc;
+    /// use std::thread;
+    /// use touchfile_core::TouchFile;
     /// # use touchfile_mock::World;
-    /// # let world = World::new();
-    /// # let backend = world.process("a");
-    /// # use std::{sync::Arc, thread};
+    /// # let backend = World::new().process("a");
+    ///
     /// let touch = Arc::new(TouchFile::new(backend, "/some/where/a.lock")?);
-    /// let guard = touch.blocking_owned().lock_exclusive()?;
-    /// let holder = thread::spawn(move || guard.blocking_unlock());
+    /// let guard = touch.clone().blocking_owned().lock_exclusive()?;
+    /// let holder = thread::spawn(move || guard.unlock());
     /// holder.join().unwrap()?;
     /// # Ok::<(), touchfile_core::Error>(())
     /// ```
-    pub fn blocking_owned(self: &Arc<Self>) -> Blocking<Arc<Self>> {
-        Blocking::new(self.clone())
+    pub fn blocking_owned(self: Arc<Self>) -> Blocking<Arc<Self>> {
+        Blocking::new(self)
+    }
+
+    /// Who holds the lock and who waits for it, as far as anybody can tell
+    /// ([`LockBackend::holders`]).
+    ///
+    /// The answer is about a moment that is over when it arrives, and may be incomplete: it is for
+    /// messages. Nothing is locked for it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the backend from finding out; [`Error::Unsupported`](crate::Error::Unsupported) where the system does not
+    /// tell.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// use touchfile_core::{LockMode, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let world = World::new();
+    /// # let backend = world.process("a");
+    /// # let other = TouchFile::new(world.process("b"), "/some/where/a.lock")?;
+    /// # let _held = other.lock_exclusive().await?;
+    ///
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// if touch.try_lock(LockMode::Exclusive).await?.is_none() {
+    ///     for holder in touch.holders().await? {
+    ///         println!("{holder} is at it already");
+    ///     }
+    /// }
+    /// # assert_eq!(touch.holders().await?.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn holders(&self) -> Result<Vec<Holder>> {
+        let holders = self.backend.holders(&self.path).await;
+        holders.map_err(|source| self.error(Operation::FindHolders, source))
+    }
+
+    /// Whom a lock on this file can be expected to exclude ([`LockBackend::guarantee`]).
+    ///
+    /// A backend on files opens the file for it, or its directory if there is no file yet, and blocks
+    /// the thread for as long as that takes. A guard knows without asking: [`Guard::guarantee`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the backend from finding out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::{Guarantee, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    ///
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// if touch.guarantee()? != Guarantee::CrossHost {
+    ///     eprintln!("take care: this lock may keep out nobody on other hosts");
+    /// }
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
+    pub fn guarantee(&self) -> Result<Guarantee> {
+        let guarantee = self.backend.guarantee(&self.path);
+        guarantee.map_err(|source| self.error(Operation::FindGuarantee, source))
     }
 
     /// The absolute path of the lock file.

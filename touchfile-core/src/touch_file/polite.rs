@@ -1,11 +1,9 @@
 //! Handles that keep off the runtime's threads where their calls may block.
 
-use std::future::Future;
 use std::io;
 use std::path::Path;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -14,10 +12,10 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::acquire::EVERYBODY;
-use super::blocking::block_on;
 use crate::backoff::Backoff;
 use crate::forward::BoxFuture;
 use crate::platform::{Platform, Process};
+use crate::runtime::{block_on, now_or_never};
 use crate::{Attempt, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions};
 
 /// How often a waiter on a handle that may block looks whether its path still names the file:
@@ -436,13 +434,4 @@ pub(super) fn remove_if_free<B: LockBackend>(
             warn!(target: "touchfile", %error, "a temporary lock file stays");
         }
     })
-}
-
-/// The output of a future that is ready at once, as those of backends on local files are.
-#[inline]
-pub(super) fn now_or_never<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
-    match future.poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => None,
-    }
 }

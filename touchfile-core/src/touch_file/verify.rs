@@ -101,32 +101,6 @@ where
         }
     }
 
-    /// [`verify`](Self::verify) for threads without a runtime.
-    ///
-    /// # Errors
-    ///
-    /// As [`verify`](Self::verify).
-    ///
-    /// # Panics
-    ///
-    /// In an async task, whose thread it would block.
-    ///
-    /// ```
-    /// # use touchfile_core::{Error, TouchFile};
-    /// # use touchfile_mock::World;
-    /// let world = World::new();
-    /// let touch = TouchFile::new(world.process("a"), "/some/where/a.lock")?;
-    /// let guard = touch.blocking().lock_exclusive()?;
-    /// guard.blocking_verify()?;
-    /// world.replace("/some/where/a.lock");
-    /// assert!(matches!(guard.blocking_verify().unwrap_err(), Error::Lost { .. }));
-    /// # Ok::<(), touchfile_core::Error>(())
-    /// ```
-    pub fn blocking_verify(&self) -> Result<()> {
-        super::blocking::refuse_in_async();
-        super::blocking::block_on(self.verify())
-    }
-
     /// Waits until the lock turns out to be gone, and returns what [`verify`](Self::verify) says
     /// of it. It asks at once, and then each `interval` (a millisecond at least).
     ///

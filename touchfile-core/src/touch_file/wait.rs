@@ -16,7 +16,10 @@ use super::TouchFile;
 use super::lookout::{LookNow, Lookout};
 use crate::{Error, Holder, LockBackend, LockMode, Result, runtime};
 
-/// A wait that is taking long, as told to [`Builder::on_wait`](super::Builder::on_wait).
+/// A wait that is taking long, as told to [`TouchFileBuilder::on_wait`](super::TouchFileBuilder::on_wait).
+///
+/// Displays as a sentence for the user: `waiting for the exclusive lock on /a.lock, held by pid 4242
+/// (cargo build)`. To say by whom, it calls [`holders`](Self::holders), and takes as long as that.
 #[derive(Clone, Copy)]
 pub struct WaitEvent<'a> {
     path: &'a Path,
@@ -78,6 +81,18 @@ impl WaitEvent<'_> {
     /// ```
     pub fn holders(&self) -> io::Result<Vec<Holder>> {
         self.lookout.look_now()
+    }
+}
+
+impl fmt::Display for WaitEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mode, path) = (self.mode, self.path.display());
+        write!(f, "waiting for the {mode} lock on {path}")?;
+        // A message without the holder is better than none.
+        match Holder::in_words(&self.holders().unwrap_or_default()) {
+            Some(words) => write!(f, ", {words}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io;
 
+use touchfile_core::LockMode;
+
 use crate::range::Range;
 
-pub(super) fn exclusive(_: &File, _: Range) -> io::Result<()> {
+pub(super) fn attempt(_: &File, _: Range, _: LockMode) -> io::Result<()> {
     Err(unsupported())
 }
 
-pub(super) fn shared(_: &File, _: Range) -> io::Result<()> {
+pub(super) fn wait(_: &File, _: Range, _: LockMode) -> io::Result<()> {
     Err(unsupported())
 }
 

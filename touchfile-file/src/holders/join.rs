@@ -10,7 +10,7 @@ use super::locks::{Entry, FileNumber};
 use super::scan::Scan;
 use super::{place, sees_all_processes};
 use crate::retry_interrupted;
-use touchfile_core::{Holder, LockKind, Unseen};
+use touchfile_core::{Holder, LockKind, ProcessId};
 
 /// Where the kernel lists all locks, as far as our pid namespace may see them.
 const LOCKS: &str = "/proc/locks";
@@ -132,7 +132,7 @@ fn names_its_owner(entry: &Entry) -> bool {
 }
 
 fn is_certain(holder: &Holder) -> bool {
-    holder.unseen.is_none() && holder.confirmed && !holder.waiting
+    holder.pid().is_some() && holder.confirmed && !holder.waiting
 }
 
 /// Names the holders, with the entry of the list that each was found by; holders come first.
@@ -199,11 +199,11 @@ fn unfound(
     facts: &mut dyn FnMut(u32) -> Option<Facts>,
 ) -> Option<Holder> {
     let unseen = if !scan.hidden.is_empty() || processes_are_hidden() {
-        Unseen::Permission
+        ProcessId::Hidden
     } else if sees_all_processes() {
-        Unseen::Untold
+        ProcessId::Unknown
     } else {
-        Unseen::Namespace
+        ProcessId::OtherNamespace
     };
     let pid = u32::try_from(entry.pid).ok().filter(|pid| *pid > 0);
     match (entry.kind, pid.and_then(|pid| Some((pid, facts(pid)?)))) {
@@ -222,28 +222,28 @@ fn unfound(
 
 fn waiter(entry: &Entry, facts: &mut dyn FnMut(u32) -> Option<Facts>) -> Option<Holder> {
     match u32::try_from(entry.pid) {
-        Ok(0) => Some(unnamed(entry, Unseen::Namespace)),
+        Ok(0) => Some(unnamed(entry, ProcessId::OtherNamespace)),
         Ok(pid) => match facts(pid) {
             Some(facts) => Some(named(entry, pid, &facts)),
-            None if processes_are_hidden() => Some(unnamed(entry, Unseen::Permission)),
+            None if processes_are_hidden() => Some(unnamed(entry, ProcessId::Hidden)),
             None => None, // it has gone, and waits no longer
         },
-        Err(_) => Some(unnamed(entry, Unseen::Untold)),
+        Err(_) => Some(unnamed(entry, ProcessId::Unknown)),
     }
 }
 
 fn named(entry: &Entry, pid: u32, facts: &Facts) -> Holder {
     let mut holder = described(entry);
-    holder.pid = Some(pid);
+    holder.process = ProcessId::Known(pid);
     holder.uid = facts.uid;
     holder.command = Some(facts.command.clone());
     holder.started = facts.started;
     holder
 }
 
-fn unnamed(entry: &Entry, unseen: Unseen) -> Holder {
+fn unnamed(entry: &Entry, process: ProcessId) -> Holder {
     let mut holder = described(entry);
-    holder.unseen = Some(unseen);
+    holder.process = process;
     holder
 }
 

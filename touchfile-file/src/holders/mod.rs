@@ -79,12 +79,12 @@ static LOOK_UPS: Semaphore = Semaphore::const_new(4);
 /// let touch = TouchFile::new(FlockBackend::new(), &path)?;
 /// let guard = touch.blocking().lock_exclusive()?;
 /// let holders = touchfile_file::holders(&path)?;
-/// assert_eq!(holders[0].pid, Some(std::process::id()));
+/// assert_eq!(holders[0].pid(), Some(std::process::id()));
 /// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn holders(path: &Path) -> io::Result<Vec<Holder>> {
-    find(path, Reach::All)
+pub fn holders(path: impl AsRef<Path>) -> io::Result<Vec<Holder>> {
+    find(path.as_ref(), Reach::All)
 }
 
 #[cfg(target_os = "linux")]

@@ -7,8 +7,11 @@
 //! release without an event; more and more rarely once the holder is known to be one of ours, which
 //! makes an event ([`Acquaintance`]).
 //!
-//! **The lock is only ever acquired by an attempt that does not wait**, so a dropped future has
-//! taken nothing, and all else that it has (its place in line, its watch) goes with it.
+//! Beside that it has a thread in the kernel's own queue ([`KernelWait`]), for holders that lock again at
+//! once.
+//!
+//! All that a wait has (its place in line, its watch, its thread) goes with it, so a dropped future has
+//! taken nothing and takes nothing later.
 //!
 //! What a touchfile holder does for those who wait is in [`Courtesy`].
 
@@ -35,7 +38,7 @@ use tokio::time::Sleep;
 use acquaintance::Acquaintance;
 pub(super) use acquaintance::Lock;
 pub(super) use courtesy::Courtesy;
-pub(super) use system::{Follower, Line, MARK, Place, Releases, announce};
+pub(super) use system::{Follower, KernelWait, Line, MARK, Place, Releases, announce};
 use system::{Leader, Turn};
 
 use super::handle::{FileHandle, RawFileLock};
@@ -66,6 +69,12 @@ const LONGEST_LOOK: Duration = Duration::from_millis(256);
 
 /// How often a line may break before a wait does without.
 const MOST_BROKEN: u32 = 8;
+
+/// When the first in line begins to wait in the kernel's queue as well ([`KernelWait`]).
+const WAIT_IN_KERNEL_AFTER: Duration = Duration::from_millis(12);
+
+/// How often it tries to begin that if it cannot.
+const WAIT_IN_KERNEL_AGAIN: Duration = Duration::from_secs(1);
 
 /// How often the first in line looks at the path without having been told that something happened.
 const LOOK_AT_PATH: Duration = Duration::from_millis(100);
@@ -192,6 +201,8 @@ async fn lead<R: RawFileLock>(
     let mut alarm = pin!(runtime::timer(tokio::time::Instant::now()));
     let mut early_until = None;
     let mut looked_at_path = None;
+    let mut kernel_wait = None;
+    let mut kernel_wait_at = Instant::now() + WAIT_IN_KERNEL_AFTER;
     let mut holder = Acquaintance::new(handle.listed(mode));
     // What has happened before this was listening.
     let mut acquired = handle.try_lock_now(mode)? == Attempt::Acquired;
@@ -202,15 +213,26 @@ async fn lead<R: RawFileLock>(
             looked_at_path = Some(now);
         }
         let is_early = early_until.is_some_and(|until| now < until);
-        let pause = if is_early {
-            LOOK_AGAIN
-        } else if releases.is_some() {
-            holder.pause(LOOK, LONGEST_LOOK)
-        } else {
-            LOOK
+        if kernel_wait.is_none() && now > kernel_wait_at {
+            kernel_wait = handle.wait_in_kernel(mode);
+            kernel_wait_at = now + WAIT_IN_KERNEL_AGAIN;
+        }
+        let pause = match (&releases, &kernel_wait) {
+            _ if is_early => LOOK_AGAIN,
+            (Some(_), Some(_)) => LONGEST_LOOK,
+            (Some(_), None) => holder.pause(LOOK, LONGEST_LOOK),
+            (None, Some(_)) => LOOK_AT_PATH,
+            (None, None) => LOOK,
         };
         alarm.as_mut().reset(next_look(pause));
-        match until_woken(handle, mode, releases.as_mut(), alarm.as_mut()).await? {
+        let woken = until_woken(
+            handle,
+            mode,
+            &mut kernel_wait,
+            releases.as_mut(),
+            alarm.as_mut(),
+        );
+        match woken.await? {
             Woken::Acquired => acquired = true,
             // It may have gone off before there was a pause.
             Woken::ByAlarm => acquired = handle.try_lock_now(mode)? == Attempt::Acquired,
@@ -249,6 +271,7 @@ enum Woken {
 async fn until_woken<R: RawFileLock>(
     handle: &mut FileHandle<R>,
     mode: LockMode,
+    kernel_wait: &mut Option<KernelWait>,
     releases: Option<&mut Releases>,
     mut alarm: Pin<&mut Sleep>,
 ) -> io::Result<Woken> {
@@ -264,6 +287,15 @@ async fn until_woken<R: RawFileLock>(
             return Poll::Ready(Ok(Woken::Acquired));
         }
         woken = true;
+        if let Some(wait) = kernel_wait
+            && let Poll::Ready(acquired) = wait.poll_acquired(cx)
+        {
+            *kernel_wait = None;
+            if let Some(file) = acquired {
+                handle.take_over(file, mode)?;
+                return Poll::Ready(Ok(Woken::Acquired));
+            }
+        }
         if let Poll::Ready(next) = next.as_mut().poll(cx) {
             return Poll::Ready(Ok(match next {
                 Ok(()) => Woken::ByEvent,

@@ -4,13 +4,15 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
 use super::Lock;
-use crate::FileId;
+use crate::{BlockingLock, FileId};
+use touchfile_core::LockMode;
 
 pub(crate) fn announce(_: &File, _: FileId, _: &Path, _: bool) {}
 
@@ -97,6 +99,24 @@ impl Releases {
     }
 
     pub(crate) async fn next(&mut self) -> io::Result<()> {
+        match *self {}
+    }
+}
+
+/// None.
+#[derive(Debug)]
+pub(crate) enum KernelWait {}
+
+impl KernelWait {
+    pub(crate) fn start(
+        _: Arc<dyn BlockingLock>,
+        _: LockMode,
+        _: impl FnOnce() -> Option<File>,
+    ) -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn poll_acquired(&mut self, _: &mut Context<'_>) -> Poll<Option<File>> {
         match *self {}
     }
 }

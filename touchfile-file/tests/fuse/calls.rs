@@ -310,12 +310,7 @@ impl Test {
         // The kernel and the server have greeted each other after this, and this thread has what it
         // keeps for waiting.
         let touch = TouchFile::new(FlockBackend::new(), mounted.path("first.lock")).unwrap();
-        touch
-            .blocking()
-            .lock_exclusive()
-            .unwrap()
-            .blocking_unlock()
-            .unwrap();
+        touch.blocking().lock_exclusive().unwrap().unlock().unwrap();
         drop(touch);
         fs::remove_file(mounted.path("first.lock")).unwrap();
         until_now(|| mounted.server.open_files() == 0 && !has_keepers());

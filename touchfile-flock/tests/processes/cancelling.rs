@@ -13,7 +13,7 @@ use touchfile_core::{LockMode, TouchFile};
 use touchfile_flock::FlockBackend;
 
 use crate::trial;
-use crate::worker::{Worker, belongings, has_no_more_than, say};
+use crate::worker::{Worker, belongings, commands, has_no_more_than, say};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial(
@@ -51,16 +51,16 @@ pub(crate) fn cancel_many(path: &Path) {
     let runtime = runtime.expect("a runtime");
     let touch = Arc::new(TouchFile::new(FlockBackend::new(), path).expect("a touch file"));
     runtime.block_on(wait_once(path));
+    let mut orders = commands();
     let before = belongings();
-    let mut orders = std::io::stdin().lines();
     loop {
         say("ready");
         let Some(order) = orders.next() else { break };
-        assert_eq!(order.expect("text"), "wait and cancel");
+        assert_eq!(order, "wait and cancel");
         runtime.block_on(give_up_while_held(&touch));
         report(&touch, &before);
         let Some(order) = orders.next() else { break };
-        assert_eq!(order.expect("text"), "race");
+        assert_eq!(order, "race");
         runtime.block_on(give_up_in_a_race(&touch));
         report(&touch, &before);
     }

@@ -142,11 +142,7 @@ pub(crate) fn fork_and_drop(guard: &mut Option<Held>) -> &'static str {
 }
 
 pub(crate) fn fork_and_unlock(guard: &mut Option<Held>) -> &'static str {
-    in_child(|| {
-        guard
-            .take()
-            .is_some_and(|guard| guard.blocking_unlock().is_ok())
-    })
+    in_child(|| guard.take().is_some_and(|guard| guard.unlock().is_ok()))
 }
 
 pub(crate) fn fork_with_a_temporary() -> &'static str {
@@ -256,7 +252,7 @@ pub(crate) fn lock_and_unlock_in_a_storm(touch: &Touch) -> &'static str {
                 .blocking()
                 .lock_exclusive()
                 .expect("a lock")
-                .blocking_unlock()
+                .unlock()
                 .expect("a release");
         }
         let guard = touch.blocking().lock_exclusive().expect("a lock");

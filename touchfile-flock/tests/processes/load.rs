@@ -12,7 +12,7 @@ use touchfile_core::{LockMode, TouchFile};
 use touchfile_flock::FlockBackend;
 
 use crate::trial;
-use crate::worker::{Worker, say};
+use crate::worker::{Worker, commands, say};
 
 const PROCESSES: u64 = 64;
 const INCREMENTS: u64 = 200;
@@ -55,9 +55,7 @@ fn processes() {
 pub(crate) fn increment(path: &Path) {
     let touch = TouchFile::new(FlockBackend::new(), path).expect("a touch file");
     say("ready");
-    std::io::stdin()
-        .read_line(&mut String::new())
-        .expect("standard input is text");
+    commands().next().expect("an order");
     for _ in 0..INCREMENTS {
         let guard = touch.blocking().lock_exclusive().expect("a lock");
         let count: u64 = fs::read_to_string(counter(path))

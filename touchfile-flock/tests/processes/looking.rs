@@ -1,5 +1,5 @@
-//! Law 8: who waits for one of us sleeps until it is told, and looks for as long as anybody else may
-//! hold the lock.
+//! Law 8: who waits sleeps until it is told, by the holder or by the kernel, and looks for as long as it
+//! may be told by nobody.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use rustix::process::Signal;
 use tempfile::tempdir;
 use touchfile_flock::FlockBackend;
 
@@ -30,7 +29,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             unmarked,
         ),
         trial(
-            "who_waits_for_a_foreign_holder_goes_on_looking",
+            "who_waits_for_a_foreign_holder_sleeps_until_it_unlocks",
+            sleeps_in_the_kernel,
+        ),
+        trial(
+            "who_waits_for_a_foreign_holder_without_a_thread_goes_on_looking",
             goes_on_looking,
         ),
         trial(
@@ -59,7 +62,16 @@ fn looks(worker: &Worker) -> bool {
 }
 
 fn waiting(path: &Path) -> Worker {
-    let mut waiter = Worker::new(path);
+    wait_with(Worker::new(path))
+}
+
+/// One that waits as it does where a thread for it cannot be had.
+fn waiting_without_a_thread(path: &Path) -> Worker {
+    let env = ["env", "TOUCHFILE_WAIT_WITHOUT=kernel"];
+    wait_with(Worker::under(&env, "obey", path))
+}
+
+fn wait_with(mut waiter: Worker) -> Worker {
     waiter.tell("lock exclusive");
     wait_until("the waiter is in line", || waiter.is_in_line());
     waiter
@@ -78,7 +90,7 @@ fn time_to_wake(rename: impl Fn(&Path) -> PathBuf) -> Duration {
         .map(|number| {
             let path = dir.path().join(number.to_string());
             let touch = Arc::new(Touch::new(FlockBackend::new(), &path).unwrap());
-            let held = touch.blocking_owned().lock_exclusive().unwrap();
+            let held = touch.clone().blocking_owned().lock_exclusive().unwrap();
             // Kept, as its end would be an event.
             (touch, held, waiting(&rename(&path)))
         })
@@ -88,7 +100,7 @@ fn time_to_wake(rename: impl Fn(&Path) -> PathBuf) -> Duration {
     let mut in_all = Duration::ZERO;
     for (_touch, held, mut waiter) in all {
         let released = Instant::now();
-        held.blocking_unlock().unwrap();
+        held.unlock().unwrap();
         assert_eq!(waiter.answer(), "held");
         in_all += released.elapsed();
     }
@@ -113,7 +125,7 @@ fn unmarked() {
     let path = dir.path().join("a.lock");
     let mut holder = Worker::new(&path);
     assert_eq!(holder.ask("lock exclusive"), "held");
-    let mut waiter = waiting(&path);
+    let mut waiter = waiting_without_a_thread(&path);
     wait_until("the waiter sleeps", || all_sleep(&[&waiter]));
     assert_eq!(holder.ask("unlock-without-descriptors"), "released");
     assert_eq!(waiter.answer(), "held");
@@ -127,12 +139,31 @@ fn unmarked() {
     assert_eq!(waiter.answer(), "held");
 }
 
+fn sleeps_in_the_kernel() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let file = File::create(&path).unwrap();
+    takes_less_than(IN_ALL / 2, || {
+        let mut in_all = Duration::ZERO;
+        for _ in 0..ALL / 2 {
+            fs4::FileExt::lock(&file).unwrap();
+            let mut waiter = waiting(&path);
+            wait_until("the waiter sleeps", || all_sleep(&[&waiter]));
+            let released = Instant::now();
+            fs4::FileExt::unlock(&file).unwrap(); // which makes no event
+            assert_eq!(waiter.answer(), "held");
+            in_all += released.elapsed();
+        }
+        in_all
+    });
+}
+
 fn goes_on_looking() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("a.lock");
     let file = File::create(&path).unwrap();
     fs4::FileExt::lock(&file).unwrap();
-    let mut waiter = waiting(&path);
+    let mut waiter = waiting_without_a_thread(&path);
     thread::sleep(3 * WHILE); // for it to become acquainted, if it would
     wait_until("the waiter looks", || looks(&waiter));
     fs4::FileExt::unlock(&file).unwrap(); // which makes no event
@@ -146,7 +177,7 @@ fn looks_again() {
     assert_eq!(holder.ask("lock exclusive"), "held");
     // Opened before, as that would be an event.
     let file = File::open(&path).unwrap();
-    let mut waiter = waiting(&path);
+    let mut waiter = waiting_without_a_thread(&path);
     wait_until("the waiter sleeps", || all_sleep(&[&waiter]));
     // It is blocked in the kernel, and the first to have the lock, as the other is stopped.
     let foreign = thread::spawn(move || {
@@ -159,10 +190,10 @@ fn looks_again() {
         let mut waiting = locks.lines().filter(|line| line.contains("->"));
         waiting.any(|line| line.contains(&us))
     });
-    waiter.signal(Signal::STOP);
+    waiter.stop();
     assert_eq!(holder.ask("unlock"), "released");
     let file = foreign.join().unwrap();
-    waiter.signal(Signal::CONT);
+    waiter.resume();
     wait_until("the waiter looks", || looks(&waiter));
     fs4::FileExt::unlock(&file).unwrap();
     assert_eq!(waiter.answer(), "held");

@@ -6,10 +6,12 @@
 
 mod bad_input;
 mod cancelling;
+mod effects;
 mod exclusion;
 mod forking;
 mod load;
 mod looking;
+mod relocking;
 mod replacing;
 mod telling;
 mod waiting;
@@ -26,10 +28,12 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     trials.extend(bad_input::trials());
     trials.extend(cancelling::trials());
+    trials.extend(effects::trials());
     trials.extend(exclusion::trials());
     trials.extend(forking::trials());
     trials.extend(load::trials());
     trials.extend(looking::trials());
+    trials.extend(relocking::trials());
     trials.extend(replacing::trials());
     trials.extend(telling::trials());
     trials.extend(waiting::trials());

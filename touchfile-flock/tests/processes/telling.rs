@@ -1,6 +1,5 @@
 //! Law 8: of all that wait in a process, each is told of its lock, whatever the others do.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -15,7 +14,9 @@ use touchfile_core::TouchFile;
 use touchfile_flock::FlockBackend;
 
 use crate::trial;
-use crate::worker::{Held, Touch, Worker, say, sleeps_within, takes_less_than, wait_until};
+use crate::worker::{
+    Held, Touch, Worker, commands, say, sleeps_within, takes_less_than, wait_until,
+};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -150,10 +151,10 @@ pub(crate) fn hold_all(path: &Path) {
         .map(|number| touch_at(&file(path, number)))
         .collect();
     let mut held: Vec<Held> = Vec::new();
-    for order in io::stdin().lines() {
-        match order.expect("text").as_str() {
+    for order in commands() {
+        match order.as_str() {
             "lock" => {
-                let lock = |touch: &Arc<Touch>| touch.blocking_owned().lock_exclusive();
+                let lock = |touch: &Arc<Touch>| touch.clone().blocking_owned().lock_exclusive();
                 held.extend(touches.iter().map(|touch| lock(touch).expect("a lock")));
                 say("held");
             }
@@ -168,8 +169,7 @@ pub(crate) fn hold_all(path: &Path) {
 
 /// Waits for the locks of all files, each in a thread.
 pub(crate) fn wait_in_threads(path: &Path) {
-    for order in io::stdin().lines() {
-        order.expect("text");
+    for _ in commands() {
         thread::scope(|threads| {
             for number in 1..=FILES {
                 let touch = touch_at(&file(path, number));
@@ -187,9 +187,9 @@ pub(crate) fn wait_in_threads(path: &Path) {
 pub(crate) fn wait_in_two_runtimes(path: &Path) {
     let (one, other) = (touch_at(&file(path, 0)), touch_at(&file(path, 1)));
     let runtime = current_thread();
-    let mut orders = io::stdin().lines();
+    let mut orders = commands();
     let mut obey = |expected: &str| {
-        let order = orders.next()?.expect("text");
+        let order = orders.next()?;
         assert_eq!(order, expected);
         Some(())
     };
@@ -238,8 +238,7 @@ fn current_thread() -> Runtime {
 /// waits.
 pub(crate) fn wait_and_keep_a_wait(path: &Path) {
     let runtime = current_thread();
-    for order in io::stdin().lines() {
-        order.expect("text");
+    for _ in commands() {
         runtime.block_on(async {
             let kept = touch_at(&file(path, 0));
             let mut wait = std::pin::pin!(kept.lock_exclusive());

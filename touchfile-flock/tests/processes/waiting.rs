@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::future::Future;
-use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,14 +9,13 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use libtest_mimic::Trial;
-use rustix::process::Signal;
 use tempfile::tempdir;
 use tokio::runtime::{Builder, Runtime};
 use touchfile_core::{LockMode, TouchFile};
 use touchfile_flock::FlockBackend;
 
 use crate::cancelling::has_inotify;
-use crate::worker::{Touch, Worker, belongings, has_no_more_than, say, wait_until};
+use crate::worker::{Touch, Worker, belongings, commands, has_no_more_than, say, wait_until};
 use crate::{trial, trial_with};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -108,14 +106,14 @@ fn goes_behind() {
 fn stopped() {
     let dir = tempdir().unwrap();
     let (mut holder, mut line) = line_of(3, &dir.path().join("a.lock"));
-    line[0].signal(Signal::STOP);
+    line[0].stop();
     assert_eq!(holder.ask("unlock"), "released");
     let mut rest = line.split_off(1);
     while !rest.is_empty() {
         let first = crate::worker::first_answer(&mut rest);
         assert_eq!(rest.remove(first).ask("unlock"), "released");
     }
-    line[0].signal(Signal::CONT);
+    line[0].resume();
     assert_eq!(line[0].answer(), "held");
 }
 
@@ -234,10 +232,10 @@ fn without_a_reactor() {
 /// Waits in a runtime that was built with a timer alone, and in no runtime at all.
 pub(crate) fn wait_without_a_reactor(path: &Path) {
     let touch = touch_at(path);
-    let mut orders = io::stdin().lines();
+    let mut orders = commands();
     let mut wait = |wait: &dyn Fn()| {
         say("ready");
-        orders.next().expect("an order").expect("text");
+        orders.next().expect("an order");
         wait();
         say("held");
     };

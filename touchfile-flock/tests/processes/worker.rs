@@ -3,28 +3,25 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::io;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
-use touchfile_core::{LockMode, OwnedLockGuard, TouchFile};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use touchfile_core::{LockMode, OwnedBlockingLockGuard, TouchFile};
 use touchfile_flock::FlockBackend;
+use touchfile_testkit::worker::{self, Commands, reply, this_program};
 
-use crate::{bad_input, cancelling, forking, load, telling, waiting};
+use crate::{bad_input, cancelling, forking, load, relocking, telling, waiting};
 
 pub(crate) type Touch = TouchFile<FlockBackend>;
-pub(crate) type Held = OwnedLockGuard<FlockBackend>;
+pub(crate) type Held = OwnedBlockingLockGuard<FlockBackend>;
 
 /// Beyond this a worker hangs: the slowest of them take a few seconds.
-const PATIENCE: Timespec = Timespec {
-    tv_sec: 120,
-    tv_nsec: 0,
-};
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const ROLE: &str = "TOUCHFILE_TEST_ROLE";
 const LOCK: &str = "TOUCHFILE_TEST_LOCK";
@@ -46,6 +43,8 @@ pub(crate) fn run(role: &str) -> ExitCode {
         "bad input" => bad_input::meet_all(path),
         "cancel" => cancelling::cancel_many(path),
         "fork" => forking::fork_while_holding(path),
+        "give up in the kernel" => relocking::give_up_in_the_kernel(path),
+        "lock again and again" => relocking::lock_again_and_again(path),
         "runtimes" => waiting::wait_in_many_runtimes(path),
         "wait and keep a wait" => telling::wait_and_keep_a_wait(path),
         "wait in threads" => telling::wait_in_threads(path),
@@ -63,8 +62,7 @@ fn obey(path: &Path, remove: bool) {
         .remove_on_release(remove);
     let touch = Arc::new(touch.build().expect("a touch file"));
     let mut guard: Option<Held> = None;
-    for line in std::io::stdin().lines() {
-        let line = line.expect("standard input is text");
+    for line in commands() {
         let mut words = line.split(' ');
         let command = words.next().unwrap_or_default();
         let mode = match words.next() {
@@ -73,16 +71,20 @@ fn obey(path: &Path, remove: bool) {
         };
         let answer = match command {
             "lock" => {
-                guard = Some(touch.blocking_owned().lock(mode).expect("a lock"));
+                guard = Some(touch.clone().blocking_owned().lock(mode).expect("a lock"));
                 "held"
             }
             "try" => {
-                guard = touch.blocking_owned().try_lock(mode).expect("an attempt");
+                guard = touch
+                    .clone()
+                    .blocking_owned()
+                    .try_lock(mode)
+                    .expect("an attempt");
                 if guard.is_some() { "held" } else { "busy" }
             }
             "timeout" => {
                 let patience = Duration::from_millis(50);
-                match touch.blocking_owned().lock_timeout(mode, patience) {
+                match touch.clone().blocking_owned().lock_timeout(mode, patience) {
                     Ok(held) => {
                         guard = Some(held);
                         "held"
@@ -95,13 +97,13 @@ fn obey(path: &Path, remove: bool) {
                 guard
                     .take()
                     .expect("a lock to release")
-                    .blocking_unlock()
+                    .unlock()
                     .expect("a release");
                 "released"
             }
             "unlock-without-descriptors" => {
                 let guard = guard.take().expect("a lock to release");
-                without_descriptors(|| guard.blocking_unlock()).expect("a release");
+                without_descriptors(|| guard.unlock()).expect("a release");
                 "released"
             }
             "drop" => {
@@ -121,6 +123,17 @@ fn obey(path: &Path, remove: bool) {
     drop(guard);
 }
 
+/// What the parent says, until it says no more.
+pub(crate) fn commands() -> impl Iterator<Item = String> {
+    let commands = Commands::new().expect("a descriptor");
+    commands.map(|command| command.expect("standard input is text"))
+}
+
+/// Answers the parent.
+pub(crate) fn say(line: &str) {
+    reply(line).expect("the parent reads");
+}
+
 /// Does something while this process cannot open anything.
 fn without_descriptors<T>(something: impl FnOnce() -> T) -> T {
     let usual = getrlimit(Resource::Nofile);
@@ -134,20 +147,8 @@ fn without_descriptors<T>(something: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Answers the parent.
-pub(crate) fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")
-        .and_then(|()| out.flush())
-        .expect("the parent reads");
-}
-
 /// A worker, as its parent sees it. It ends with its standard input, and is killed when dropped.
-pub(crate) struct Worker {
-    child: Child,
-    commands: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
+pub(crate) struct Worker(worker::Worker);
 
 impl Worker {
     /// One that obeys, on the lock file at `path`.
@@ -156,52 +157,34 @@ impl Worker {
     }
 
     pub(crate) fn with_role(role: &str, path: &Path) -> Self {
-        Self::start(&mut Command::new(this_binary()), role, path)
+        Self::start(
+            &mut this_program().expect("this binary has a path"),
+            role,
+            path,
+        )
     }
 
     /// One that plays `role` below a program such as strace(1), which is given its command line.
     pub(crate) fn under(program: &[&str], role: &str, path: &Path) -> Self {
+        let this = this_program().expect("this binary has a path");
         let mut command = Command::new(program[0]);
-        Self::start(command.args(&program[1..]).arg(this_binary()), role, path)
+        command.args(&program[1..]).arg(this.get_program());
+        Self::start(&mut command, role, path)
     }
 
     fn start(command: &mut Command, role: &str, path: &Path) -> Self {
-        let mut child = command
-            .env(ROLE, role)
-            .env(LOCK, path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a child process");
-        let answers = BufReader::new(child.stdout.take().expect("a pipe was asked for"));
-        Self {
-            commands: child.stdin.take(),
-            child,
-            answers,
-        }
+        command.env(ROLE, role).env(LOCK, path);
+        Self(worker::Worker::spawn(command).expect("a child process"))
     }
 
     /// Commands, and does not wait for the answer.
     pub(crate) fn tell(&mut self, command: &str) {
-        let commands = self
-            .commands
-            .as_mut()
-            .expect("the worker was not told to end");
-        writeln!(commands, "{command}").expect("the worker listens");
+        self.0.send(command);
     }
 
     /// The next answer.
     pub(crate) fn answer(&mut self) -> String {
-        if self.answers.buffer().is_empty() {
-            let mut fds = [PollFd::new(self.answers.get_ref(), PollFlags::IN)];
-            assert_ne!(poll(&mut fds, Some(&PATIENCE)), Ok(0), "no answer");
-        }
-        let mut line = String::new();
-        self.answers
-            .read_line(&mut line)
-            .expect("the worker's answers are text");
-        line.truncate(line.trim_end().len());
-        line
+        self.0.receive(PATIENCE).expect("an answer")
     }
 
     pub(crate) fn ask(&mut self, command: &str) -> String {
@@ -210,7 +193,7 @@ impl Worker {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.0.pid()
     }
 
     /// Whether it stands in line for a lock: it has a socket that listens or is connected.
@@ -247,35 +230,26 @@ impl Worker {
         tasks.filter_map(slept).collect()
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).expect("it is a child of ours");
+    /// SIGSTOP, and the wait for it to take effect.
+    pub(crate) fn stop(&self) {
+        self.0.stop().expect("it runs");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self) {
+        self.0.resume().expect("it runs");
     }
 
     /// SIGKILL, and the wait for its end.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("it is a child of ours");
-        self.child.wait().expect("it is a child of ours");
+        self.0.kill().expect("it runs");
     }
 
     /// Lets it end by itself.
-    pub(crate) fn finish(mut self) {
-        self.commands = None;
-        let status = self.child.wait().expect("it is a child of ours");
+    pub(crate) fn finish(self) {
+        let status = self.0.finish(PATIENCE).expect("it ends with its input");
         assert!(status.success(), "the worker failed: {status}");
     }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-fn this_binary() -> PathBuf {
-    env::current_exe().expect("this binary has a path")
 }
 
 /// How often the threads of each worker sleep within `time`, all workers at once. It is not known
@@ -336,40 +310,37 @@ pub(crate) fn belongings() -> BTreeMap<&'static str, usize> {
 }
 
 /// Waits for a condition, and panics if it does not come about.
-pub(crate) fn wait_until(condition: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+pub(crate) fn wait_until(condition: &str, holds: impl FnMut() -> bool) {
+    wait_for(Duration::from_secs(20), condition, holds);
+}
+
+fn wait_for(time: Duration, condition: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + time;
     while !holds() {
-        assert!(Instant::now() < deadline, "{condition}: not within 20 s");
+        assert!(
+            Instant::now() < deadline,
+            "{condition}: not within {time:?}"
+        );
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Waits for the first of `workers` to answer, and returns which it was.
+/// Waits for the first of `workers` to answer, and returns which it was: no other does so.
 pub(crate) fn first_answer(workers: &mut [Worker]) -> usize {
-    let ready = |worker: &Worker, wait: Option<&Timespec>| {
-        let mut fds = [PollFd::new(worker.answers.get_ref(), PollFlags::IN)];
-        poll(&mut fds, wait).expect("poll") > 0
-    };
-    let mut fds: Vec<_> = workers
-        .iter()
-        .map(|worker| PollFd::new(worker.answers.get_ref(), PollFlags::IN))
-        .collect();
-    assert_ne!(poll(&mut fds, Some(&PATIENCE)), Ok(0), "no answer");
-    let first = fds
-        .iter()
-        .position(|fd| !fd.revents().is_empty())
-        .expect("one is ready");
-    drop(fds);
-    assert_eq!(workers[first].answer(), "held");
-    let nothing = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    for (number, worker) in workers.iter().enumerate() {
-        assert!(
-            !ready(worker, Some(&nothing)),
-            "{first} and {number} both hold the lock"
-        );
-    }
+    let mut held = Vec::new();
+    wait_for(PATIENCE, "one holds the lock", || {
+        let answers = workers
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(number, worker)| {
+                let answer = worker.0.receive(Duration::ZERO);
+                answer.ok().map(|answer| (number, answer))
+            });
+        held.extend(answers);
+        !held.is_empty()
+    });
+    assert_eq!(held.len(), 1, "more than one holds the lock: {held:?}");
+    let (first, answer) = held.remove(0);
+    assert_eq!(answer, "held");
     first
 }

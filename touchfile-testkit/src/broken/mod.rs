@@ -21,6 +21,7 @@ mod false_busy;
 mod forking;
 mod identity;
 mod liveness;
+mod mutant;
 mod release;
 
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use false_busy::{
 pub use forking::{child_prolongs, child_releases, not_close_on_exec};
 pub use identity::{ignores_replacement, never_current, removes_too_late};
 pub use liveness::{hears_only_itself, lost_wake_up, polls_too_seldom};
+pub use mutant::Mutant;
 pub use release::{drop_keeps, drop_needs_a_runtime, kept_after_kill, unlock_keeps};
 
 /// A backend that breaks one law.

@@ -2,16 +2,16 @@
 
 use touchfile_core::LockMode::{self, Shared};
 
-use super::cast::{Cast, Process};
+use super::driver::{Driver, ProcessNumber};
 use crate::Law;
-use crate::suite::Undone;
-use crate::worker::{Answer, Order, Slot};
+use crate::case::Undone;
+use crate::process::{Answer, Command, Slot};
 
-impl Cast<'_> {
+impl Driver<'_> {
     /// An attempt that must succeed, for the reason given.
     pub(crate) fn must_acquire(
         &mut self,
-        process: Process,
+        process: ProcessNumber,
         slot: Slot,
         mode: LockMode,
         why: &str,
@@ -27,7 +27,7 @@ impl Cast<'_> {
     }
 
     /// An attempt that must succeed because there are only readers.
-    pub(crate) fn must_share(&mut self, process: Process, slot: Slot) -> Result<(), Undone> {
+    pub(crate) fn must_share(&mut self, process: ProcessNumber, slot: Slot) -> Result<(), Undone> {
         match self.try_free(process, slot, Shared)? {
             Answer::Acquired => Ok(()),
             Answer::WouldBlock => {
@@ -41,7 +41,7 @@ impl Cast<'_> {
     /// An attempt that must find the lock held, for the reason given.
     pub(crate) fn must_be_busy(
         &mut self,
-        process: Process,
+        process: ProcessNumber,
         slot: Slot,
         mode: LockMode,
         why: &str,
@@ -53,7 +53,7 @@ impl Cast<'_> {
     /// has happened: what the case is about.
     pub(crate) fn must_still_be_busy(
         &mut self,
-        process: Process,
+        process: ProcessNumber,
         slot: Slot,
         mode: LockMode,
         why: &str,
@@ -64,7 +64,7 @@ impl Cast<'_> {
     /// A wait that must be over soon, for the reason given.
     pub(crate) fn must_be_granted(
         &mut self,
-        process: Process,
+        process: ProcessNumber,
         slot: Slot,
         why: &str,
     ) -> Result<(), Undone> {
@@ -73,7 +73,7 @@ impl Cast<'_> {
             Law::CancelSafety => Law::CancelSafety,
             _ => Law::Liveness,
         };
-        match self.ask(process, &Order::Poll(slot, soon))? {
+        match self.ask(process, &Command::Poll(slot, soon))? {
             Answer::Acquired => Ok(()),
             Answer::Pending => Err(self.broken(
                 law,
@@ -83,12 +83,18 @@ impl Cast<'_> {
         }
     }
 
-    /// An order that must succeed.
-    pub(crate) fn must_be_done(&mut self, process: Process, order: &Order) -> Result<(), Undone> {
-        match self.ask(process, order)? {
+    /// An command that must succeed.
+    pub(crate) fn must_be_done(
+        &mut self,
+        process: ProcessNumber,
+        command: &Command,
+    ) -> Result<(), Undone> {
+        match self.ask(process, command)? {
             Answer::Done | Answer::Pid(_) => Ok(()),
             Answer::Unable(why) => Err(Undone::Skipped(why)),
-            Answer::Panicked(message) if matches!(order, Order::Drop(_) | Order::Unlock(_)) => {
+            Answer::Panicked(message)
+                if matches!(command, Command::Drop(_) | Command::Unlock(_)) =>
+            {
                 Err(self.broken(Law::Release, format!("it panicked: {message}")))
             }
             answer => Err(self.wrong(&answer)),
@@ -106,7 +112,7 @@ impl Cast<'_> {
     fn busy_by(
         &mut self,
         law: Law,
-        process: Process,
+        process: ProcessNumber,
         slot: Slot,
         mode: LockMode,
         why: &str,
@@ -120,7 +126,12 @@ impl Cast<'_> {
 
     /// The law that is broken by a lock that is busy though nobody holds it. If the next attempts
     /// succeed, nothing can have held it, and what the case is about is not to blame.
-    fn law_of_busy(&mut self, process: Process, slot: Slot, mode: LockMode) -> Result<Law, Undone> {
+    fn law_of_busy(
+        &mut self,
+        process: ProcessNumber,
+        slot: Slot,
+        mode: LockMode,
+    ) -> Result<Law, Undone> {
         for _ in 0..3 {
             if self.try_lock(process, slot, mode)? == Answer::Acquired {
                 return Ok(Law::NoFalseBusy);

@@ -6,51 +6,47 @@ use std::process::{Child, Command, Stdio};
 
 use touchfile_core::LockMode::{self, Exclusive, Shared};
 
-use super::case;
-use super::cast::Cast;
+use super::driver::Driver;
 use crate::Law;
-use crate::suite::{Case, Need, Undone};
-
-const FLOCK: &[Need] = &[Need::ExcludesFlock, Need::RealFiles, Need::RealProcesses];
-const FCNTL: &[Need] = &[Need::ExcludesFcntl, Need::RealFiles, Need::RealProcesses];
+use crate::case::{Case, Undone};
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case(
-            Law::Capabilities,
-            "programs_that_use_flock_are_excluded",
-            FLOCK,
-            |cast| excluded(cast, Tool::Flock),
-        ),
-        case(
-            Law::Capabilities,
-            "programs_that_use_fcntl_are_excluded",
-            FCNTL,
-            |cast| excluded(cast, Tool::Fcntl),
-        ),
-        case(
-            Law::Liveness,
-            "a_waiter_gets_the_lock_of_a_program_that_uses_flock",
-            FLOCK,
-            |cast| handed_over(cast, Tool::Flock),
-        ),
-        case(
-            Law::Liveness,
-            "a_waiter_gets_the_lock_of_a_program_that_uses_fcntl",
-            FCNTL,
-            |cast| handed_over(cast, Tool::Fcntl),
-        ),
-    ]
+    cases! {
+        Capabilities::programs_that_use_flock_are_excluded [ExcludesFlock, RealFiles, RealProcesses],
+        Capabilities::programs_that_use_fcntl_are_excluded [ExcludesFcntl, RealFiles, RealProcesses],
+        Liveness::a_waiter_gets_the_lock_of_a_program_that_uses_flock [ExcludesFlock, RealFiles, RealProcesses],
+        Liveness::a_waiter_gets_the_lock_of_a_program_that_uses_fcntl [ExcludesFcntl, RealFiles, RealProcesses],
+    }
+}
+
+fn programs_that_use_flock_are_excluded(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    excluded(driver, Tool::Flock)
+}
+
+fn programs_that_use_fcntl_are_excluded(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    excluded(driver, Tool::Fcntl)
+}
+
+fn a_waiter_gets_the_lock_of_a_program_that_uses_flock(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    handed_over(driver, Tool::Flock)
+}
+
+fn a_waiter_gets_the_lock_of_a_program_that_uses_fcntl(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    handed_over(driver, Tool::Fcntl)
 }
 
 /// Both ways, in each mode.
-fn excluded(cast: &mut Cast<'_>, tool: Tool) -> Result<u64, Undone> {
-    let path = cast.path();
-    cast.hold(0, 0)?;
-    cast.open(0, 1)?;
-    cast.must_be_busy(0, 1, Exclusive, "another handle holds it")?;
-    cast.unlock(0, 0)?;
-    let modes = if cast.bench.claims.shared {
+fn excluded(driver: &mut Driver<'_>, tool: Tool) -> Result<u64, Undone> {
+    let path = driver.path();
+    driver.hold(0, 0)?;
+    driver.open(0, 1)?;
+    driver.must_be_busy(0, 1, Exclusive, "another handle holds it")?;
+    driver.unlock(0, 0)?;
+    let modes = if driver.bench.claims.shared {
         &[Exclusive, Shared][..]
     } else {
         &[Exclusive]
@@ -58,33 +54,38 @@ fn excluded(cast: &mut Cast<'_>, tool: Tool) -> Result<u64, Undone> {
     let mut tried = 0;
     for &ours in modes {
         for &theirs in modes {
-            cast.must_acquire(0, 0, ours, "nobody holds it")?;
+            driver.must_acquire(0, 0, ours, "nobody holds it")?;
             let got_in = tool.attempt(&path, theirs)?;
-            cast.note(format!(
+            driver.note(format!(
                 "{} tries to take the {theirs} lock: {}",
                 tool.name(),
                 if got_in { "acquired" } else { "busy" }
             ));
             match (got_in, ours.conflicts_with(theirs)) {
-                (true, true) => cast.must(false, format!("we hold the {ours} lock"))?,
+                (true, true) => driver.must(false, format!("we hold the {ours} lock"))?,
                 (false, false) => {
-                    return Err(cast.broken(Law::NoFalseBusy, "there are only readers"));
+                    return Err(driver.broken(Law::NoFalseBusy, "there are only readers"));
                 }
                 _ => {}
             }
-            cast.unlock(0, 0)?;
+            driver.unlock(0, 0)?;
             let Some(holder) = tool.hold(&path, theirs)? else {
-                return Err(cast.broken(
+                return Err(driver.broken(
                     Law::Release,
                     "a program finds the lock held that was unlocked",
                 ));
             };
-            cast.note(format!("{} takes the {theirs} lock", tool.name()));
+            driver.note(format!("{} takes the {theirs} lock", tool.name()));
             if ours.conflicts_with(theirs) {
-                cast.must_still_be_busy(0, 0, ours, "a program holds it that we claim to exclude")?;
+                driver.must_still_be_busy(
+                    0,
+                    0,
+                    ours,
+                    "a program holds it that we claim to exclude",
+                )?;
             } else {
-                cast.must_share(0, 0)?;
-                cast.unlock(0, 0)?;
+                driver.must_share(0, 0)?;
+                driver.unlock(0, 0)?;
             }
             holder.finish();
             tried += 2;
@@ -97,9 +98,9 @@ fn excluded(cast: &mut Cast<'_>, tool: Tool) -> Result<u64, Undone> {
 type End = fn(Holder) -> Option<Holder>;
 
 /// However the program lets go.
-fn handed_over(cast: &mut Cast<'_>, tool: Tool) -> Result<u64, Undone> {
-    let path = cast.path();
-    cast.open(0, 0)?;
+fn handed_over(driver: &mut Driver<'_>, tool: Tool) -> Result<u64, Undone> {
+    let path = driver.path();
+    driver.open(0, 0)?;
     let ends: [(&str, End); 3] = [
         ("ends", Holder::finish),
         ("is killed", Holder::kill),
@@ -109,16 +110,16 @@ fn handed_over(cast: &mut Cast<'_>, tool: Tool) -> Result<u64, Undone> {
     for (end, let_go) in ends {
         let holder = match tool.hold(&path, Exclusive) {
             Ok(Some(holder)) => holder,
-            Ok(None) => return Err(cast.broken(Law::Release, "nobody holds the lock")),
+            Ok(None) => return Err(driver.broken(Law::Release, "nobody holds the lock")),
             Err(undone) => return Err(undone),
         };
-        cast.note(format!("{} takes the lock", tool.name()));
-        cast.wait(0, 0, Exclusive)?;
+        driver.note(format!("{} takes the lock", tool.name()));
+        driver.wait(0, 0, Exclusive)?;
         let still_runs = let_go(holder);
-        cast.note(format!("it {end}"));
-        cast.must_be_granted(0, 0, "the program that held it let go")?;
+        driver.note(format!("it {end}"));
+        driver.must_be_granted(0, 0, "the program that held it let go")?;
         still_runs.map(Holder::finish);
-        cast.unlock(0, 0)?;
+        driver.unlock(0, 0)?;
         tried += 1;
     }
     Ok(tried)

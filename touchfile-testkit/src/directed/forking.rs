@@ -2,110 +2,86 @@
 
 use touchfile_core::LockMode::Exclusive;
 
-use super::case;
-use super::cast::Cast;
-use crate::Law;
-use crate::suite::{Case, Need, Undone};
-use crate::worker::{Answer, Order};
-
-const FORKS: &[Need] = &[Need::CrossProcess, Need::ForkSafe, Need::RealProcesses];
+use super::driver::Driver;
+use crate::case::{Case, Undone};
+use crate::process::{Answer, Command};
 
 pub(super) fn cases() -> Vec<Case> {
-    let case = |sentence, needs, play: fn(&mut Cast<'_>) -> Result<u64, Undone>| {
-        case(Law::ForkAndExec, sentence, needs, play)
-    };
-    vec![
-        case(
-            "children_between_fork_and_exec_do_not_prolong_a_lock",
-            FORKS,
-            storm,
-        ),
-        case(
-            "a_child_that_drops_its_copy_of_a_handle_releases_nothing",
-            FORKS,
-            child_drops,
-        ),
-        case(
-            "a_child_that_lives_on_does_not_prolong_an_unlocked_lock",
-            FORKS,
-            unlock_with_child,
-        ),
-        case(
-            "a_child_that_lives_on_does_not_prolong_a_dropped_lock",
-            FORKS,
-            drop_with_child,
-        ),
-        case(
-            "a_program_that_is_executed_does_not_inherit_the_lock",
-            &[
-                Need::CrossProcess,
-                Need::CrashRelease,
-                Need::ForkSafe,
-                Need::RealProcesses,
-            ],
-            exec,
-        ),
-    ]
+    cases! {
+        ForkAndExec::children_between_fork_and_exec_do_not_prolong_a_lock [CrossProcess, ForkSafe, RealProcesses],
+        ForkAndExec::a_child_that_drops_its_copy_of_a_handle_releases_nothing [CrossProcess, ForkSafe, RealProcesses],
+        ForkAndExec::a_child_that_lives_on_does_not_prolong_an_unlocked_lock [CrossProcess, ForkSafe, RealProcesses],
+        ForkAndExec::a_child_that_lives_on_does_not_prolong_a_dropped_lock [CrossProcess, ForkSafe, RealProcesses],
+        ForkAndExec::a_program_that_is_executed_does_not_inherit_the_lock [CrossProcess, CrashRelease, ForkSafe, RealProcesses],
+    }
 }
 
-fn child_drops(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    cast.open(1, 0)?;
-    cast.hold(0, 0)?;
-    cast.must_be_busy(1, 0, Exclusive, "another process holds it")?;
+fn a_child_that_drops_its_copy_of_a_handle_releases_nothing(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    driver.open(1, 0)?;
+    driver.hold(0, 0)?;
+    driver.must_be_busy(1, 0, Exclusive, "another process holds it")?;
     for _ in 0..5 {
-        cast.must_be_done(0, &Order::ForkAndDrop(0))?;
-        cast.must_still_be_busy(
+        driver.must_be_done(0, &Command::ForkAndDrop(0))?;
+        driver.must_still_be_busy(
             1,
             0,
             Exclusive,
             "only a child of its holder dropped its copy of the handle",
         )?;
     }
-    cast.unlock(0, 0)?;
-    cast.must_acquire(1, 0, Exclusive, "it was unlocked")?;
+    driver.unlock(0, 0)?;
+    driver.must_acquire(1, 0, Exclusive, "it was unlocked")?;
     Ok(5)
 }
 
-fn unlock_with_child(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    cast.hold(0, 0)?;
-    cast.must_be_done(0, &Order::Fork)?;
-    cast.unlock(0, 0)?;
-    cast.open(1, 0)?;
-    cast.must_acquire(
+fn a_child_that_lives_on_does_not_prolong_an_unlocked_lock(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    driver.hold(0, 0)?;
+    driver.must_be_done(0, &Command::Fork)?;
+    driver.unlock(0, 0)?;
+    driver.open(1, 0)?;
+    driver.must_acquire(
         1,
         0,
         Exclusive,
         "it was unlocked, though a child has copies of all descriptors",
     )?;
-    cast.must_be_done(0, &Order::EndChildren)?;
+    driver.must_be_done(0, &Command::EndChildren)?;
     Ok(1)
 }
 
-fn drop_with_child(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    cast.hold(0, 0)?;
-    cast.must_be_done(0, &Order::Fork)?;
-    cast.drop_handle(0, 0)?;
-    cast.open(1, 0)?;
-    cast.must_acquire(
+fn a_child_that_lives_on_does_not_prolong_a_dropped_lock(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    driver.hold(0, 0)?;
+    driver.must_be_done(0, &Command::Fork)?;
+    driver.drop_handle(0, 0)?;
+    driver.open(1, 0)?;
+    driver.must_acquire(
         1,
         0,
         Exclusive,
         "its handle was dropped, though a child has copies of all descriptors",
     )?;
-    cast.must_be_done(0, &Order::EndChildren)?;
+    driver.must_be_done(0, &Command::EndChildren)?;
     Ok(1)
 }
 
-fn exec(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    cast.hold(0, 0)?;
-    match cast.ask(0, &Order::Spawn)? {
-        Answer::Pid(pid) => cast.stage.remember_child(pid),
+fn a_program_that_is_executed_does_not_inherit_the_lock(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    driver.hold(0, 0)?;
+    match driver.ask(0, &Command::Spawn)? {
+        Answer::Pid(pid) => driver.fixture.remember_child(pid),
         Answer::Unable(why) => return Err(Undone::Skipped(why)),
-        answer => return Err(cast.wrong(&answer)),
+        answer => return Err(driver.wrong(&answer)),
     }
-    cast.kill(0);
-    cast.open(1, 0)?;
-    cast.must_acquire(
+    driver.kill(0);
+    driver.open(1, 0)?;
+    driver.must_acquire(
         1,
         0,
         Exclusive,
@@ -115,22 +91,24 @@ fn exec(cast: &mut Cast<'_>) -> Result<u64, Undone> {
     Ok(1)
 }
 
-fn storm(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    let rounds = cast.bench.times(30);
-    cast.stage.new_worker(0)?;
-    cast.open(1, 0)?;
+fn children_between_fork_and_exec_do_not_prolong_a_lock(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    let rounds = driver.bench.times(30);
+    driver.fixture.new_process(0)?;
+    driver.open(1, 0)?;
     for round in 0..rounds {
-        if !(cast.bench.progress)(round, rounds) {
+        if !(driver.bench.progress)(round, rounds) {
             break;
         }
-        cast.play(0, "lock-and-unlock-while-spawning", &[&20])?;
-        cast.must_acquire(
+        driver.run(0, "lock-and-unlock-while-spawning", &[&20])?;
+        driver.must_acquire(
             1,
             0,
             Exclusive,
             "it was unlocked, though children were just being forked and executed",
         )?;
-        cast.unlock(1, 0)?;
+        driver.unlock(1, 0)?;
     }
     Ok(rounds)
 }

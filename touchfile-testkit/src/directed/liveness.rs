@@ -4,13 +4,10 @@ use std::time::{Duration, Instant};
 
 use touchfile_core::LockMode::{Exclusive, Shared};
 
-use super::case;
-use super::cast::Cast;
+use super::driver::Driver;
 use crate::Law;
-use crate::suite::{Bench, Case, Done, Need, Outcome, Undone};
-use crate::worker::{Answer, Order};
-
-const DEATHS: &[Need] = &[Need::CrossProcess, Need::CrashRelease];
+use crate::case::{Case, Context, Done, Need, Outcome, Undone};
+use crate::process::{Answer, Command};
 
 /// How often a writer that seems to starve is given another chance.
 const ATTEMPTS: u64 = 3;
@@ -19,77 +16,62 @@ const ATTEMPTS: u64 = 3;
 const ENOUGH_TURNS: u64 = 3;
 
 pub(super) fn cases() -> Vec<Case> {
-    let case = |sentence, needs, play: fn(&mut Cast<'_>) -> Result<u64, Undone>| {
-        case(Law::Liveness, sentence, needs, play)
+    let mut cases = cases! {
+        Liveness::every_waiter_gets_its_turn,
+        Liveness::a_waiter_gets_the_lock_when_its_holder_unlocks,
+        Liveness::a_waiter_gets_the_lock_when_its_holder_drops_the_handle,
+        Liveness::a_waiter_gets_the_lock_when_its_holder_is_killed [CrossProcess, CrashRelease],
+        Liveness::a_waiter_gets_the_lock_when_its_holder_ends [CrossProcess, CrashRelease, RealProcesses],
+        Liveness::readers_that_wait_get_the_lock_together [Shared],
     };
-    vec![
+    cases.insert(
+        0,
         Case {
-            name: "liveness::a_writer_among_readers".into(),
+            name: format!("{}::{}", Law::Liveness, stringify!(a_writer_among_readers)),
             law: Some(Law::Liveness),
             needs: &[Need::Shared, Need::CrossProcess],
-            run: Box::new(writer_among_readers),
+            run: Box::new(a_writer_among_readers),
         },
-        case("every_waiter_gets_its_turn", &[], every_waiter),
-        case(
-            "a_waiter_gets_the_lock_when_its_holder_unlocks",
-            &[],
-            holder_unlocks,
-        ),
-        case(
-            "a_waiter_gets_the_lock_when_its_holder_drops_the_handle",
-            &[],
-            holder_drops,
-        ),
-        case(
-            "a_waiter_gets_the_lock_when_its_holder_is_killed",
-            DEATHS,
-            holder_is_killed,
-        ),
-        case(
-            "a_waiter_gets_the_lock_when_its_holder_ends",
-            &[Need::CrossProcess, Need::CrashRelease, Need::RealProcesses],
-            holder_ends,
-        ),
-        case(
-            "readers_that_wait_get_the_lock_together",
-            &[Need::Shared],
-            readers_together,
-        ),
-    ]
+    );
+    cases
 }
 
-fn holder_unlocks(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    let waiters = [cast.other(), 0];
-    waiter_gets_it(cast, &waiters, |cast| cast.unlock(0, 0))
+fn a_waiter_gets_the_lock_when_its_holder_unlocks(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let waiters = [driver.other(), 0];
+    waiter_gets_it(driver, &waiters, |driver| driver.unlock(0, 0))
 }
 
-fn holder_drops(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    let waiters = [cast.other(), 0];
-    waiter_gets_it(cast, &waiters, |cast| cast.drop_handle(0, 0))
+fn a_waiter_gets_the_lock_when_its_holder_drops_the_handle(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    let waiters = [driver.other(), 0];
+    waiter_gets_it(driver, &waiters, |driver| driver.drop_handle(0, 0))
 }
 
-fn holder_is_killed(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    waiter_gets_it(cast, &[1], |cast| {
-        cast.kill(0);
+fn a_waiter_gets_the_lock_when_its_holder_is_killed(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    waiter_gets_it(driver, &[1], |driver| {
+        driver.kill(0);
         Ok(())
     })
 }
 
-fn holder_ends(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    waiter_gets_it(cast, &[1], |cast| {
-        cast.stage.finish(0);
-        cast.note("process 0 ends by itself");
+fn a_waiter_gets_the_lock_when_its_holder_ends(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    waiter_gets_it(driver, &[1], |driver| {
+        driver.fixture.finish(0);
+        driver.note("process 0 ends by itself");
         Ok(())
     })
 }
 
 /// In each of these processes; the holder is in process 0.
 fn waiter_gets_it(
-    cast: &mut Cast<'_>,
+    driver: &mut Driver<'_>,
     waiters: &[usize],
-    let_go: fn(&mut Cast<'_>) -> Result<(), Undone>,
+    let_go: fn(&mut Driver<'_>) -> Result<(), Undone>,
 ) -> Result<u64, Undone> {
-    let modes = if cast.bench.claims.shared {
+    let modes = if driver.bench.claims.shared {
         &[Exclusive, Shared][..]
     } else {
         &[Exclusive]
@@ -97,60 +79,60 @@ fn waiter_gets_it(
     let mut tried = 0;
     for &waiter in waiters {
         for &mode in modes {
-            cast.hold(0, 0)?;
-            cast.open(waiter, 1)?;
-            cast.wait(waiter, 1, mode)?;
-            let_go(cast)?;
-            cast.must_be_granted(waiter, 1, "its holder let go")?;
-            cast.unlock(waiter, 1)?;
+            driver.hold(0, 0)?;
+            driver.open(waiter, 1)?;
+            driver.wait(waiter, 1, mode)?;
+            let_go(driver)?;
+            driver.must_be_granted(waiter, 1, "its holder let go")?;
+            driver.unlock(waiter, 1)?;
             tried += 1;
         }
     }
     Ok(tried)
 }
 
-fn readers_together(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    let other = cast.other();
-    cast.hold_as(0, 0, Shared)?;
-    cast.hold_as(other, 1, Shared)?;
-    cast.unlock(other, 1)?;
-    cast.hold(0, 0)?;
+fn readers_that_wait_get_the_lock_together(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let other = driver.other();
+    driver.hold_as(0, 0, Shared)?;
+    driver.hold_as(other, 1, Shared)?;
+    driver.unlock(other, 1)?;
+    driver.hold(0, 0)?;
     let readers = [(0, 1), (other, 2), (other, 3)];
     for (process, slot) in readers {
-        cast.open(process, slot)?;
-        cast.wait(process, slot, Shared)?;
+        driver.open(process, slot)?;
+        driver.wait(process, slot, Shared)?;
     }
-    cast.unlock(0, 0)?;
+    driver.unlock(0, 0)?;
     for (process, slot) in readers {
-        cast.must_be_granted(process, slot, "there are only readers")?;
+        driver.must_be_granted(process, slot, "there are only readers")?;
     }
     Ok(3)
 }
 
-fn every_waiter(cast: &mut Cast<'_>) -> Result<u64, Undone> {
-    let other = cast.other();
-    cast.hold(0, 0)?;
+fn every_waiter_gets_its_turn(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let other = driver.other();
+    driver.hold(0, 0)?;
     let mut waiting: Vec<_> = (1..5)
         .flat_map(|slot| [(0, slot), (other, slot + 5)])
         .collect();
     for &(process, slot) in &waiting {
-        cast.open(process, slot)?;
-        cast.wait(process, slot, Exclusive)?;
+        driver.open(process, slot)?;
+        driver.wait(process, slot, Exclusive)?;
     }
-    cast.unlock(0, 0)?;
-    let deadline = Instant::now() + cast.bench.patience * 2;
+    driver.unlock(0, 0)?;
+    let deadline = Instant::now() + driver.bench.patience * 2;
     let all = waiting.len() as u64;
     while !waiting.is_empty() {
-        cast.must(
+        driver.must(
             Instant::now() < deadline,
             format!("{} waiters never get a turn", waiting.len()),
         )?;
         let mut still = Vec::new();
         for (process, slot) in waiting {
-            match cast.ask(process, &Order::Poll(slot, Duration::from_millis(5)))? {
-                Answer::Acquired => cast.unlock(process, slot)?,
+            match driver.ask(process, &Command::Poll(slot, Duration::from_millis(5)))? {
+                Answer::Acquired => driver.unlock(process, slot)?,
                 Answer::Pending => still.push((process, slot)),
-                answer => return Err(cast.wrong(&answer)),
+                answer => return Err(driver.wrong(&answer)),
             }
         }
         waiting = still;
@@ -159,10 +141,10 @@ fn every_waiter(cast: &mut Cast<'_>) -> Result<u64, Undone> {
 }
 
 /// Two readers whose holds overlap, so that there is always one: does a writer ever get in?
-fn writer_among_readers(bench: &Bench<'_>) -> Outcome {
-    let mut cast = Cast::new(bench, Law::Liveness)?;
+fn a_writer_among_readers(bench: &Context<'_>) -> Outcome {
+    let mut driver = Driver::new(bench, Law::Liveness)?;
     for process in 0..3 {
-        cast.open(process, 0)?;
+        driver.open(process, 0)?;
     }
     let mut done = Done {
         tried: 0,
@@ -171,7 +153,7 @@ fn writer_among_readers(bench: &Bench<'_>) -> Outcome {
     // A starved writer gets a turn at the beginning, or none. On a machine that is busy enough a
     // fair one may look like that for once.
     for _ in 0..ATTEMPTS {
-        let (turns, measured) = write_among_readers(&mut cast)?;
+        let (turns, measured) = write_among_readers(&mut driver)?;
         done.tried += 1;
         done.measured = vec![measured];
         if turns >= ENOUGH_TURNS || !bench.claims.fair {
@@ -179,29 +161,29 @@ fn writer_among_readers(bench: &Bench<'_>) -> Outcome {
         }
         if done.tried == ATTEMPTS {
             let measured = &done.measured[0];
-            return Err(cast.broken(
+            return Err(driver.broken(
                 Law::Liveness,
                 format!("fairness is claimed, but {measured}"),
             ));
         }
     }
-    cast.close();
+    driver.close();
     Ok(done)
 }
 
 /// How often a writer gets its turn among two readers that never let go at the same time.
-fn write_among_readers(cast: &mut Cast<'_>) -> Result<(u64, String), Undone> {
-    let time_ms = cast.bench.times(600).clamp(300, 5_000);
-    let reads = cast.scene("read-in-turns", &[&time_ms]);
-    let writes = cast.scene("write-in-turns", &[&time_ms]);
+fn write_among_readers(driver: &mut Driver<'_>) -> Result<(u64, String), Undone> {
+    let time_ms = driver.bench.times(600).clamp(300, 5_000);
+    let reads = driver.script("read-in-turns", &[&time_ms]);
+    let writes = driver.script("write-in-turns", &[&time_ms]);
     for reader in [0, 1] {
-        cast.tell(reader, &reads)?;
+        driver.send(reader, &reads)?;
         std::thread::sleep(Duration::from_millis(5));
     }
-    cast.tell(2, &writes)?;
-    cast.played(0, &reads)?;
-    cast.played(1, &reads)?;
-    let said = cast.played(2, &writes)?;
+    driver.send(2, &writes)?;
+    driver.result_of(0, &reads)?;
+    driver.result_of(1, &reads)?;
+    let said = driver.result_of(2, &writes)?;
     let numbers: Vec<u64> = said
         .split(' ')
         .filter_map(|word| word.parse().ok())

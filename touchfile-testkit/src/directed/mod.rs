@@ -1,10 +1,22 @@
-//! Lane 3, directed: a case for each law and for each known way to get it wrong.
+//! Directed cases: a case for each law and for each known way to get it wrong.
+
+/// Cases, each named by its law and its function, with what it needs.
+macro_rules! cases {
+    ($($law:ident::$function:ident $([$($need:ident),+])?),+ $(,)?) => {
+        vec![$($crate::directed::case(
+            $crate::Law::$law,
+            stringify!($function),
+            &[$($($crate::case::Need::$need),+)?],
+            $function,
+        )),+]
+    };
+}
 
 mod cancelling;
 mod capabilities;
-mod cast;
 mod converting;
 mod demands;
+mod driver;
 mod errors;
 mod exclusion;
 mod false_busy;
@@ -15,9 +27,9 @@ mod liveness;
 mod release;
 mod signals;
 
-use self::cast::Cast;
+use self::driver::Driver;
 use crate::Law;
-use crate::suite::{Bench, Case, Done, Need, Undone};
+use crate::case::{Case, Context, Done, Need, Undone};
 
 /// All of them. Those that take longest come first.
 pub(crate) fn cases() -> Vec<Case> {
@@ -42,12 +54,12 @@ fn case(
     law: Law,
     sentence: &str,
     needs: &'static [Need],
-    play: impl Fn(&mut Cast<'_>) -> Result<u64, Undone> + Send + Sync + 'static,
+    play: impl Fn(&mut Driver<'_>) -> Result<u64, Undone> + Send + Sync + 'static,
 ) -> Case {
-    let run = move |bench: &Bench<'_>| {
-        let mut cast = Cast::new(bench, law)?;
-        let tried = play(&mut cast)?;
-        cast.close();
+    let run = move |bench: &Context<'_>| {
+        let mut driver = Driver::new(bench, law)?;
+        let tried = play(&mut driver)?;
+        driver.close();
         Ok(Done {
             tried,
             measured: Vec::new(),

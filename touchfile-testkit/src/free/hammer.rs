@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::random::Random;
 use super::witness::Witness;
 
-/// After so many errors a task gives up: they are told by then.
+/// A task gives up after so many errors: enough of them are in the log by then.
 const MOST_ERRORS: u32 = 10;
 
 /// Hammers on the plan's lock files as process number `process`, and logs every call.

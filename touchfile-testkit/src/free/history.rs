@@ -140,7 +140,7 @@ impl History {
         self.deaths.insert(process, death);
     }
 
-    /// The time from which stories count.
+    /// The time from which traces count.
     pub(super) fn start_ns(&self) -> u64 {
         let times = self.calls.iter().map(|record| record.invoked_ns);
         times.min().unwrap_or(0)
@@ -163,8 +163,8 @@ impl Record {
         self.answer.as_ref().map(|(_, outcome)| outcome)
     }
 
-    /// The call in a story whose times count from `start_ns`.
-    pub(super) fn told_from(&self, start_ns: u64) -> impl fmt::Display {
+    /// The call in a trace whose times count from `start_ns`.
+    pub(super) fn display_from(&self, start_ns: u64) -> impl fmt::Display {
         let us = |ns: u64| ns.saturating_sub(start_ns) / 1_000;
         let Self {
             process,

@@ -79,7 +79,7 @@ pub(crate) struct Line {
     pub(crate) what: What,
 }
 
-/// What a line of a log tells.
+/// The event in a line of a log.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum What {
     /// A call begins.

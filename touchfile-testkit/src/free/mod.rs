@@ -1,4 +1,4 @@
-//! Lane 2, free-running: real races, judged afterwards.
+//! Free-running cases: real races, judged afterwards.
 //!
 //! Several processes [`hammer()`] on a few lock files. Each writes down when it made each call and
 //! when it had the answer. From the logs, and from the times at which processes were killed, a
@@ -10,6 +10,7 @@ mod history;
 mod join;
 mod log;
 mod plan;
+mod race;
 mod random;
 mod witness;
 
@@ -18,4 +19,5 @@ pub(crate) use hammer::hammer;
 pub(crate) use history::History;
 pub(crate) use log::now_ns;
 pub(crate) use plan::Plan;
+pub(crate) use race::{Who, race};
 pub(crate) use witness::Witness;

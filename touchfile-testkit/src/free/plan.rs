@@ -1,4 +1,4 @@
-//! What the workers of one free run are told to do.
+//! The plan of one free run, which its workers follow.
 
 use std::ffi::OsString;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Lane 1, lock-step: one step at a time, each answer held against the [model].
+//! Lock-step cases: one step at a time, each answer held against the [model].
 //!
 //! Nothing races here, so what is found can be found again, and shrunk to a few steps.
 
@@ -25,7 +25,7 @@ use self::step::AsSource;
 pub use self::step::Step;
 pub(crate) use self::strategy::Theme;
 use crate::Law;
-use crate::stage::Host;
+use crate::fixture::Host;
 
 /// While shrinking, what once took all patience is tried many times. Whatever this patience makes
 /// of it is looked at patiently again in the end.
@@ -41,7 +41,7 @@ const AGAIN: u32 = 5;
 /// How long shrinking may take.
 const SHRINK: Duration = Duration::from_secs(12);
 
-/// What a lock-step lane is to do.
+/// What a lock-step case is to do.
 pub(crate) struct Plan<'a> {
     pub(crate) theme: Theme,
     pub(crate) claims: Capabilities,
@@ -53,7 +53,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) shrink: bool,
     /// Where seeds of failures are kept.
     pub(crate) seeds: Option<PathBuf>,
-    /// Called after each schedule with how many there were; false ends the lane.
+    /// Called after each schedule with how many there were; false ends the case.
     pub(crate) progress: &'a dyn Fn(u64) -> bool,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Plan<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
     pub(crate) law: Law,
-    pub(crate) story: String,
+    pub(crate) trace: String,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -177,7 +177,7 @@ fn confirm(host: &Host, plan: &Plan<'_>, shrunk: Vec<Step>, first: Found) -> Res
     let blame = Blame::new(first.blame.at_sight, first.blame.what);
     let first = Found { blame, ..first };
     let mut shown = show(first, Vec::new());
-    shown.story.push_str(&format!(
+    shown.trace.push_str(&format!(
         "It happens by chance: the steps it was shrunk to came to it in {failed} of {AGAIN} attempts.\n"
     ));
     Ok(shown)
@@ -205,20 +205,20 @@ fn leave_out(
 }
 
 fn show(found: Found, steps: Vec<Step>) -> Shown {
-    let mut story = String::new();
-    for (number, line) in found.story.iter().enumerate() {
-        story.push_str(&format!("{:3}. {line}\n", number + 1));
+    let mut trace = String::new();
+    for (number, line) in found.trace.iter().enumerate() {
+        trace.push_str(&format!("{:3}. {line}\n", number + 1));
     }
-    story.push_str(&format!(
+    trace.push_str(&format!(
         "This breaks {}: {}.\n",
         found.blame.law, found.blame.what
     ));
     if !steps.is_empty() {
-        story.push_str(&format!("To play it again:\n{}\n", AsSource(&steps)));
+        trace.push_str(&format!("To play it again:\n{}\n", AsSource(&steps)));
     }
     Shown {
         law: found.blame.law,
-        story,
+        trace,
         steps,
     }
 }

@@ -35,7 +35,7 @@ impl FailurePersistence for SeedFile {
             return;
         }
         let known = self.0.exists();
-        // A directory that cannot be written to must not keep a finding from being told.
+        // A directory that cannot be written to must not suppress a finding.
         if let Some(parent) = self.0.parent() {
             fs::create_dir_all(parent).ok();
         }

@@ -1,61 +1,107 @@
 //! A report for machines.
 
-use serde_json::{Value, json};
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
 
 use super::report::{CaseReport, Report, Verdict};
-use crate::Law;
+use crate::{Law, Step};
 
 impl Report {
     /// The report as one JSON object.
     ///
     /// It has `suite`, `backend`, `seed`, `passed`, `elapsed_ms`, and `cases`; a case has `name`,
-    /// `law` (null for lanes that are about all), `tried`, `measured`, `elapsed_ms` and `verdict`:
+    /// `law` (null for cases that are about all), `tried`, `measured`, `elapsed_ms` and `verdict`:
     /// `passed`, `skipped` or `failed` with a `reason`, `not-run`, or `broken` with `broken_law`,
-    /// `story` and `steps`.
+    /// `trace` and `steps`.
+    ///
+    /// # Panics
+    ///
+    /// Never: nothing in a report is without a form in JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let report = json!({
-            "suite": self.suite,
-            "backend": self.backend,
-            "seed": self.seed,
-            "passed": self.passed(),
-            "elapsed_ms": milliseconds(self.elapsed),
-            "cases": self.cases.iter().map(case).collect::<Vec<_>>(),
-        });
-        format!("{report:#}\n")
+        let report = ReportAsJson {
+            suite: &self.suite,
+            backend: &self.backend,
+            seed: self.seed,
+            passed: self.passed(),
+            elapsed_ms: milliseconds(self.elapsed),
+            cases: self.cases.iter().map(CaseAsJson::from).collect(),
+        };
+        let mut json = serde_json::to_string_pretty(&report).expect("strings and numbers");
+        json.push('\n');
+        json
     }
 }
 
-fn case(case: &CaseReport) -> Value {
-    let mut object = json!({
-        "name": case.name,
-        "law": case.law.map(Law::name),
-        "tried": case.tried,
-        "measured": case.measured,
-        "elapsed_ms": milliseconds(case.elapsed),
-    });
-    match &case.verdict {
-        Verdict::Broken(finding) => {
-            object["verdict"] = "broken".into();
-            object["broken_law"] = finding.law.name().into();
-            object["story"] = finding.story.as_str().into();
-            let steps = finding.steps.iter().map(|step| format!("{step:?}"));
-            object["steps"] = steps.collect();
-        }
-        Verdict::Failed(why) => {
-            object["verdict"] = "failed".into();
-            object["reason"] = why.as_str().into();
-        }
-        Verdict::NotRun => object["verdict"] = "not-run".into(),
-        Verdict::Passed => object["verdict"] = "passed".into(),
-        Verdict::Skipped(why) => {
-            object["verdict"] = "skipped".into();
-            object["reason"] = why.as_str().into();
-        }
-    }
-    object
+#[derive(Serialize)]
+struct ReportAsJson<'a> {
+    suite: &'a str,
+    backend: &'a str,
+    seed: u64,
+    passed: bool,
+    elapsed_ms: u64,
+    cases: Vec<CaseAsJson<'a>>,
 }
 
-fn milliseconds(time: std::time::Duration) -> u64 {
+#[derive(Serialize)]
+struct CaseAsJson<'a> {
+    name: &'a str,
+    law: Option<&'static str>,
+    tried: u64,
+    measured: &'a [String],
+    elapsed_ms: u64,
+    #[serde(flatten)]
+    verdict: VerdictAsJson<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+enum VerdictAsJson<'a> {
+    Broken {
+        broken_law: &'static str,
+        trace: &'a str,
+        #[serde(serialize_with = "as_source")]
+        steps: &'a [Step],
+    },
+    Failed {
+        reason: &'a str,
+    },
+    NotRun,
+    Passed,
+    Skipped {
+        reason: &'a str,
+    },
+}
+
+impl<'a> From<&'a CaseReport> for CaseAsJson<'a> {
+    fn from(case: &'a CaseReport) -> Self {
+        Self {
+            name: &case.name,
+            law: case.law.map(Law::name),
+            tried: case.tried,
+            measured: &case.measured,
+            elapsed_ms: milliseconds(case.elapsed),
+            verdict: match &case.verdict {
+                Verdict::Broken(finding) => VerdictAsJson::Broken {
+                    broken_law: finding.law.name(),
+                    trace: &finding.trace,
+                    steps: &finding.steps,
+                },
+                Verdict::Failed(reason) => VerdictAsJson::Failed { reason },
+                Verdict::NotRun => VerdictAsJson::NotRun,
+                Verdict::Passed => VerdictAsJson::Passed,
+                Verdict::Skipped(reason) => VerdictAsJson::Skipped { reason },
+            },
+        }
+    }
+}
+
+/// Each step as it stands in Rust.
+fn as_source<S: Serializer>(steps: &&[Step], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(steps.iter().map(|step| format!("{step:?}")))
+}
+
+fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,10 +1,8 @@
 //! The suite as its users see it: what to test, how much of it, and how to run it.
 
-mod case;
+mod cases;
 mod json;
-mod lanes;
 mod options;
-mod place;
 mod progress;
 mod report;
 mod run;
@@ -19,16 +17,12 @@ use std::time::Duration;
 use touchfile_core::{BoxBackend, LockBackend};
 use touchfile_mock::World;
 
-pub(crate) use self::case::{Bench, Case, Done, Need, Outcome, Undone};
-pub use self::place::Place;
 pub use self::progress::Observer;
-pub use self::report::{CaseReport, Finding, Report, Verdict};
+pub use self::report::{CaseReport, Report, Verdict};
+use crate::fixture::MakeInWorld;
 use crate::lockstep::Step;
-use crate::stage::MakeInWorld;
-use crate::worker;
-
-/// How many random schedules are played by default; the other costs follow.
-pub(crate) const CASES: u32 = 256;
+use crate::process;
+use crate::process::Place;
 
 /// How soon a waiter must have a lock that is free, by default.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -68,8 +62,8 @@ impl Env {
 ///
 /// The other processes are this program, executed again with the same arguments and with
 /// environment variables that name the suite. Once such a process comes to [`run`](Self::run),
-/// [`check`](Self::check) or [`work`](Self::work) of the suite that is named, it obeys the suite
-/// until that ends, and then exits. So a program must come to its suites early: before it reads
+/// [`check`](Self::check) or [`work`](Self::work) of the suite that is named, it executes the
+/// commands of the suite until that ends, and then exits. So a program must come to its suites early: before it reads
 /// standard input or starts threads. A test target with a suite needs `harness = false`.
 ///
 /// # Environment
@@ -141,7 +135,7 @@ impl Suite {
         self
     }
 
-    /// Where all dice come from. Default: another number each time, which reports tell.
+    /// The seed of all random choices. Default: another number each time, which is in the report.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -220,7 +214,8 @@ impl Suite {
     /// Runs the suite as a test program with the usual arguments, and `--json FILE` for a report
     /// to be read by machines.
     ///
-    /// In a worker of this suite it obeys, and in a worker of another suite it returns at once.
+    /// In a worker of this suite it executes the commands of the suite, and in a worker of another
+    /// suite it returns at once.
     pub fn run(self) -> ExitCode {
         match self.own_work() {
             Work::Mine => self.serve_and_exit(),
@@ -231,8 +226,8 @@ impl Suite {
 
     /// Runs the suite and returns what it came to.
     ///
-    /// In a worker of this suite it obeys and exits, and in a worker of another suite it returns
-    /// an empty report at once.
+    /// In a worker of this suite it executes the commands of the suite and exits, and in a worker of
+    /// another suite it returns an empty report at once.
     ///
     /// # Errors
     ///
@@ -243,7 +238,8 @@ impl Suite {
         run::for_program(self, observer)
     }
 
-    /// If this process is a worker of this suite, obeys and exits; else does nothing.
+    /// If this process is a worker of this suite, executes the commands of the suite and exits; else
+    /// does nothing.
     ///
     /// A program in which other things come before the suite calls this at its beginning.
     pub fn work(&self) {
@@ -273,7 +269,7 @@ impl Suite {
     }
 
     fn own_work(&self) -> Work {
-        match worker::suite_of_this_worker() {
+        match process::suite_of_this_worker() {
             Some((suite, _)) if suite == self.name => Work::Mine,
             Some(_) => Work::Others,
             None => Work::None,
@@ -281,12 +277,12 @@ impl Suite {
     }
 
     fn serve_and_exit(&self) -> ! {
-        let (Some((_, dir)), Make::WithFiles(make)) = (worker::suite_of_this_worker(), &self.make)
+        let (Some((_, dir)), Make::WithFiles(make)) = (process::suite_of_this_worker(), &self.make)
         else {
             std::process::exit(1);
         };
         let backend = make(&Env { dir });
-        if let Err(error) = worker::serve(backend) {
+        if let Err(error) = process::serve(backend) {
             eprintln!("the worker of the suite {} failed: {error}", self.name);
             std::process::exit(1);
         }

@@ -7,6 +7,8 @@ use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::case::DEFAULT_CASES;
+
 const CASES: &str = "TOUCHFILE_TESTKIT_CASES";
 const SEED: &str = "TOUCHFILE_TESTKIT_SEED";
 
@@ -21,7 +23,7 @@ pub(super) enum First {
 
 /// How many cases to run.
 pub(super) fn cases(set: Option<u32>, first: First) -> io::Result<u32> {
-    Ok(either(set, CASES, first)?.unwrap_or(super::CASES).max(1))
+    Ok(either(set, CASES, first)?.unwrap_or(DEFAULT_CASES).max(1))
 }
 
 /// The seed of all dice.

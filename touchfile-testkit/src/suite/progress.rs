@@ -1,4 +1,4 @@
-//! Telling how far a run has come.
+//! How far a run has come.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::report::CaseReport;
 
-/// Somebody who is told how a [`check`](crate::Suite::check) goes on, from several threads.
+/// The progress of a [`check`](crate::Suite::check). Its methods are called from several threads.
 pub trait Observer: Sync {
     /// The run begins; it has these cases.
     fn planned(&self, cases: &[&str]) {
@@ -29,10 +29,10 @@ pub trait Observer: Sync {
     }
 }
 
-/// Nobody.
+/// This observer ignores everything.
 impl Observer for () {}
 
-/// Tells on a terminal how far cases have come that take long.
+/// Writes to a terminal how far the cases have come that take long.
 pub(super) struct OnTerminal {
     begun: Instant,
     last: Mutex<Instant>,

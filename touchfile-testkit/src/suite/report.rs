@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Law, Step};
+use crate::{Finding, Law};
 
 /// What a whole run came to.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub struct Report {
 pub struct CaseReport {
     /// Its name, such as `exclusion::two_handles_of_one_process_exclude_each_other`.
     pub name: String,
-    /// The law it is about; the lanes that race and play at random are about all.
+    /// The law it is about; cases that race and play at random are about all.
     pub law: Option<Law>,
     /// How it ended.
     pub verdict: Verdict,
@@ -52,20 +52,6 @@ pub enum Verdict {
     Passed,
     /// Left out, for this reason.
     Skipped(String),
-}
-
-/// A law that is broken, and how that was found out.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Finding {
-    /// The law.
-    pub law: Law,
-    /// The case that found it.
-    pub case: String,
-    /// What happened, in words, over several lines.
-    pub story: String,
-    /// The schedule that shows it again, if a lock-step lane found it and it could be repeated.
-    pub steps: Vec<Step>,
 }
 
 impl Report {

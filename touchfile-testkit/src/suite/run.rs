@@ -16,13 +16,13 @@ use tempfile::TempDir;
 use touchfile_core::{Capabilities, LockBackend};
 use touchfile_mock::World;
 
-use super::case::{Bench, Case, Undone};
 use super::options::First;
 use super::progress::{Observer, OnTerminal};
 use super::report::{CaseReport, Report, Verdict};
-use super::{Env, Make, Place, Suite, lanes, options};
-use crate::stage::Host;
-use crate::worker::{Command, Pool};
+use super::{Env, Make, Suite, cases, options};
+use crate::case::{Case, Context, Outcome, Undone};
+use crate::fixture::Host;
+use crate::process::{Launch, Place, Pool};
 
 /// Runs with the arguments of the command line.
 pub(super) fn as_test_program(suite: Suite) -> ExitCode {
@@ -59,7 +59,7 @@ fn try_as_test_program(suite: Suite) -> io::Result<ExitCode> {
 fn trial(run: &Running, number: usize, observer: &dyn Observer) -> Result<Completion, Failed> {
     match run.run_case(number, observer) {
         Verdict::Broken(finding) => {
-            Err(format!("{} is broken\n{}", finding.law, finding.story).into())
+            Err(format!("{} is broken\n{}", finding.law, finding.trace).into())
         }
         Verdict::Failed(why) => Err(format!("the suite failed: {why}").into()),
         Verdict::Skipped(why) => Ok(Completion::ignored_with(why)),
@@ -69,7 +69,7 @@ fn trial(run: &Running, number: usize, observer: &dyn Observer) -> Result<Comple
 
 /// Runs everything, on as many threads as there are processors.
 pub(super) fn for_program(suite: Suite, observer: &dyn Observer) -> io::Result<Report> {
-    if crate::worker::suite_of_this_worker().is_some() {
+    if crate::process::suite_of_this_worker().is_some() {
         return Ok(empty(suite)); // another suite's worker
     }
     let run = Running::new(suite, First::Own)?;
@@ -118,7 +118,7 @@ impl Running {
             .source_dir
             .as_ref()
             .map(|dir| seed_dir(dir, &suite.name));
-        let mut cases = lanes::cases(seeds, &suite.replays);
+        let mut cases = cases::cases(seeds, &suite.replays);
         if !suite.only.is_empty() {
             cases.retain(|case| suite.only.iter().any(|part| case.name.contains(part)));
         }
@@ -167,7 +167,7 @@ impl Running {
         verdict
     }
 
-    fn try_case(&self, case: &Case, observer: &dyn Observer) -> super::Outcome {
+    fn try_case(&self, case: &Case, observer: &dyn Observer) -> Outcome {
         if let Some((_, why)) = self.suite.skips.iter().find(|(name, _)| *name == case.name) {
             return Err(Undone::Skipped(why.clone()));
         }
@@ -178,7 +178,7 @@ impl Running {
         if let Some(why) = missing {
             return Err(Undone::Skipped(why));
         }
-        (case.run)(&Bench {
+        (case.run)(&Context {
             host: &self.host,
             claims: self.claims,
             processes: self.suite.processes,
@@ -230,7 +230,7 @@ fn host(suite: &Suite) -> io::Result<(Host, touchfile_core::BoxBackend, Option<T
             };
             let pools: Result<Vec<_>, _> = places
                 .iter()
-                .map(|place| Command::new(&suite.name, &path, place).map(Pool::new))
+                .map(|place| Launch::new(&suite.name, &path, place).map(Pool::new))
                 .collect();
             let pools = pools.map_err(io::Error::other)?;
             let host = Host::processes(pools, path, suite.death_grace);

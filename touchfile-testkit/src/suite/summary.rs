@@ -40,7 +40,7 @@ impl fmt::Display for Report {
                     writeln!(
                         f,
                         "\n{} is broken ({}):\n{}",
-                        finding.law, case.name, finding.story
+                        finding.law, case.name, finding.trace
                     )?;
                 }
                 Verdict::Failed(why) => writeln!(f, "\nthe suite failed ({}): {why}", case.name)?,

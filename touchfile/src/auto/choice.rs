@@ -1,5 +1,6 @@
 //! What is right where: pure functions of a file system and its mount.
 
+use touchfile_core::Guarantee;
 use touchfile_file::{FileSystem, FileSystemKind, Mount};
 
 /// How a file is locked.
@@ -10,23 +11,6 @@ pub enum Method {
     Fcntl,
     /// flock(2), as by [`FlockBackend`](crate::FlockBackend).
     Flock,
-}
-
-/// Whom a lock can be expected to exclude, as far as the file system and its mount tell.
-///
-/// It is said of the way of locking that [`AutoBackend`](crate::AutoBackend) chooses, and between
-/// programs that lock in that way.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum Guarantee {
-    /// Processes on all hosts that have the file system mounted, in a way that guarantees it there.
-    CrossHost,
-    /// Processes on this host. Of a local file system that is all there are.
-    HostLocal,
-    /// Nobody: the file system pretends to lock, or refuses to.
-    None,
-    /// Nothing that could be asked tells. Usually processes on this host at least.
-    Unknown,
 }
 
 /// What to lock files on this file system with.

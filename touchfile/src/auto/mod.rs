@@ -5,19 +5,20 @@ mod choice;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
-use std::ops::{Deref, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use touchfile_core::{
-    Attempt, Capabilities, Guard, Holder, LockBackend, LockKind, LockMode, OpenOptions, Platform,
-    TouchFile,
+    Attempt, Capabilities, Guarantee, Holder, LockBackend, LockKind, LockMode, OpenOptions,
+    Platform,
 };
 use touchfile_fcntl::Fcntl;
-use touchfile_file::{FileHandle, FileSystem, Mount, RawFileLock};
+use touchfile_file::{Access, BlockingLock, FileHandle, FileSystem, Mount, RawFileLock};
 use touchfile_flock::Flock;
 
-pub use choice::{Guarantee, Method, choose, guarantee};
+pub use choice::{Method, choose, guarantee};
 
 /// Locks each file in the way that is right for the file system it is on: flock(2) where that is
 /// local, fcntl(2) where it may be another host's.
@@ -27,10 +28,10 @@ pub use choice::{Guarantee, Method, choose, guarantee};
 /// lock with this backend exclude each other; who shares a lock file with programs that do not
 /// should use the backend that is theirs.
 ///
-/// What the locks are worth there is another question: [`Guaranteed::guarantee`] answers it.
+/// What the locks are worth there is another question: [`TouchFile::guarantee`](crate::TouchFile::guarantee) answers it.
 ///
 /// ```
-/// use touchfile::{Guarantee, Guaranteed, Open, TouchFile};
+/// use touchfile::{Guarantee, TouchFile};
 ///
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let path = dir.path().join("app.lock");
@@ -90,33 +91,6 @@ impl AutoBackend {
     pub const fn new() -> Self {
         Self { _private: () }
     }
-
-    /// What a lock on `path` is worth; if there is no such file yet, on one that is created there.
-    ///
-    /// This opens the file, or its directory, and may take as long as that. Of a lock that is held,
-    /// [`Guaranteed::guarantee`] of the guard asks no server.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`touchfile_file::open`] and fstatfs(2).
-    pub fn guarantee(&self, path: impl AsRef<Path>) -> io::Result<Guarantee> {
-        let path = path.as_ref();
-        let mut options = OpenOptions::new();
-        options.create = false;
-        options.follow_symlinks = true;
-        let file = match touchfile_file::open(path, &options) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let directory = match path.parent() {
-                    Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-                    Some(parent) => parent,
-                    None => return Err(error),
-                };
-                touchfile_file::open(directory, &options)?
-            }
-            opened => opened?,
-        };
-        Ok(worth(FileSystem::of(&file)?, &file))
-    }
 }
 
 #[async_trait]
@@ -141,6 +115,25 @@ impl LockBackend for AutoBackend {
             Method::Fcntl => &[LockKind::Ofd, LockKind::Posix],
         };
         touchfile_file::look_up_holders(path, kinds).await
+    }
+
+    /// By the file at `path`, or if there is none, by one that is created there.
+    fn guarantee(&self, path: &Path) -> io::Result<Guarantee> {
+        let mut options = OpenOptions::new();
+        options.create = false;
+        options.follow_symlinks = true;
+        let file = match touchfile_file::open(path, &options) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let directory = match path.parent() {
+                    Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+                    Some(parent) => parent,
+                    None => return Err(error),
+                };
+                touchfile_file::open(directory, &options)?
+            }
+            opened => opened?,
+        };
+        Ok(worth(FileSystem::of(&file)?, &file))
     }
 
     fn platform(&self) -> &'static dyn Platform {
@@ -213,6 +206,20 @@ impl RawFileLock for AutoLock {
         }
     }
 
+    fn blocking(&self) -> Option<Arc<dyn BlockingLock>> {
+        match self.method {
+            Method::Flock => Flock.blocking(),
+            Method::Fcntl => Fcntl::default().blocking(),
+        }
+    }
+
+    fn access(&self, file_system: FileSystem) -> Access {
+        match choose(file_system) {
+            Method::Flock => Flock.access(file_system),
+            Method::Fcntl => Fcntl::default().access(file_system),
+        }
+    }
+
     fn space(&self) -> Option<Cow<'static, str>> {
         match self.method {
             Method::Flock => Flock.space(),
@@ -225,6 +232,10 @@ impl RawFileLock for AutoLock {
             Method::Flock => Flock.listed(),
             Method::Fcntl => Fcntl::default().listed(),
         }
+    }
+
+    fn guarantee(&self, file: &File) -> io::Result<Guarantee> {
+        Ok(worth(self.file_system, file))
     }
 
     /// Chooses, also anew in a forked child, whose file may be another one.
@@ -240,69 +251,10 @@ impl RawFileLock for AutoLock {
     }
 }
 
-/// What has a [`Guarantee`]: a [`TouchFile`] with the [`AutoBackend`], its guards, and its handles.
-pub trait Guaranteed: private::Sealed {
-    /// What a lock is worth on the file that this one is about.
-    ///
-    /// A guard and a handle know their file, and answer without asking a server. A [`TouchFile`]
-    /// asks [`AutoBackend::guarantee`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`AutoBackend::guarantee`].
-    ///
-    /// ```
-    /// use touchfile::{Guarantee, Guaranteed, Open, TouchFile};
-    ///
-    /// let touch = TouchFile::open_temporary()?;
-    /// let guard = touch.blocking().lock_exclusive()?;
-    /// match guard.guarantee()? {
-    ///     Guarantee::CrossHost => println!("nobody else has it, here or elsewhere"),
-    ///     Guarantee::HostLocal => println!("nobody else on this host has it"),
-    ///     Guarantee::None => println!("this lock is worth nothing"),
-    ///     _ => println!("ask your administrator"),
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    fn guarantee(&self) -> io::Result<Guarantee>;
-}
-
-impl Guaranteed for TouchFile<AutoBackend> {
-    fn guarantee(&self) -> io::Result<Guarantee> {
-        self.backend().guarantee(self.path())
-    }
-}
-
-impl<T: Deref<Target = TouchFile<AutoBackend>>> Guaranteed for Guard<T, AutoBackend> {
-    fn guarantee(&self) -> io::Result<Guarantee> {
-        match self.handle() {
-            Some(handle) => handle.guarantee(),
-            None => Ok(Guarantee::Unknown),
-        }
-    }
-}
-
-impl Guaranteed for AutoHandle {
-    fn guarantee(&self) -> io::Result<Guarantee> {
-        Ok(worth(self.raw().file_system(), self.file()))
-    }
-}
-
 fn worth(file_system: FileSystem, file: &File) -> Guarantee {
     // Whatever keeps mountinfo from being read, nothing is known then.
     let mount = Mount::of(file).ok().flatten();
     guarantee(file_system, mount.as_ref())
-}
-
-mod private {
-    pub trait Sealed {}
-
-    impl Sealed for super::TouchFile<super::AutoBackend> {}
-    impl<T> Sealed for super::Guard<T, super::AutoBackend> where
-        T: std::ops::Deref<Target = super::TouchFile<super::AutoBackend>>
-    {
-    }
-    impl Sealed for super::AutoHandle {}
 }
 
 #[cfg(test)]
@@ -315,11 +267,14 @@ mod tests {
     use touchfile_flock::FlockBackend;
 
     use super::*;
+    use crate::TouchFile;
 
     /// As if the file were on NFS.
     fn open_on_nfs(path: &Path, options: &OpenOptions) -> io::Result<AutoHandle> {
         let nfs = |_: &File| Ok(FileSystem::new(0x6969, false));
-        FileHandle::open(AutoLock::new(nfs), path, options)
+        let mut options = options.clone();
+        options.write = true; // which the file system asks for, where it is one
+        FileHandle::open(AutoLock::new(nfs), path, &options)
     }
 
     #[tokio::test]
@@ -394,6 +349,6 @@ mod tests {
         let guard = touch.blocking().lock_exclusive().unwrap();
         assert_eq!(guard.guarantee().unwrap(), expected);
         assert_eq!(touch.guarantee().unwrap(), expected);
-        assert!(backend.guarantee(dir.path().join("no/where")).is_err());
+        assert!(backend.guarantee(&dir.path().join("no/where")).is_err());
     }
 }

@@ -103,7 +103,7 @@ fn count_together(lab: &Lab, backend: Backend) -> Outcome {
         worker.tell(&format!("count {TURNS} {}", path.display()))?;
         workers.push(worker);
     }
-    for worker in &workers {
+    for worker in &mut workers {
         worker.must_say("counted")?;
     }
     let counted = fs::metadata(lab.dir(At::Server).join(&number))?.len();

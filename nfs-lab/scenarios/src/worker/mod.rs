@@ -4,10 +4,9 @@
 
 mod outside;
 
-use std::env;
 use std::fs::File;
 use std::future::{Future, pending};
-use std::io::{self, BufRead, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::pin::Pin;
@@ -21,14 +20,12 @@ use touchfile::{AutoBackend, BoxBackend, Error, LockMode, OwnedLockGuard, TouchF
 use touchfile_core::LockBackend;
 use touchfile_fcntl::FcntlBackend;
 use touchfile_flock::FlockBackend;
+use touchfile_testkit::worker::{Commands, reply};
 
 pub(crate) use self::outside::{Backend, Settings, Worker};
 
 /// The first argument of a worker.
 pub(crate) const ROLE: &str = "--worker";
-
-/// What answers begin with; all else on standard output is somebody's noise.
-const MARK: &str = "@";
 
 type Guard = OwnedLockGuard<BoxBackend>;
 type Watch = Pin<Box<dyn Future<Output = touchfile::Error>>>;
@@ -72,7 +69,7 @@ async fn serve(arguments: &[String]) -> Result<(), String> {
         wait: None,
         watch: None,
     };
-    let mut lines = lines();
+    let mut lines = lines().map_err(|error| error.to_string())?;
     say("ready");
     loop {
         // In this order, so that a wait has begun before the next line is read.
@@ -218,27 +215,20 @@ fn parse(mode: &str) -> LockMode {
 }
 
 /// The lines of standard input, which a thread reads: the runtime has none to spare.
-fn lines() -> mpsc::UnboundedReceiver<String> {
+fn lines() -> io::Result<mpsc::UnboundedReceiver<String>> {
     let (tell, told) = mpsc::unbounded_channel();
+    let commands = Commands::new()?;
     thread::spawn(move || {
-        for line in io::stdin().lock().lines().map_while(Result::ok) {
+        for line in commands.map_while(Result::ok) {
             if tell.send(line).is_err() {
                 break;
             }
         }
     });
-    told
+    Ok(told)
 }
 
 fn say(line: &str) {
-    let mut out = io::stdout().lock();
     // If nobody listens, the input ends as well.
-    writeln!(out, "{MARK}{line}")
-        .and_then(|()| out.flush())
-        .ok();
-}
-
-/// This program, to be executed again.
-fn this_program() -> io::Result<std::path::PathBuf> {
-    env::current_exe()
+    reply(line).ok();
 }

@@ -1,15 +1,12 @@
 //! A worker, as a scenario sees it.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
+use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use touchfile_testkit::worker::{self, Lost, this_program};
 
-use super::{MARK, ROLE, this_program};
+use super::ROLE;
 use crate::lab::{At, Lab, PATIENCE};
 use crate::runner::{Outcome, Undone, must};
 
@@ -30,10 +27,7 @@ pub(crate) struct Settings {
 /// A worker process; killed when dropped.
 pub(crate) struct Worker {
     at: At,
-    child: Child,
-    /// Until it is to end.
-    orders: Option<ChildStdin>,
-    answers: Receiver<String>,
+    process: worker::Worker,
 }
 
 impl Backend {
@@ -81,55 +75,30 @@ impl Worker {
         settings: Settings,
     ) -> Result<Self, Undone> {
         let mut words = at.launcher();
-        words.push(this_program()?.into());
+        words.push(this_program()?.get_program().to_owned());
         words.extend([ROLE.into(), backend.name().into(), dir.join(name).into()]);
         if settings.remove_on_release {
             words.push("remove".into());
         }
-        let mut child = Command::new(&words[0])
-            .args(&words[1..])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let (Some(orders), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            unreachable!("pipes were asked for");
-        };
-        let (tell, answers) = channel();
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                let Some(answer) = line.strip_prefix(MARK) else {
-                    continue;
-                };
-                if tell.send(answer.to_owned()).is_err() {
-                    break;
-                }
-            }
-        });
-        let worker = Self {
-            at,
-            child,
-            orders: Some(orders),
-            answers,
-        };
+        let process = worker::Worker::spawn(Command::new(&words[0]).args(&words[1..]))?;
+        let mut worker = Self { at, process };
         worker.must_say("ready")?;
         Ok(worker)
     }
 
     /// Orders, and does not wait for the answer.
     pub(crate) fn tell(&mut self, order: &str) -> Outcome {
-        if let Some(orders) = &mut self.orders {
-            writeln!(orders, "{order}")?;
-        }
+        self.process.send(order);
         Ok(())
     }
 
     /// What it says next, if it does within some time.
-    pub(crate) fn hear(&self, within: Duration) -> Result<Option<String>, Undone> {
-        match self.answers.recv_timeout(within) {
+    pub(crate) fn hear(&mut self, within: Duration) -> Result<Option<String>, Undone> {
+        match self.process.receive(within) {
             Ok(answer) => Ok(Some(answer)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err(Undone::Failed(format!(
-                "the worker at {:?} has ended",
+            Err(Lost::Silent(_)) => Ok(None),
+            Err(lost) => Err(Undone::Failed(format!(
+                "the worker at {:?}: {lost}",
                 self.at
             ))),
         }
@@ -142,7 +111,7 @@ impl Worker {
     }
 
     /// What it says next.
-    pub(crate) fn answer(&self) -> Result<String, Undone> {
+    pub(crate) fn answer(&mut self) -> Result<String, Undone> {
         self.hear(PATIENCE)?.ok_or_else(|| {
             Undone::Failed(format!(
                 "the worker at {:?} says nothing for {PATIENCE:?}",
@@ -164,7 +133,7 @@ impl Worker {
     }
 
     /// What it must say next.
-    pub(crate) fn must_say(&self, expected: &str) -> Outcome {
+    pub(crate) fn must_say(&mut self, expected: &str) -> Outcome {
         let answer = self.answer()?;
         if answer == expected {
             return Ok(());
@@ -176,7 +145,7 @@ impl Worker {
     }
 
     /// That it goes on waiting, as far as can be seen in a while.
-    pub(crate) fn must_wait_on(&self, why: &str) -> Outcome {
+    pub(crate) fn must_wait_on(&mut self, why: &str) -> Outcome {
         match self.hear(Duration::from_secs(3))? {
             None => Ok(()),
             Some(answer) => Err(Undone::Failed(format!(
@@ -195,36 +164,25 @@ impl Worker {
 
     /// SIGSTOP, and the wait for it to take effect.
     pub(crate) fn stop(&self) -> Outcome {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::STOP)?;
-        waitpid(Some(pid), WaitOptions::UNTRACED)?;
-        Ok(())
+        Ok(self.process.stop()?)
     }
 
     /// SIGCONT.
     pub(crate) fn resume(&self) -> Outcome {
-        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
+        Ok(self.process.resume()?)
     }
 
     /// Lets it end by itself.
-    pub(crate) fn finish(mut self) -> Outcome {
-        self.orders = None;
-        let status = self.child.wait()?;
+    pub(crate) fn finish(self) -> Outcome {
+        let status = self
+            .process
+            .finish(PATIENCE)
+            .map_err(std::io::Error::from)?;
         must(status.success(), format!("a worker ended with {status}"))
     }
 
-    /// SIGKILL.
+    /// SIGKILL, and the wait for its end.
     pub(crate) fn kill(mut self) -> Outcome {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // It may have ended. Not waited for: if its server does not answer, it cannot even die.
-        self.child.kill().ok();
-        self.child.try_wait().ok();
+        Ok(self.process.kill()?)
     }
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{Attempt, ConvertLock};
 
-use super::{Bench, acquires, block_on};
+use super::{Setup, acquires, block_on};
 
 #[test]
 fn converts_with_flock_loses_the_shared_lock_when_an_upgrade_fails() {
-    let bench = Bench::new("converts-with-flock");
+    let setup = Setup::new("converts-with-flock");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert!(acquires(&mut a, Shared).await && acquires(&mut b, Shared).await);
         assert_eq!(a.try_upgrade().await.unwrap(), Attempt::WouldBlock);
         b.unlock().await.unwrap();
@@ -23,9 +23,9 @@ fn converts_with_flock_loses_the_shared_lock_when_an_upgrade_fails() {
 
 #[test]
 fn downgrade_lets_go_for_a_moment_in_which_others_get_in() {
-    let bench = Bench::new("downgrade-lets-go");
+    let setup = Setup::new("downgrade-lets-go");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert!(acquires(&mut a, Exclusive).await);
         let thief = thread::spawn(move || {
             block_on(async {
@@ -43,9 +43,9 @@ fn downgrade_lets_go_for_a_moment_in_which_others_get_in() {
 
 #[test]
 fn upgrade_waits_until_the_other_reader_goes() {
-    let bench = Bench::new("upgrade-waits");
+    let setup = Setup::new("upgrade-waits");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert!(acquires(&mut a, Shared).await && acquires(&mut b, Shared).await);
         let reader = thread::spawn(move || {
             thread::sleep(Duration::from_millis(20));
@@ -58,9 +58,9 @@ fn upgrade_waits_until_the_other_reader_goes() {
 
 #[test]
 fn claims_conversion_refuses_it() {
-    let bench = Bench::new("claims-conversion");
+    let setup = Setup::new("claims-conversion");
     block_on(async {
-        let mut a = bench.open().await;
+        let mut a = setup.open().await;
         assert!(acquires(&mut a, Shared).await);
         let refused = a.try_upgrade().await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Unsupported);

@@ -16,7 +16,7 @@ use touchfile_core::{Attempt, BoxBackend, LockBackend, LockHandle, OpenOptions};
 use super::{Broken, all};
 
 /// A broken backend and a directory for its lock files.
-struct Bench {
+struct Setup {
     dir: TempDir,
     broken: Broken,
     backend: BoxBackend,
@@ -24,7 +24,7 @@ struct Bench {
 
 type Handle = Box<dyn LockHandle>;
 
-impl Bench {
+impl Setup {
     fn new(name: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let broken = all().into_iter().find(|broken| broken.name == name);
@@ -79,7 +79,7 @@ fn there_are_many_and_each_has_a_name_of_its_own() {
     assert!(names.len() >= 20, "only {}", names.len());
     assert_eq!(names.len(), all().len());
     for broken in all() {
-        assert_eq!(Bench::new(broken.name).backend.name(), broken.name);
+        assert_eq!(Setup::new(broken.name).backend.name(), broken.name);
         assert!(broken.what.ends_with('.'), "{}", broken.what);
     }
 }
@@ -91,13 +91,13 @@ fn none_is_so_broken_that_it_cannot_lock_and_unlock() {
         if faulty.contains(&broken.name) {
             continue;
         }
-        let bench = Bench::new(broken.name);
+        let setup = Setup::new(broken.name);
         block_on(async {
-            let mut a = bench.open().await;
+            let mut a = setup.open().await;
             assert!(acquires(&mut a, Exclusive).await, "{}", broken.name);
             a.unlock().await.unwrap();
             drop(a);
-            let mut b = bench.open_elsewhere().await;
+            let mut b = setup.open_elsewhere().await;
             assert!(acquires(&mut b, Exclusive).await, "{}", broken.name);
         });
     }

@@ -7,17 +7,17 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{Attempt, LockBackend, LockHandle, OpenOptions};
 use touchfile_flock::FlockBackend;
 
-use super::{Bench, acquires, block_on, fails_with};
+use super::{Setup, acquires, block_on, fails_with};
 
 /// Whether a second handle acquires beside the first.
 fn both_acquire(name: &str, elsewhere: bool) -> bool {
-    let bench = Bench::new(name);
+    let setup = Setup::new(name);
     block_on(async {
-        let mut a = bench.open().await;
+        let mut a = setup.open().await;
         let mut b = if elsewhere {
-            bench.open_elsewhere().await
+            setup.open_elsewhere().await
         } else {
-            bench.open().await
+            setup.open().await
         };
         assert!(acquires(&mut a, Exclusive).await);
         acquires(&mut b, Exclusive).await
@@ -49,9 +49,9 @@ fn whole_process_and_one_lock_for_all_handles_let_in_another_handle() {
 
 #[test]
 fn unlocks_others_takes_the_lock_from_a_second_holder() {
-    let bench = Bench::new("unlocks-others");
+    let setup = Setup::new("unlocks-others");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert!(acquires(&mut a, Shared).await && acquires(&mut b, Shared).await);
         a.unlock().await.unwrap();
         assert!(acquires(&mut a, Exclusive).await);
@@ -60,9 +60,9 @@ fn unlocks_others_takes_the_lock_from_a_second_holder() {
 
 #[test]
 fn upgrade_drops_shared_when_it_fails() {
-    let bench = Bench::new("upgrade-drops-shared");
+    let setup = Setup::new("upgrade-drops-shared");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert!(acquires(&mut a, Shared).await && acquires(&mut b, Shared).await);
         assert!(!acquires(&mut a, Exclusive).await);
         b.unlock().await.unwrap();
@@ -72,9 +72,9 @@ fn upgrade_drops_shared_when_it_fails() {
 
 #[test]
 fn double_grant_grants_twice_sooner_or_later() {
-    let bench = Bench::new("double-grant");
+    let setup = Setup::new("double-grant");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert!(acquires(&mut a, Exclusive).await);
         let mut attempts = 1;
         while !acquires(&mut b, Exclusive).await {
@@ -86,9 +86,9 @@ fn double_grant_grants_twice_sooner_or_later() {
 
 #[test]
 fn shared_is_exclusive_keeps_a_reader_out() {
-    let bench = Bench::new("shared-is-exclusive");
+    let setup = Setup::new("shared-is-exclusive");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert!(acquires(&mut a, Shared).await);
         assert!(!acquires(&mut b, Shared).await);
     });
@@ -96,11 +96,11 @@ fn shared_is_exclusive_keeps_a_reader_out() {
 
 #[test]
 fn one_lock_for_all_files_keeps_out_who_wants_another_file() {
-    let bench = Bench::new("one-lock-for-all-files");
+    let setup = Setup::new("one-lock-for-all-files");
     block_on(async {
-        let mut a = bench.open().await;
-        let path = bench.dir.path().join("b.lock");
-        let mut b = bench
+        let mut a = setup.open().await;
+        let path = setup.dir.path().join("b.lock");
+        let mut b = setup
             .backend
             .open(&path, &OpenOptions::new())
             .await
@@ -113,9 +113,9 @@ fn one_lock_for_all_files_keeps_out_who_wants_another_file() {
 #[test]
 fn interrupted_and_spurious_busy_find_a_free_lock_held() {
     for name in ["interrupted-is-busy", "spurious-busy"] {
-        let bench = Bench::new(name);
+        let setup = Setup::new(name);
         block_on(async {
-            let mut a = bench.open().await;
+            let mut a = setup.open().await;
             let mut attempts = 1;
             while acquires(&mut a, Exclusive).await {
                 a.unlock().await.unwrap();
@@ -128,9 +128,9 @@ fn interrupted_and_spurious_busy_find_a_free_lock_held() {
 
 #[test]
 fn unlock_keeps_until_the_handle_is_dropped() {
-    let bench = Bench::new("unlock-keeps");
+    let setup = Setup::new("unlock-keeps");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert!(acquires(&mut a, Exclusive).await);
         a.unlock().await.unwrap();
         assert!(!acquires(&mut b, Exclusive).await);
@@ -141,9 +141,9 @@ fn unlock_keeps_until_the_handle_is_dropped() {
 
 #[test]
 fn drop_keeps_the_lock_for_ever_but_unlock_releases() {
-    let bench = Bench::new("drop-keeps");
+    let setup = Setup::new("drop-keeps");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert!(acquires(&mut a, Exclusive).await);
         a.unlock().await.unwrap();
         assert!(acquires(&mut b, Exclusive).await);
@@ -154,9 +154,9 @@ fn drop_keeps_the_lock_for_ever_but_unlock_releases() {
 
 #[test]
 fn kept_after_kill_keeps_the_lock_of_one_who_is_gone() {
-    let bench = Bench::new("kept-after-kill");
+    let setup = Setup::new("kept-after-kill");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open_elsewhere().await);
+        let (mut a, mut b) = (setup.open().await, setup.open_elsewhere().await);
         assert!(acquires(&mut a, Exclusive).await);
         std::mem::forget(a); // as SIGKILL does: nothing is run
         assert!(!acquires(&mut b, Exclusive).await);
@@ -165,9 +165,9 @@ fn kept_after_kill_keeps_the_lock_of_one_who_is_gone() {
 
 #[test]
 fn drop_needs_a_runtime_and_panics_without() {
-    let bench = Bench::new("drop-needs-a-runtime");
-    block_on(async { drop(bench.open().await) });
-    let handle = block_on(bench.open());
+    let setup = Setup::new("drop-needs-a-runtime");
+    block_on(async { drop(setup.open().await) });
+    let handle = block_on(setup.open());
     assert!(catch_unwind(AssertUnwindSafe(|| drop(handle))).is_err());
 }
 
@@ -177,10 +177,10 @@ fn ignores_replacement_and_never_current_tell_untruths() {
         ("ignores-replacement", true, true),
         ("never-current", false, false),
     ] {
-        let bench = Bench::new(name);
+        let setup = Setup::new(name);
         block_on(async {
-            let handle = bench.open().await;
-            let path = bench.path();
+            let handle = setup.open().await;
+            let path = setup.path();
             assert_eq!(handle.is_current(&path).await.unwrap(), before);
             fs::remove_file(&path).unwrap();
             assert_eq!(handle.is_current(&path).await.unwrap(), after);
@@ -190,15 +190,15 @@ fn ignores_replacement_and_never_current_tell_untruths() {
 
 #[test]
 fn removes_too_late_removes_the_file_of_another_holder() {
-    let bench = Bench::new("removes-too-late");
+    let setup = Setup::new("removes-too-late");
     let mut options = OpenOptions::new();
     options.remove_on_release = true;
     block_on(async {
-        let mut a = bench.open_with(&options).await;
-        let mut b = bench.open_with(&options).await;
+        let mut a = setup.open_with(&options).await;
+        let mut b = setup.open_with(&options).await;
         assert!(acquires(&mut a, Shared).await && acquires(&mut b, Shared).await);
         a.unlock().await.unwrap();
-        assert!(!bench.path().exists());
+        assert!(!setup.path().exists());
     });
 }
 
@@ -206,15 +206,15 @@ fn removes_too_late_removes_the_file_of_another_holder() {
 fn contention_and_interruption_are_errors() {
     use std::io::ErrorKind::{Interrupted, WouldBlock};
 
-    let bench = Bench::new("contention-is-an-error");
+    let setup = Setup::new("contention-is-an-error");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert!(acquires(&mut a, Exclusive).await);
         assert_eq!(fails_with(&mut b, Exclusive).await, Some(WouldBlock));
     });
-    let bench = Bench::new("interrupted-is-an-error");
+    let setup = Setup::new("interrupted-is-an-error");
     block_on(async {
-        let mut a = bench.open().await;
+        let mut a = setup.open().await;
         assert!(acquires(&mut a, Exclusive).await);
         a.unlock().await.unwrap();
         assert_eq!(fails_with(&mut a, Exclusive).await, Some(Interrupted));
@@ -226,17 +226,17 @@ fn claims_about_shared_locks_are_false() {
     use std::io::ErrorKind::Unsupported;
 
     block_on(async {
-        let bench = Bench::new("claims-shared");
-        assert!(bench.backend.capabilities().shared);
-        let refused = fails_with(&mut bench.open().await, Shared).await;
+        let setup = Setup::new("claims-shared");
+        assert!(setup.backend.capabilities().shared);
+        let refused = fails_with(&mut setup.open().await, Shared).await;
         assert_eq!(refused, Some(Unsupported));
 
-        let bench = Bench::new("hides-shared");
-        assert!(!bench.backend.capabilities().shared);
-        assert!(acquires(&mut bench.open().await, Shared).await);
+        let setup = Setup::new("hides-shared");
+        assert!(!setup.backend.capabilities().shared);
+        assert!(acquires(&mut setup.open().await, Shared).await);
 
-        let bench = Bench::new("refuses-and-takes");
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let setup = Setup::new("refuses-and-takes");
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert_eq!(fails_with(&mut a, Shared).await, Some(Unsupported));
         assert!(!acquires(&mut b, Exclusive).await);
     });
@@ -244,11 +244,11 @@ fn claims_about_shared_locks_are_false() {
 
 #[test]
 fn claims_fcntl_lets_in_who_uses_it() {
-    let bench = Bench::new("claims-fcntl");
-    assert!(bench.backend.capabilities().excludes_fcntl);
-    let fcntl = Bench::new("whole-process");
+    let setup = Setup::new("claims-fcntl");
+    assert!(setup.backend.capabilities().excludes_fcntl);
+    let fcntl = Setup::new("whole-process");
     block_on(async {
-        let (mut a, path) = (bench.open().await, bench.path());
+        let (mut a, path) = (setup.open().await, setup.path());
         let mut b = fcntl
             .backend
             .open(&path, &OpenOptions::new())
@@ -261,24 +261,24 @@ fn claims_fcntl_lets_in_who_uses_it() {
 
 #[test]
 fn ignores_remove_on_release_leaves_the_file() {
-    let bench = Bench::new("ignores-remove-on-release");
+    let setup = Setup::new("ignores-remove-on-release");
     let mut options = OpenOptions::new();
     options.remove_on_release = true;
     block_on(async {
-        let mut handle = bench.open_with(&options).await;
+        let mut handle = setup.open_with(&options).await;
         assert!(acquires(&mut handle, Exclusive).await);
         handle.unlock().await.unwrap();
-        assert!(bench.path().exists());
+        assert!(setup.path().exists());
     });
 }
 
 #[test]
 fn what_they_are_made_of_is_honest() {
     // Wrong in its claims only: for the rest it excludes, and is excluded by, the flock backend.
-    let bench = Bench::new("hides-shared");
+    let setup = Setup::new("hides-shared");
     block_on(async {
-        let mut a = bench.open().await;
-        let path = bench.path();
+        let mut a = setup.open().await;
+        let path = setup.path();
         let mut b = FlockBackend::new()
             .open(&path, &OpenOptions::new())
             .await

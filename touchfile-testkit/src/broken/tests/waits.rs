@@ -10,7 +10,7 @@ use touchfile_core::LockMode::Exclusive;
 use touchfile_core::{LockBackend, LockHandle, OpenOptions};
 use touchfile_flock::FlockBackend;
 
-use super::{Bench, Handle, acquires, block_on};
+use super::{Handle, Setup, acquires, block_on};
 
 const SHORT: Duration = Duration::from_millis(20);
 
@@ -21,9 +21,9 @@ async fn give_up(handle: &mut Handle) {
 
 #[test]
 fn takes_it_later_than_anybody_wants() {
-    let bench = Bench::new("takes-it-later");
+    let setup = Setup::new("takes-it-later");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert!(acquires(&mut a, Exclusive).await);
         give_up(&mut b).await;
         a.unlock().await.unwrap();
@@ -37,6 +37,12 @@ fn takes_it_later_than_anybody_wants() {
 
 #[test]
 fn leaks_a_descriptor_or_a_thread_for_each_wait() {
+    // The threads that it starts have its name.
+    let named = thread::Builder::new().name("leaks".into());
+    named.spawn(leaks).unwrap().join().unwrap();
+}
+
+fn leaks() {
     const WAITS: usize = 40;
     type Count = fn() -> usize;
     let counts: [(&str, Count); 2] = [
@@ -44,20 +50,20 @@ fn leaks_a_descriptor_or_a_thread_for_each_wait() {
         ("leaks-a-thread", threads_like_this),
     ];
     for (name, count) in counts {
-        let bench = Bench::new(name);
+        let setup = Setup::new(name);
         block_on(async {
-            let (mut a, mut b) = (bench.open().await, bench.open().await);
+            let (mut a, mut b) = (setup.open().await, setup.open().await);
             assert!(acquires(&mut a, Exclusive).await);
             let before = count();
             for _ in 0..WAITS {
                 assert!(timeout(Duration::ZERO, b.lock(Exclusive)).await.is_err());
             }
-            assert_eq!(count(), before + WAITS, "{name}");
+            assert!(count() >= before + WAITS, "{name}");
         });
     }
 }
 
-/// How many descriptors of /dev/null there are, which no other test here opens.
+/// How many descriptors of /dev/null there are: only this backend opens it, and nobody closes it.
 fn open_null() -> usize {
     let open = fs::read_dir("/proc/self/fd").unwrap();
     open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
@@ -65,8 +71,7 @@ fn open_null() -> usize {
         .count()
 }
 
-/// How many threads there are with the name of this one, which those have that it starts, and no
-/// other test's.
+/// How many threads there are with the name of this one: itself and those that it started.
 fn threads_like_this() -> usize {
     let name = fs::read("/proc/thread-self/comm").unwrap();
     fs::read_dir("/proc/self/task")
@@ -78,9 +83,9 @@ fn threads_like_this() -> usize {
 
 #[test]
 fn blocks_its_thread_beyond_the_timeout() {
-    let bench = Bench::new("blocks-its-thread");
+    let setup = Setup::new("blocks-its-thread");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert!(acquires(&mut a, Exclusive).await);
         let waiter = thread::spawn(move || {
             block_on(async move { timeout(SHORT, b.lock(Exclusive)).await.is_ok() })
@@ -94,13 +99,13 @@ fn blocks_its_thread_beyond_the_timeout() {
 #[test]
 fn waiters_do_not_notice_a_release() {
     for name in ["lost-wake-up", "hears-only-itself", "polls-too-seldom"] {
-        let bench = Bench::new(name);
+        let setup = Setup::new(name);
         block_on(async {
             let backend = FlockBackend::new();
-            let path = bench.path();
+            let path = setup.path();
             let mut other = backend.open(&path, &OpenOptions::new()).await.unwrap();
             other.lock(Exclusive).await.unwrap();
-            let mut handle = bench.open().await;
+            let mut handle = setup.open().await;
             let mut wait = handle.lock(Exclusive);
             assert!(timeout(SHORT, &mut wait).await.is_err());
             other.unlock().await.unwrap();
@@ -111,9 +116,9 @@ fn waiters_do_not_notice_a_release() {
 
 #[test]
 fn hears_only_itself_but_that_it_does() {
-    let bench = Bench::new("hears-only-itself");
+    let setup = Setup::new("hears-only-itself");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert!(acquires(&mut a, Exclusive).await);
         let mut wait = b.lock(Exclusive);
         assert!(timeout(SHORT, &mut wait).await.is_err());
@@ -125,9 +130,9 @@ fn hears_only_itself_but_that_it_does() {
 
 #[test]
 fn gives_up_by_itself() {
-    let bench = Bench::new("gives-up");
+    let setup = Setup::new("gives-up");
     block_on(async {
-        let (mut a, mut b) = (bench.open().await, bench.open().await);
+        let (mut a, mut b) = (setup.open().await, setup.open().await);
         assert!(acquires(&mut a, Exclusive).await);
         let error = b.lock(Exclusive).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

@@ -45,13 +45,13 @@ use self::claims::{Claims, End};
 use super::history::{History, Record};
 use crate::Law;
 
-/// Of each law and file, at most so many violations are told: the next ones say the same.
-const MOST_STORIES: usize = 3;
+/// At most so many violations of each law on each file are reported: further ones say the same.
+const MOST_VIOLATIONS: usize = 3;
 
-/// From so many answers "busy" on that nothing explains, it is no coincidence if all of them came
-/// after waits that were given up, and none in so many calls on other files.
-const MANY_HAUNTED: u32 = 5;
-const MANY_CALM: usize = 200;
+/// If nothing explains so many answers "busy", and all of them came after cancelled waits, and so many
+/// calls on files without cancelled waits were answered rightly, then the cancelled waits are the cause.
+const MANY_AFTER_CANCEL: u32 = 5;
+const MANY_WITHOUT_CANCEL: usize = 200;
 
 /// A law that was certainly broken.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -61,7 +61,7 @@ pub(crate) struct Violation {
     /// On which lock file.
     pub(crate) file: u32,
     /// What happened, in a sentence. Its times count from the first call of the run.
-    pub(crate) story: String,
+    pub(crate) trace: String,
     /// The calls it is about, in the order in which they were made.
     pub(crate) calls: Vec<Record>,
     start_ns: u64,
@@ -74,7 +74,7 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
     let mut found = Findings::new(history);
     for (file, claims) in Claims::by_file(history) {
         if claims.holds.iter().all(|hold| hold.end != End::GivenUp) {
-            found.calm += claims.holds.len();
+            found.without_cancel += claims.holds.len();
         }
         let forced = overlap::exclusion(file, &claims, &mut found);
         let judged = overlap::busy(file, &claims, &forced, &mut found);
@@ -89,9 +89,9 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.law, self.story)?;
+        write!(f, "{}: {}", self.law, self.trace)?;
         for call in &self.calls {
-            write!(f, "\n  {}", call.told_from(self.start_ns))?;
+            write!(f, "\n  {}", call.display_from(self.start_ns))?;
         }
         Ok(())
     }
@@ -104,10 +104,10 @@ struct Findings<'h> {
     end_ns: u64,
     violations: BTreeMap<(Law, u32), Vec<Violation>>,
     /// How many answers "busy" nothing explains: after a wait was given up, and without.
-    haunted: u32,
+    after_cancel: u32,
     plain: u32,
     /// How many calls took place on files on which nobody gives up waiting.
-    calm: usize,
+    without_cancel: usize,
 }
 
 impl<'h> Findings<'h> {
@@ -117,16 +117,16 @@ impl<'h> Findings<'h> {
             start_ns: history.start_ns(),
             end_ns: history.end_ns(),
             violations: BTreeMap::new(),
-            haunted: 0,
+            after_cancel: 0,
             plain: 0,
-            calm: 0,
+            without_cancel: 0,
         }
     }
 
     /// Adds a violation with the calls it is about, unless there are enough of its kind.
-    fn add(&mut self, law: Law, file: u32, calls: &[usize], story: impl FnOnce() -> String) {
+    fn add(&mut self, law: Law, file: u32, calls: &[usize], trace: impl FnOnce() -> String) {
         let alike = self.violations.entry((law, file)).or_default();
-        if alike.len() == MOST_STORIES {
+        if alike.len() == MOST_VIOLATIONS {
             return;
         }
         let mut calls: Vec<Record> = calls
@@ -137,7 +137,7 @@ impl<'h> Findings<'h> {
         alike.push(Violation {
             law,
             file,
-            story: story(),
+            trace: trace(),
             calls,
             start_ns: self.start_ns,
         });
@@ -147,24 +147,26 @@ impl<'h> Findings<'h> {
         self.violations.contains_key(&(law, file))
     }
 
-    /// A time as stories tell it.
+    /// A time as violations display it.
     fn us(&self, ns: u64) -> String {
         format!("{} µs", ns.saturating_sub(self.start_ns) / 1_000)
     }
 
-    /// Who made a call, as stories tell it.
+    /// Who made a call, as violations display it.
     fn who(&self, call: usize) -> String {
         let Record { process, task, .. } = self.history.calls[call];
         format!("process {process}, task {task}")
     }
 
     fn into_violations(self) -> Vec<Violation> {
-        let haunted = self.plain == 0 && self.haunted >= MANY_HAUNTED && self.calm >= MANY_CALM;
+        let after_cancel = self.plain == 0
+            && self.after_cancel >= MANY_AFTER_CANCEL
+            && self.without_cancel >= MANY_WITHOUT_CANCEL;
         let mut violations: Vec<Violation> = self.violations.into_values().flatten().collect();
         for violation in &mut violations {
-            if haunted && violation.law == Law::NoFalseBusy {
+            if after_cancel && violation.law == Law::NoFalseBusy {
                 violation.law = Law::AcquiredMeansAcquired;
-                violation.story += "; this happened only after waits had been given up";
+                violation.trace += "; this happened only after waits had been given up";
             }
         }
         violations

@@ -22,7 +22,7 @@ const MOST_STATES: usize = 20_000;
 /// Holds, and attempts, that are under way at once: what the bits of a [`State`] have room for.
 const SLOTS: usize = 32;
 
-/// Searches for an order that explains all of `judged`, and tells where that fails.
+/// Searches for an order that explains all of `judged`, and reports where that fails.
 ///
 /// Does nothing if holds were found that overlap or did not end: these have no order.
 pub(super) fn busy(file: u32, claims: &Claims, judged: &[Busy], found: &mut Findings<'_>) {
@@ -35,7 +35,7 @@ pub(super) fn busy(file: u32, claims: &Claims, judged: &[Busy], found: &mut Find
         let meaning = "somebody got the lock beside another holder";
         tell(Law::Exclusion, file, claims, &failure, meaning, found);
     } else if found.has(Law::Release, file) {
-        // Told already.
+        // The failed release is reported already.
     } else if let Some(failure) = search(&claims.holds, judged) {
         let law = match Releases::new(claims).are_in_doubt() {
             true => Law::Release,
@@ -162,7 +162,7 @@ struct Search<'a> {
     may_end: u32,
     /// Which attempt each slot is about.
     busy_slots: [Option<usize>; SLOTS],
-    /// The last attempts that were answered, for the story.
+    /// The last attempts that were answered, for the trace.
     recent: Vec<usize>,
     states: HashSet<State>,
     /// A call has begun, and what it can do has not been added to the states.

@@ -102,9 +102,9 @@ pub(super) fn busy(
 fn unexplained(file: u32, releases: &Releases<'_>, busy: &Busy, found: &mut Findings<'_>) {
     let (law, last) = releases.blame(busy.mode, busy.asked_ns, Law::NoFalseBusy);
     if law == Law::NoFalseBusy {
-        let haunted = releases.was_given_up(busy.mode, busy.asked_ns);
-        found.haunted += u32::from(haunted);
-        found.plain += u32::from(!haunted);
+        let after_cancel = releases.was_given_up(busy.mode, busy.asked_ns);
+        found.after_cancel += u32::from(after_cancel);
+        found.plain += u32::from(!after_cancel);
     }
     let mut calls = vec![busy.call];
     calls.extend(last.and_then(|hold| hold.release.or(Some(hold.call))));

@@ -70,7 +70,7 @@ pub(super) fn hung(found: &mut Findings<'_>) {
             hung.entry(record.process).or_default().push(index);
         }
     }
-    // What one process hangs in may be the reason why others wait: tell the reason only.
+    // A process that hangs may be why others wait: only the cause is reported.
     let mut waiting = hung.clone();
     for (process, calls) in &hung {
         if calls.iter().all(|&call| is_endless(found, call).is_some()) {

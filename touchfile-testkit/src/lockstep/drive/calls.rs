@@ -10,7 +10,7 @@ use crate::Law;
 use crate::countdown::Countdown;
 use crate::lockstep::model::{Doubt, State, unexpected};
 use crate::lockstep::step::{HandleId, Step};
-use crate::worker::{Answer, InWords, Order};
+use crate::process::{Answer, Command, InWords};
 
 impl Drive<'_> {
     /// Opens a handle, if it is not open.
@@ -22,10 +22,10 @@ impl Drive<'_> {
         let answer = self.ask(
             id,
             Law::Errors,
-            &Order::Open(slot(id), path, OpenOptions::new()),
+            &Command::Open(slot(id), path, OpenOptions::new()),
         )?;
         let HandleId { process, handle } = id;
-        self.tell(
+        self.record(
             Step::Open { process, handle },
             &InWords(&answer).to_string(),
         );
@@ -38,25 +38,26 @@ impl Drive<'_> {
 
     pub(super) fn attempt(&mut self, step: Step, id: HandleId, mode: LockMode) -> Result<(), Halt> {
         let waits = matches!(step, Step::StartWaiting { .. });
-        let (order, law) = if waits {
-            (Order::Start(slot(id), mode), Law::CancelSafety)
+        let (command, law) = if waits {
+            (Command::Start(slot(id), mode), Law::CancelSafety)
         } else {
-            (Order::TryLock(slot(id), mode), Law::Liveness)
+            (Command::TryLock(slot(id), mode), Law::Liveness)
         };
         let (answer, judged) = loop {
-            let answer = self.ask(id, law, &order)?;
+            let answer = self.ask(id, law, &command)?;
             let judged = if waits {
                 self.model.started(id, mode, &answer)
             } else {
                 self.model.tried(id, mode, &answer)
             };
-            if !matches!(judged, Err(Doubt::FalseBusy(_))) || !self.stage.may_be_held_by_the_dead()
+            if !matches!(judged, Err(Doubt::FalseBusy(_)))
+                || !self.fixture.may_be_held_by_the_dead()
             {
                 break (answer, judged);
             }
             thread::sleep(PAUSE);
         };
-        self.tell(step, &InWords(&answer).to_string());
+        self.record(step, &InWords(&answer).to_string());
         match judged {
             Ok(()) => Ok(()),
             Err(Doubt::FalseBusy(inode)) => Err(self.investigate(id, mode, inode)?),
@@ -90,15 +91,15 @@ impl Drive<'_> {
                 }
             }
         }
-        self.tell_poll(id, "still waiting");
+        self.record_poll(id, "still waiting");
         Err(self.blame_wait(id, mode)?)
     }
 
     /// Whether the wait ended.
     pub(super) fn poll_once(&mut self, id: HandleId, time: Duration) -> Result<bool, Halt> {
-        let answer = self.ask(id, Law::CancelSafety, &Order::Poll(slot(id), time))?;
+        let answer = self.ask(id, Law::CancelSafety, &Command::Poll(slot(id), time))?;
         if answer != Answer::Pending {
-            self.tell_poll(id, &InWords(&answer).to_string());
+            self.record_poll(id, &InWords(&answer).to_string());
         }
         self.model
             .polled(id, &answer)
@@ -111,8 +112,8 @@ impl Drive<'_> {
             return Ok(());
         }
         let HandleId { process, handle } = id;
-        let answer = self.ask(id, Law::CancelSafety, &Order::Cancel(slot(id)))?;
-        self.tell(Step::Cancel { process, handle }, "");
+        let answer = self.ask(id, Law::CancelSafety, &Command::Cancel(slot(id)))?;
+        self.record(Step::Cancel { process, handle }, "");
         self.expect_done(Law::CancelSafety, "giving up a wait", &answer)?;
         self.model.cancelled(id);
         Ok(())
@@ -123,8 +124,8 @@ impl Drive<'_> {
             return Ok(());
         }
         let HandleId { process, handle } = id;
-        let answer = self.ask(id, Law::Release, &Order::Unlock(slot(id)))?;
-        self.tell(Step::Unlock { process, handle }, "");
+        let answer = self.ask(id, Law::Release, &Command::Unlock(slot(id)))?;
+        self.record(Step::Unlock { process, handle }, "");
         self.expect_done(Law::Release, "unlocking", &answer)?;
         self.model.unlocked(id);
         Ok(())
@@ -135,8 +136,8 @@ impl Drive<'_> {
             return Ok(());
         }
         let HandleId { process, handle } = id;
-        let answer = self.ask(id, Law::Release, &Order::Drop(slot(id)))?;
-        self.tell(Step::Drop { process, handle }, "");
+        let answer = self.ask(id, Law::Release, &Command::Drop(slot(id)))?;
+        self.record(Step::Drop { process, handle }, "");
         self.expect_done(Law::Release, "dropping the handle", &answer)?;
         self.model.dropped(id);
         Ok(())
@@ -148,8 +149,8 @@ impl Drive<'_> {
         }
         let HandleId { process, handle } = id;
         let path = self.path(id.file());
-        let answer = self.ask(id, Law::Errors, &Order::IsCurrent(slot(id), path))?;
-        self.tell(
+        let answer = self.ask(id, Law::Errors, &Command::IsCurrent(slot(id), path))?;
+        self.record(
             Step::AskCurrent { process, handle },
             &InWords(&answer).to_string(),
         );
@@ -168,8 +169,8 @@ impl Drive<'_> {
         }
     }
 
-    pub(super) fn tell_poll(&mut self, id: HandleId, came_to: &str) {
+    pub(super) fn record_poll(&mut self, id: HandleId, came_to: &str) {
         let HandleId { process, handle } = id;
-        self.tell(Step::Poll { process, handle }, came_to);
+        self.record(Step::Poll { process, handle }, came_to);
     }
 }

@@ -1,4 +1,4 @@
-//! A lock that cannot be had though nobody holds it: why?
+//! The cause, if a lock cannot be had though nobody holds it.
 
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::{Drive, Halt, PAUSE, slot};
 use crate::Law;
 use crate::lockstep::model::{Busy, Inode, unexpected};
 use crate::lockstep::step::HandleId;
-use crate::worker::{Answer, InWords, Order, Slot};
+use crate::process::{Answer, Command, InWords, Slot};
 
 /// The slot of the handle that looks whether a lock can be had after all.
 const PROBE: Slot = 99;
@@ -31,18 +31,18 @@ impl Drive<'_> {
             handle: 0,
         };
         let (path, mode) = (self.path(file), LockMode::Exclusive);
-        let open = Order::Open(PROBE, path, OpenOptions::new());
+        let open = Command::Open(PROBE, path, OpenOptions::new());
         let opened = self.ask(id, Law::Errors, &open)?;
         self.expect_done(Law::Errors, "opening", &opened)?;
-        let answer = self.ask(id, Law::Liveness, &Order::TryLock(PROBE, mode))?;
+        let answer = self.ask(id, Law::Liveness, &Command::TryLock(PROBE, mode))?;
         let line = format!(
             "at the end, process 0 tries to take the {mode} lock of file {file} with a new handle"
         );
-        self.story.push(format!("{line}: {}", InWords(&answer)));
+        self.trace.push(format!("{line}: {}", InWords(&answer)));
         match answer {
             Answer::WouldBlock => {
-                self.story.pop();
-                let answer = self.ask(id, Law::Release, &Order::Drop(PROBE))?;
+                self.trace.pop();
+                let answer = self.ask(id, Law::Release, &Command::Drop(PROBE))?;
                 self.expect_done(Law::Release, "dropping the handle", &answer)
             }
             Answer::Acquired => Err(self.halt(self.model.double_grant(None, inode, mode))),
@@ -61,23 +61,23 @@ impl Drive<'_> {
         self.ask(
             id,
             Law::Errors,
-            &Order::Open(PROBE, path, OpenOptions::new()),
+            &Command::Open(PROBE, path, OpenOptions::new()),
         )?;
-        let attempt = Order::TryLock(PROBE, mode);
+        let attempt = Command::TryLock(PROBE, mode);
         let mut answer = self.ask(id, Law::Liveness, &attempt)?;
-        while answer == Answer::WouldBlock && self.stage.may_be_held_by_the_dead() {
+        while answer == Answer::WouldBlock && self.fixture.may_be_held_by_the_dead() {
             thread::sleep(PAUSE);
             answer = self.ask(id, Law::Liveness, &attempt)?;
         }
         let line = format!(
             "at the end, with every lock released, process 0 tries to take the {mode} lock of file {file}"
         );
-        self.story.push(format!("{line}: {}", InWords(&answer)));
+        self.trace.push(format!("{line}: {}", InWords(&answer)));
         let inode = self.model.inode_at(file);
         match (answer, inode) {
             (Answer::Acquired, _) => {
-                self.story.pop();
-                let answer = self.ask(id, Law::Release, &Order::Drop(PROBE))?;
+                self.trace.pop();
+                let answer = self.ask(id, Law::Release, &Command::Drop(PROBE))?;
                 self.expect_done(Law::Release, "dropping the handle", &answer)
             }
             (Answer::WouldBlock, Some(inode)) => {
@@ -88,7 +88,7 @@ impl Drive<'_> {
         }
     }
 
-    /// Busy though nobody holds: for how long?
+    /// For how long the lock is busy though nobody holds it.
     pub(super) fn investigate(
         &mut self,
         id: HandleId,
@@ -102,7 +102,7 @@ impl Drive<'_> {
     /// Tries until the lock can be had, or for some time.
     fn how_long_busy(&mut self, id: HandleId, slot: Slot, mode: LockMode) -> Result<Busy, Halt> {
         for attempt in 0..TRIES {
-            if self.ask(id, Law::Liveness, &Order::TryLock(slot, mode))? == Answer::Acquired {
+            if self.ask(id, Law::Liveness, &Command::TryLock(slot, mode))? == Answer::Acquired {
                 return Ok(if attempt < AT_ONCE {
                     Busy::ForAMoment
                 } else {
@@ -116,7 +116,8 @@ impl Drive<'_> {
         Ok(Busy::Stays)
     }
 
-    /// A wait that never ends: is the lock not free, or is it that nobody tells?
+    /// The law that a wait which never ends breaks: the lock may not be free, or the waiter may not be
+    /// woken.
     pub(super) fn blame_wait(&mut self, id: HandleId, mode: LockMode) -> Result<Halt, Halt> {
         let late = format!(
             "the {mode} lock is free, but the wait does not end within {:?}",
@@ -132,7 +133,7 @@ impl Drive<'_> {
         self.ask(
             id,
             Law::Errors,
-            &Order::Open(PROBE, path, OpenOptions::new()),
+            &Command::Open(PROBE, path, OpenOptions::new()),
         )?;
         if self.how_long_busy(id, PROBE, mode)? != Busy::Stays {
             return Ok(Halt::found(Law::Liveness, late));

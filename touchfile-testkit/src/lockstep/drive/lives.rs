@@ -2,26 +2,26 @@
 
 use super::{Drive, Halt, slot};
 use crate::Law;
+use crate::fixture::Fixture;
 use crate::lockstep::model::State;
 use crate::lockstep::step::{FILES, HandleId, Step};
-use crate::stage::Stage;
-use crate::worker::{Answer, Order};
+use crate::process::{Answer, Command};
 
 impl Drive<'_> {
     pub(super) fn kill(&mut self, process: u8) {
-        self.stage.kill(usize::from(process));
+        self.fixture.kill(usize::from(process));
         // A child with copies keeps the locks of a parent that could not unlock, and cannot help it.
         for child in self.forked.remove(&process).unwrap_or_default() {
-            self.stage.end_orphan(child);
+            self.fixture.end_orphan(child);
         }
         self.model.killed(process);
-        self.tell(Step::Kill { process }, "");
+        self.record(Step::Kill { process }, "");
     }
 
     pub(super) fn resume(&mut self, process: u8) {
-        self.stage.resume(usize::from(process));
+        self.fixture.resume(usize::from(process));
         self.model.resume(process);
-        self.tell(Step::Continue { process }, "");
+        self.record(Step::Continue { process }, "");
     }
 
     pub(super) fn fork_and_drop(&mut self, id: HandleId) -> Result<(), Halt> {
@@ -29,29 +29,29 @@ impl Drive<'_> {
             return Ok(());
         }
         let HandleId { process, handle } = id;
-        let answer = self.ask(id, Law::ForkAndExec, &Order::ForkAndDrop(slot(id)))?;
+        let answer = self.ask(id, Law::ForkAndExec, &Command::ForkAndDrop(slot(id)))?;
         if let Answer::Unable(_) = answer {
             return Ok(());
         }
-        self.tell(Step::ForkAndDrop { process, handle }, "");
+        self.record(Step::ForkAndDrop { process, handle }, "");
         self.expect_done(Law::ForkAndExec, "the child that dropped its copy", &answer)?;
         self.model.child_dropped(id);
         Ok(())
     }
 
     pub(super) fn have_a_child(&mut self, step: Step, process: u8) -> Result<(), Halt> {
-        let (order, forks) = match step {
-            Step::Fork { .. } => (Order::Fork, true),
-            _ => (Order::Spawn, false),
+        let (command, forks) = match step {
+            Step::Fork { .. } => (Command::Fork, true),
+            _ => (Command::Spawn, false),
         };
         let id = HandleId { process, handle: 0 };
-        if let Answer::Pid(pid) = self.ask(id, Law::ForkAndExec, &order)? {
-            self.tell(step, "");
+        if let Answer::Pid(pid) = self.ask(id, Law::ForkAndExec, &command)? {
+            self.record(step, "");
             self.model.child_lives(process);
             if forks {
                 self.forked.entry(process).or_default().push(pid);
             }
-            self.stage.remember_child(pid);
+            self.fixture.remember_child(pid);
         }
         Ok(())
     }
@@ -61,18 +61,18 @@ impl Drive<'_> {
             return Ok(());
         }
         let (original, link) = (self.path(file), self.path(FILES - 1 - file));
-        self.stage.unlink(&link)?;
-        match self.stage.hard_link(&original, &link) {
-            Err(error) if Stage::has_no_links(&error) => {
+        self.fixture.unlink(&link)?;
+        match self.fixture.hard_link(&original, &link) {
+            Err(error) if Fixture::has_no_links(&error) => {
                 let file = FILES - 1 - file;
                 self.model.unlink(file);
-                self.tell(Step::Unlink { file }, "");
+                self.record(Step::Unlink { file }, "");
                 return Ok(());
             }
             done => done?,
         }
         self.model.hard_link(file);
-        self.tell(Step::HardLink { file }, "");
+        self.record(Step::HardLink { file }, "");
         Ok(())
     }
 }

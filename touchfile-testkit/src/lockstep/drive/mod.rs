@@ -14,8 +14,8 @@ use touchfile_core::Capabilities;
 use super::model::{Blame, Busy, Doubt, Model, State};
 use super::step::{FILES, HandleId, Step};
 use crate::Law;
-use crate::stage::{Host, Stage};
-use crate::worker::{Answer, Lost, Order, Slot};
+use crate::fixture::{Fixture, Host};
+use crate::process::{Answer, Command, Lost, Slot};
 
 /// For how long a wait is polled that must not come to anything.
 const GLANCE: Duration = Duration::from_millis(2);
@@ -44,7 +44,7 @@ pub(crate) struct Patience {
 pub(crate) struct Found {
     pub(crate) blame: Blame,
     /// What happened before, a line for each step.
-    pub(crate) story: Vec<String>,
+    pub(crate) trace: Vec<String>,
     /// It is a wait that showed it, which may have taken its time.
     pub(crate) in_a_wait: bool,
 }
@@ -60,14 +60,14 @@ pub(crate) fn play(
     steps: &[Step],
     patience: Patience,
 ) -> Result<Option<Found>, String> {
-    let stage = host
-        .stage()
+    let fixture = host
+        .fixture()
         .map_err(|error| format!("no directory for lock files: {error}"))?;
     let mut drive = Drive {
-        stage,
+        fixture,
         model: Model::new(claims),
         patience,
-        story: Vec::new(),
+        trace: Vec::new(),
         forked: BTreeMap::new(),
         in_a_wait: false,
     };
@@ -82,12 +82,12 @@ pub(crate) fn play(
         .and_then(|()| drive.wind_up(look));
     match played {
         Ok(()) => {
-            drive.stage.close();
+            drive.fixture.close();
             Ok(None)
         }
         Err(Halt::Found(blame)) => Ok(Some(Found {
             blame,
-            story: drive.story,
+            trace: drive.trace,
             in_a_wait: drive.in_a_wait,
         })),
         Err(Halt::Own(error)) => Err(error),
@@ -120,10 +120,10 @@ impl From<io::Error> for Halt {
 }
 
 struct Drive<'h> {
-    stage: Stage<'h>,
+    fixture: Fixture<'h>,
     model: Model,
     patience: Patience,
-    story: Vec<String>,
+    trace: Vec<String>,
     /// The children that live on and would die with their parents, if they could.
     forked: BTreeMap<u8, Vec<u32>>,
     /// The last answer is that of a wait.
@@ -158,9 +158,9 @@ impl Drive<'_> {
             Step::Kill { process } => self.kill(process),
             Step::Stop { process } => {
                 if !self.model.is_stopped(process) {
-                    self.stage.stop(usize::from(process))?;
+                    self.fixture.stop(usize::from(process))?;
                     self.model.stop(process);
-                    self.tell(step, "");
+                    self.record(step, "");
                 }
             }
             Step::Continue { process } => {
@@ -173,14 +173,14 @@ impl Drive<'_> {
             }
             Step::Fork { process } | Step::Spawn { process } => self.have_a_child(step, process)?,
             Step::Unlink { file } => {
-                self.stage.unlink(&self.path(file))?;
+                self.fixture.unlink(&self.path(file))?;
                 self.model.unlink(file);
-                self.tell(step, "");
+                self.record(step, "");
             }
             Step::Replace { file } => {
-                self.stage.replace(&self.path(file))?;
+                self.fixture.replace(&self.path(file))?;
                 self.model.replace(file);
-                self.tell(step, "");
+                self.record(step, "");
             }
             Step::HardLink { file } => self.hard_link(file)?,
         }
@@ -223,21 +223,21 @@ impl Drive<'_> {
     }
 
     /// An answer, unless the worker is lost: then `law` is broken.
-    fn ask(&mut self, id: HandleId, law: Law, order: &Order) -> Result<Answer, Halt> {
-        let extra = match order {
-            Order::Poll(_, time) => *time,
+    fn ask(&mut self, id: HandleId, law: Law, command: &Command) -> Result<Answer, Halt> {
+        let extra = match command {
+            Command::Poll(_, time) => *time,
             _ => Duration::ZERO,
         };
-        self.in_a_wait = matches!(order, Order::Poll(..));
+        self.in_a_wait = matches!(command, Command::Poll(..));
         let within = self.patience.answer + extra;
-        let worker = self.stage.worker(usize::from(id.process))?;
-        let lost = match worker.ask(order, within) {
+        let worker = self.fixture.process(usize::from(id.process))?;
+        let lost = match worker.ask(command, within) {
             Ok(answer) => return Ok(answer),
             Err(lost) => lost,
         };
-        let word = order.to_string();
+        let word = command.to_string();
         let verb = word.split(' ').next().unwrap_or_default();
-        self.story
+        self.trace
             .push(format!("process {} is asked to {verb}: {lost}", id.process));
         Err(match lost {
             Lost::Silent(time) => Halt::found(
@@ -255,15 +255,15 @@ impl Drive<'_> {
         }
     }
 
-    fn tell(&mut self, step: Step, came_to: &str) {
-        self.story.push(match came_to {
+    fn record(&mut self, step: Step, came_to: &str) {
+        self.trace.push(match came_to {
             "" | "done" => step.to_string(),
             came_to => format!("{step}: {came_to}"),
         });
     }
 
     fn path(&self, file: u8) -> PathBuf {
-        self.stage
+        self.fixture
             .path(["a.lock", "b.lock"][usize::from(file % FILES)])
     }
 }

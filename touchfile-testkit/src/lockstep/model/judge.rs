@@ -8,7 +8,7 @@ use super::blame::{Blame, Doubt, Event};
 use super::{Expected, Model, State};
 use crate::Law;
 use crate::lockstep::step::HandleId;
-use crate::worker::{Answer, InWords};
+use crate::process::{Answer, InWords};
 
 impl Model {
     /// Judges the answer to an attempt.

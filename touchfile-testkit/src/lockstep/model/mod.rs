@@ -1,6 +1,6 @@
 //! The oracle: what a correct backend may answer, in every state. Pure: it knows no processes.
 //!
-//! Of a holder the model is *sure*: it was told so, and nothing released it. A waiter holds
+//! Of a holder the model is *sure*: it answered "acquired", and nothing released it. A waiter holds
 //! *maybe*: it can have been granted the lock without having been polled since. What a sure
 //! conflicting holder excludes must be refused; what nothing excludes must be granted; beside
 //! somebody who maybe holds, both are right.
@@ -37,7 +37,7 @@ struct Handle {
     state: State,
     /// A forked child has dropped its copy since the lock was taken.
     child_dropped: bool,
-    /// A child that lives on has copies, or was told to have none.
+    /// A child that lives on has copies of the descriptors, or is a program that closed them.
     child_lives: bool,
 }
 

@@ -6,7 +6,7 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 
 use super::*;
 use crate::Law;
-use crate::worker::Answer;
+use crate::process::Answer;
 
 const A: HandleId = handle(0, 0);
 const B: HandleId = handle(1, 0);

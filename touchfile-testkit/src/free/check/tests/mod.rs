@@ -4,7 +4,7 @@ mod brute_force;
 mod killed;
 mod real_runs;
 mod small;
-mod stories;
+mod traces;
 mod waits;
 
 use std::cell::Cell;
@@ -50,7 +50,7 @@ fn the_checker_and_every_order_agree_on_small_histories() {
         );
         let together = violations
             .iter()
-            .all(|violation| violation.story.contains("no order"));
+            .all(|violation| violation.trace.contains("no order"));
         let verdict = match (right, together) {
             (true, _) => &verdicts.right,
             (false, true) => &verdicts.together,

@@ -1,7 +1,7 @@
 //! Histories that went wrong in a known way, and ones that only look like it: waits, failures and
 //! witnesses.
 
-use super::stories::{MS, history, laws, only_violation};
+use super::traces::{MS, history, laws, only_violation};
 use crate::Law;
 
 #[test]
@@ -19,7 +19,7 @@ fn a_wait_longer_than_anybody_held_the_lock_is_too_long() {
     assert_eq!(laws(&lines(1_900)), []);
     let found = only_violation(&lines(2_100));
     assert_eq!(found.law, Law::Liveness);
-    assert!(found.story.contains("until 2090000 µs"), "{found}");
+    assert!(found.trace.contains("until 2090000 µs"), "{found}");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_process_whose_timed_wait_never_ends_has_a_blocked_thread() {
     assert_eq!(found.law, Law::CancelSafety);
     assert!(
         found
-            .story
+            .trace
             .starts_with("process 1 stands still since 2000 µs"),
         "{found}"
     );
@@ -155,7 +155,7 @@ fn a_call_that_fails_is_told_unless_its_process_is_dead() {
     let mut failed = history(&lines);
     assert!(
         only_violation(&failed)
-            .story
+            .trace
             .ends_with("no locks available")
     );
     failed.killed(1, 10 * MS, 12 * MS);
@@ -178,7 +178,7 @@ fn updates_of_the_witness_that_vanish_are_told() {
     right.witnesses(vec![3]); // one more, of a process that was killed before it said so
     assert_eq!(laws(&right), []);
     right.witnesses(vec![1]);
-    assert!(only_violation(&right).story.ends_with("updates were lost"));
+    assert!(only_violation(&right).trace.ends_with("updates were lost"));
     lines[3] = "21 2 0 0 < found 0";
     let twice = only_violation(&history(&lines));
     assert_eq!((twice.law, twice.calls.len()), (Law::Exclusion, 2));

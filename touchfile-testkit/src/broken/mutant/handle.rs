@@ -1,0 +1,462 @@
+//! A handle with a fault: attempts, releases and questions.
+
+use std::fs::{self, File};
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustix::fs::{FlockOperation, flock};
+use touchfile_core::LockMode::{Exclusive, Shared};
+use touchfile_core::{Attempt, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions};
+
+use super::backend::Common;
+use super::deed::Op;
+use super::fault::{Claim, Fault};
+use super::life::{Life, copy_of, descriptors};
+
+/// How long what takes its time takes.
+pub(super) const SLOW: Duration = Duration::from_millis(700);
+/// How long after it a release takes place.
+const LATE: Duration = Duration::from_millis(250);
+/// How long a lease lasts.
+const LEASE: Duration = Duration::from_millis(400);
+
+pub(super) type Honest = Box<dyn LockHandle>;
+
+/// The handles that nobody lets go of.
+static KEPT: Mutex<Vec<Honest>> = Mutex::new(Vec::new());
+
+/// A copy of the descriptor of each handle of this process, by the file.
+static COPIES: Mutex<Vec<(u64, Arc<File>)>> = Mutex::new(Vec::new());
+
+#[derive(Debug)]
+pub(super) struct Handle {
+    pub(super) common: Arc<Common>,
+    pub(super) life: Life,
+    pub(super) path: PathBuf,
+    options: OpenOptions,
+    /// Taken when this is dropped, and not before.
+    honest: Option<Honest>,
+    /// The handle on the file of the path, if that of another is locked.
+    face: Option<Honest>,
+    /// What the caller was told.
+    pub(super) held: Option<LockMode>,
+    /// What the honest handle holds though the caller let go of it.
+    kept: Option<LockMode>,
+    /// A copy of the honest handle's descriptor.
+    copy: Option<Arc<File>>,
+    /// This process has locked with the copy.
+    locked_by_copy: bool,
+    /// The flag that stands for the exclusive lock among the handles of this process is ours.
+    pub(super) flagged: bool,
+}
+
+const UNTIL_DROPPED: &str = "the honest handle is there until this one is dropped";
+
+impl Handle {
+    pub(super) async fn open(
+        common: &Arc<Common>,
+        path: &Path,
+        options: &OpenOptions,
+    ) -> io::Result<Self> {
+        let fault = common.mutant.fault;
+        let before = needs_copy(fault).then(descriptors);
+        let mut honest = common.honest.open(path, options).await?;
+        let copy = before.and_then(|before| new_descriptor(path, &before));
+        let life = common.process.open(path);
+        common.does(Op::Open, None, &life, path);
+        let mut face = None;
+        if common.shows(Fault::OtherLock, None, &life, path)
+            && let Some(directory) = path.parent()
+        {
+            let other = common.honest.open(directory, &OpenOptions::new()).await?;
+            face = Some(std::mem::replace(&mut honest, other));
+        }
+        let handle = Self {
+            common: common.clone(),
+            life,
+            path: path.to_owned(),
+            options: options.clone(),
+            honest: Some(honest),
+            face,
+            held: None,
+            kept: None,
+            copy: copy.map(Arc::new),
+            locked_by_copy: false,
+            flagged: false,
+        };
+        if handle.shows(Fault::LostByOpening, None) {
+            handle.release_all();
+        }
+        handle.register();
+        Ok(handle)
+    }
+
+    pub(super) fn honest(&mut self) -> &mut Honest {
+        self.honest.as_mut().expect(UNTIL_DROPPED)
+    }
+
+    /// Whether this is the fault, and it shows now, to whom asks for this mode.
+    pub(super) fn shows(&self, fault: Fault, mode: Option<LockMode>) -> bool {
+        self.common.shows(fault, mode, &self.life, &self.path)
+    }
+
+    /// Whether the honest handle holds what the caller let go of.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    fn does(&self, op: Op, mode: Option<LockMode>) {
+        self.common.does(op, mode, &self.life, &self.path);
+    }
+
+    /// The mode that is asked of the honest handle.
+    pub(super) fn asked(&self, mode: LockMode) -> LockMode {
+        match mode {
+            Exclusive if self.shows(Fault::TakesShared, Some(mode)) => Shared,
+            Shared if self.shows(Fault::TakesExclusive, Some(mode)) => Exclusive,
+            mode => mode,
+        }
+    }
+
+    /// What happens before anything is asked of the honest handle; the answer, if that is all.
+    pub(super) fn refuses(&mut self, mode: LockMode) -> Option<io::Result<()>> {
+        if self.common.mutant.fault == Fault::Claims(Claim::Shared) && mode == Shared {
+            return Some(Err(io::ErrorKind::Unsupported.into()));
+        }
+        // In a child it is the parent's, and the honest handle knows what that means.
+        if self.held.is_some() && !self.common.process.is_child() {
+            if self.shows(Fault::AsksAgain, self.held) {
+                return Some(Ok(()));
+            }
+            if self.shows(Fault::LostByRefusing, self.held) {
+                self.lose();
+            }
+            self.life.refused();
+            return Some(Err(io::ErrorKind::InvalidInput.into()));
+        }
+        if self.shows(Fault::Fails, Some(mode)) {
+            return Some(Err(io::Error::other("something went wrong")));
+        }
+        None
+    }
+
+    /// One attempt of the honest handle, or what takes its place.
+    pub(super) async fn attempt(&mut self, mode: LockMode, fair: bool) -> io::Result<Attempt> {
+        if let Some(kept) = self.kept.take() {
+            if kept == mode {
+                return Ok(Attempt::Acquired);
+            }
+            self.honest().unlock().await?;
+        }
+        if self.shows(Fault::SharesInChild, Some(mode)) {
+            let attempt = self
+                .copy
+                .as_ref()
+                .map_or(Ok(Attempt::Acquired), |copy| lock_with(copy, mode))?;
+            self.locked_by_copy = attempt == Attempt::Acquired;
+            return Ok(attempt);
+        }
+        if self.shows(Fault::ThreadRace, Some(mode)) && mode == Exclusive {
+            return super::convert::race(self);
+        }
+        let asked = self.asked(mode);
+        if fair {
+            self.honest().try_lock_fair(asked).await
+        } else {
+            self.honest().try_lock(asked).await
+        }
+    }
+
+    /// The lock has been had in this mode, or is said to have been.
+    pub(super) async fn granted(&mut self, mode: LockMode) -> io::Result<Attempt> {
+        if self.shows(Fault::FailsHolding, Some(mode)) {
+            return Err(io::Error::other("it did not work"));
+        }
+        if self.shows(Fault::BusyHolding, Some(mode)) {
+            return Ok(Attempt::WouldBlock);
+        }
+        if self.shows(Fault::HoldsNothing, Some(mode)) {
+            self.honest().unlock().await?;
+        }
+        self.is_held(mode);
+        if self.shows(Fault::Lease, Some(mode))
+            && let Some(copy) = self.copy.clone()
+        {
+            thread::spawn(move || {
+                thread::sleep(LEASE);
+                flock(&*copy, FlockOperation::Unlock).ok();
+            });
+        }
+        if self.shows(Fault::Inherited, Some(mode))
+            && let Some(copy) = &self.copy
+        {
+            rustix::io::fcntl_setfd(&**copy, rustix::io::FdFlags::empty()).ok();
+        }
+        Ok(Attempt::Acquired)
+    }
+
+    /// The caller is told that it has the lock, whether it has or not.
+    pub(super) fn is_held(&mut self, mode: LockMode) {
+        self.held = Some(mode);
+        self.life.acquired();
+    }
+
+    async fn try_once(&mut self, mode: LockMode, fair: bool) -> io::Result<Attempt> {
+        self.common.process.called();
+        self.does(Op::Try, Some(mode));
+        if let Some(answer) = self.refuses(mode) {
+            return answer.map(|()| Attempt::Acquired);
+        }
+        if self.shows(Fault::Refuses, Some(mode)) {
+            return Ok(Attempt::WouldBlock);
+        }
+        match self.attempt(mode, fair).await? {
+            Attempt::Acquired => self.granted(mode).await,
+            Attempt::WouldBlock => self.busy(mode).await,
+        }
+    }
+
+    async fn busy(&mut self, mode: LockMode) -> io::Result<Attempt> {
+        if self.shows(Fault::Grants, Some(mode)) {
+            self.is_held(mode);
+            return Ok(Attempt::Acquired);
+        }
+        if self.shows(Fault::TryWaits, Some(mode)) {
+            tokio::time::sleep(SLOW).await;
+        }
+        let fails = self.shows(Fault::BusyIsAnError, Some(mode));
+        self.life.found_busy();
+        if fails {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(Attempt::WouldBlock)
+    }
+
+    /// The lock is gone, and nobody says so.
+    fn lose(&self) {
+        if let Some(copy) = &self.copy {
+            flock(&**copy, FlockOperation::Unlock).ok();
+        }
+    }
+
+    fn register(&self) {
+        if let (Some(copy), Some(inode)) = (&self.copy, inode(&self.path)) {
+            copies().push((inode, copy.clone()));
+        }
+    }
+
+    /// Unlocks every handle of this process on this file.
+    fn release_all(&self) {
+        let Some(file) = inode(&self.path) else {
+            return;
+        };
+        for (_, copy) in copies().iter().filter(|(inode, _)| *inode == file) {
+            flock(&**copy, FlockOperation::Unlock).ok();
+        }
+    }
+}
+
+#[async_trait]
+impl LockHandle for Handle {
+    async fn try_lock(&mut self, mode: LockMode) -> io::Result<Attempt> {
+        self.try_once(mode, false).await
+    }
+
+    async fn try_lock_fair(&mut self, mode: LockMode) -> io::Result<Attempt> {
+        self.try_once(mode, true).await
+    }
+
+    async fn lock(&mut self, mode: LockMode) -> io::Result<()> {
+        self.wait(mode).await
+    }
+
+    async fn unlock(&mut self) -> io::Result<()> {
+        self.common.process.called();
+        let mode = self.held;
+        self.does(Op::Unlock, mode);
+        let Some(mode) = self.held.take() else {
+            return self.honest().unlock().await;
+        };
+        if self.flagged {
+            super::convert::end_race(self);
+        }
+        let shows = |fault| self.shows(fault, Some(mode));
+        if shows(Fault::UnlockKeeps) {
+            self.kept = Some(mode);
+            return Ok(());
+        }
+        if shows(Fault::ReleasesLate) {
+            return self.release_late();
+        }
+        if shows(Fault::ReleasesOthers) {
+            self.release_all();
+        }
+        let (fails, panics) = (shows(Fault::UnlockFails), shows(Fault::UnlockPanics));
+        if std::mem::take(&mut self.locked_by_copy) {
+            self.lose();
+        }
+        self.life.let_go();
+        self.honest().unlock().await?;
+        assert!(!panics, "as it unlocks");
+        if fails {
+            return Err(io::Error::other("it did not unlock"));
+        }
+        Ok(())
+    }
+
+    async fn is_current(&self, path: &Path) -> io::Result<bool> {
+        self.common.process.called();
+        self.does(Op::AskCurrent, self.held);
+        if self.common.mutant.fault == Fault::Claims(Claim::Identity) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        if self.shows(Fault::CurrentFails, self.held) {
+            return Err(io::Error::other("nobody knows"));
+        }
+        if self.shows(Fault::LostByAsking, self.held) {
+            self.lose();
+        }
+        let handle = self.face.as_ref().or(self.honest.as_ref());
+        let current = handle.expect(UNTIL_DROPPED).is_current(path).await?;
+        Ok(if current {
+            !self.shows(Fault::NeverCurrent, self.held)
+        } else {
+            self.shows(Fault::AlwaysCurrent, self.held)
+        })
+    }
+
+    async fn is_lost(&self) -> io::Result<bool> {
+        self.common.process.called();
+        self.does(Op::AskLost, self.held);
+        if self.shows(Fault::LostFails, self.held) {
+            return Err(io::Error::other("nobody knows"));
+        }
+        if self.held.is_some() && self.shows(Fault::SaysLost, self.held) {
+            return Ok(true);
+        }
+        self.honest.as_ref().expect(UNTIL_DROPPED).is_lost().await
+    }
+
+    fn may_block(&self) -> bool {
+        let handle = self.honest.as_ref();
+        handle.is_some_and(|handle| handle.may_block())
+    }
+
+    fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {
+        self.honest().convertible()?;
+        Some(self)
+    }
+}
+
+impl Handle {
+    /// The lock is released by a thread, later, and this handle goes on with another open file.
+    fn release_late(&mut self) -> io::Result<()> {
+        let mut options = self.options.clone();
+        options.create = false;
+        let Ok(Ok(new)) = now(self.common.honest.open(&self.path, &options)) else {
+            return now(self.honest().unlock()).unwrap_or(Ok(()));
+        };
+        let old = std::mem::replace(self.honest(), new);
+        thread::spawn(move || {
+            thread::sleep(LATE);
+            drop(old);
+        });
+        Ok(())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.common.process.closed();
+        self.does(Op::Drop, self.held);
+        let Some(honest) = self.honest.take() else {
+            return;
+        };
+        if self.flagged {
+            super::convert::end_race(self);
+        }
+        if let Some(copy) = &self.copy {
+            copies().retain(|(_, other)| !Arc::ptr_eq(copy, other));
+        }
+        if self.common.process.is_child() && self.shows(Fault::ChildReleases, self.held) {
+            self.lose();
+        }
+        if self.held.is_some() && self.shows(Fault::DropKeeps, self.held) {
+            kept().push(honest);
+            return;
+        }
+        drop(honest);
+        let panics = self.shows(Fault::DropPanics, self.held);
+        assert!(!panics || thread::panicking(), "as it is dropped");
+    }
+}
+
+pub(super) fn kept() -> std::sync::MutexGuard<'static, Vec<Honest>> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn copies() -> std::sync::MutexGuard<'static, Vec<(u64, Arc<File>)>> {
+    COPIES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn needs_copy(fault: Fault) -> bool {
+    use Fault::{
+        ChildReleases, Inherited, Lease, LostByAsking, LostByOpening, LostByRefusing,
+        ReleasesOthers, SharesInChild,
+    };
+    matches!(
+        fault,
+        ChildReleases
+            | Inherited
+            | Lease
+            | LostByAsking
+            | LostByOpening
+            | LostByRefusing
+            | ReleasesOthers
+            | SharesInChild
+    )
+}
+
+/// A copy of the descriptor of this file that was not there before.
+fn new_descriptor(path: &Path, before: &std::collections::HashSet<i32>) -> Option<File> {
+    let file = inode(path)?;
+    let is_new = |number: &i32| {
+        !before.contains(number)
+            && fs::metadata(format!("/proc/self/fd/{number}"))
+                .is_ok_and(|metadata| metadata.ino() == file)
+    };
+    copy_of(descriptors().into_iter().find(is_new)?)
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    Some(fs::metadata(path).ok()?.ino())
+}
+
+pub(super) fn lock_with(file: &File, mode: LockMode) -> io::Result<Attempt> {
+    let operation = match mode {
+        Exclusive => FlockOperation::NonBlockingLockExclusive,
+        Shared => FlockOperation::NonBlockingLockShared,
+    };
+    match flock(file, operation) {
+        Ok(()) => Ok(Attempt::Acquired),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Attempt::WouldBlock),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// What a future that does not wait comes to.
+pub(super) fn now<F: Future>(future: F) -> Result<F::Output, ()> {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => Err(()),
+    }
+}

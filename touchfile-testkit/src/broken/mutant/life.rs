@@ -1,0 +1,199 @@
+//! What has happened so far, to a process and to a handle.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, ThreadId};
+
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use tokio::runtime;
+
+/// What has happened in a process, as its backend saw it.
+#[derive(Debug)]
+pub(super) struct Process {
+    /// That which made the backend.
+    pid: u32,
+    /// The calling thread and runtime of the first call.
+    thread: OnceLock<ThreadId>,
+    runtime: OnceLock<runtime::Id>,
+    opened: AtomicU64,
+    handles: AtomicU64,
+    paths: Mutex<Vec<PathBuf>>,
+    /// A nameless file that all children of this process have open: its length says how many of
+    /// them have used a handle.
+    children: Option<File>,
+    /// In a child: which process this is, and its number among the children.
+    child: Mutex<(u32, u64)>,
+}
+
+impl Process {
+    /// `counts_children` costs a descriptor.
+    pub(super) fn new(counts_children: bool) -> Self {
+        Self {
+            pid: process::id(),
+            thread: OnceLock::new(),
+            runtime: OnceLock::new(),
+            opened: AtomicU64::new(0),
+            handles: AtomicU64::new(0),
+            paths: Mutex::new(Vec::new()),
+            children: counts_children.then(|| tempfile::tempfile().ok()).flatten(),
+            child: Mutex::new((0, 0)),
+        }
+    }
+
+    /// To be called at the beginning of each call that a runtime drives.
+    pub(super) fn called(&self) {
+        self.thread.get_or_init(|| thread::current().id());
+        if let Ok(current) = runtime::Handle::try_current() {
+            self.runtime.get_or_init(|| current.id());
+        }
+    }
+
+    /// The life of a new handle.
+    pub(super) fn open(&self, path: &Path) -> Life {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+        let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = paths.iter().position(|known| known == path);
+        let number = known.unwrap_or_else(|| {
+            paths.push(path.to_owned());
+            paths.len() - 1
+        });
+        Life {
+            handle: self.opened.fetch_add(1, Ordering::Relaxed),
+            path: number,
+            ..Life::default()
+        }
+    }
+
+    pub(super) fn closed(&self) {
+        self.handles.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn handles(&self) -> u64 {
+        self.handles.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_child(&self) -> bool {
+        self.pid != process::id()
+    }
+
+    /// Whether this is a forked child, and not the first that used a handle.
+    pub(super) fn is_later_child(&self) -> bool {
+        let (true, Some(mut children)) = (self.is_child(), self.children.as_ref()) else {
+            return false;
+        };
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        if child.0 != process::id() {
+            // The offset is shared: it is the number of children that have written.
+            children.write_all(b".").ok();
+            *child = (process::id(), children.stream_position().unwrap_or(0));
+        }
+        child.1 > 1
+    }
+
+    pub(super) fn is_other_thread(&self) -> bool {
+        let first = self.thread.get();
+        first.is_some_and(|first| *first != thread::current().id())
+    }
+
+    pub(super) fn is_other_runtime(&self) -> bool {
+        let current = runtime::Handle::try_current();
+        match (self.runtime.get(), current) {
+            (Some(first), Ok(current)) => *first != current.id(),
+            _ => false,
+        }
+    }
+}
+
+/// What has happened to a handle. Shared with the futures of its calls.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Life {
+    /// Its number in its process, and that of its path.
+    pub(super) handle: u64,
+    pub(super) path: usize,
+    seen: Arc<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    locks: AtomicU64,
+    failed_tries: AtomicU32,
+    waited: AtomicBool,
+    gave_up: AtomicBool,
+    refused: AtomicBool,
+    converted: AtomicU32,
+}
+
+impl Life {
+    pub(super) fn acquired(&self) {
+        self.seen.locks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn locks(&self) -> u64 {
+        self.seen.locks.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn found_busy(&self) {
+        self.seen.failed_tries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn let_go(&self) {
+        self.seen.failed_tries.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_failed_try(&self) -> bool {
+        self.seen.failed_tries.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn waits(&self) {
+        self.seen.waited.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_waited(&self) -> bool {
+        self.seen.waited.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn gives_up(&self) {
+        self.seen.gave_up.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_given_up(&self) -> bool {
+        self.seen.gave_up.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn refused(&self) {
+        self.seen.refused.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_been_refused(&self) -> bool {
+        self.seen.refused.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn converts(&self) {
+        self.seen.converted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Before the conversion that is under way.
+    pub(super) fn has_converted(&self) -> bool {
+        self.seen.converted.load(Ordering::Relaxed) > 1
+    }
+}
+
+/// The descriptors of this process.
+pub(super) fn descriptors() -> HashSet<i32> {
+    let names = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+    names
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// A copy of one of our own descriptors, on the same open file description.
+pub(super) fn copy_of(descriptor: i32) -> Option<File> {
+    let own = pidfd_open(getpid(), PidfdFlags::empty()).ok()?;
+    let copy = pidfd_getfd(&own, descriptor, PidfdGetfdFlags::empty()).ok()?;
+    Some(File::from(copy))
+}

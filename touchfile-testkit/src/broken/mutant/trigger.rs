@@ -1,0 +1,233 @@
+//! What brings a fault about, and whom it concerns.
+
+use std::path::Path;
+use std::thread;
+
+use touchfile_core::LockMode;
+
+use super::dice::one_in;
+use super::life::{Life, Process};
+use super::place;
+
+/// When a fault shows.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Trigger {
+    Always,
+    /// Once in so many times.
+    OneIn(u64),
+    /// Once the handle has had the lock so many times.
+    Worn(u64),
+    /// An attempt on the handle has failed since it last let go.
+    AfterFailedTry,
+    /// The handle has had to wait, for the lock that it holds or one before.
+    AfterWait,
+    AfterGivenUpWait,
+    /// A call on the handle was refused.
+    AfterError,
+    /// The lock has changed its mode, or an attempt at that has failed.
+    AfterConversion,
+    InChild,
+    InSecondChild,
+    InSecondThread,
+    InSecondRuntime,
+    WithoutRuntime,
+    Unwinding,
+    /// The path leads there in another way than from directory to directory.
+    OnRoad(Road),
+    /// There are so many shared locks on the file, ours included.
+    AtReader(u64),
+    /// The process has so many handles open.
+    AtHandles(u64),
+    /// The lock is free for the first time within 300 µs of the beginning of a wait.
+    Early,
+}
+
+/// What is unusual about a path, or about the file that it names.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Road {
+    /// Through `..`.
+    DotDot,
+    /// Through a symbolic link to a directory.
+    LinkedDirectory,
+    LongName,
+    /// A name that is not UTF-8, or has white space in it.
+    OddName,
+    /// The file has another name.
+    SecondName,
+    /// The file is not empty.
+    Contents,
+    /// Nobody may write to the file.
+    ReadOnly,
+}
+
+impl Road {
+    pub(super) const ALL: [Self; 7] = [
+        Self::DotDot,
+        Self::LinkedDirectory,
+        Self::LongName,
+        Self::OddName,
+        Self::SecondName,
+        Self::Contents,
+        Self::ReadOnly,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::DotDot => "dot-dot",
+            Self::LinkedDirectory => "linked-directory",
+            Self::LongName => "long-name",
+            Self::OddName => "odd-name",
+            Self::SecondName => "second-name",
+            Self::Contents => "contents",
+            Self::ReadOnly => "read-only",
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Self::DotDot => "the path has `..` in it",
+            Self::LinkedDirectory => "a directory in the path is a link",
+            Self::LongName => "the file has a name of 200 letters or more",
+            Self::OddName => "the file has a name that is not UTF-8 or has white space in it",
+            Self::SecondName => "the file has two names",
+            Self::Contents => "the file is not empty",
+            Self::ReadOnly => "the file has no mode for writing",
+        }
+    }
+}
+
+/// Which locks a fault concerns.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Scope {
+    All,
+    Mode(LockMode),
+    /// Every handle but the first of its process.
+    LaterHandles,
+    /// Every path but the first of its process.
+    LaterPaths,
+}
+
+impl Trigger {
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Always => "always".into(),
+            Self::OneIn(n) => format!("1-in-{n}"),
+            Self::Worn(n) => format!("after-{n}"),
+            Self::AfterFailedTry => "after-failed-try".into(),
+            Self::AfterWait => "after-wait".into(),
+            Self::AfterGivenUpWait => "after-given-up-wait".into(),
+            Self::AfterError => "after-error".into(),
+            Self::AfterConversion => "after-conversion".into(),
+            Self::InChild => "in-child".into(),
+            Self::InSecondChild => "in-second-child".into(),
+            Self::InSecondThread => "in-second-thread".into(),
+            Self::InSecondRuntime => "in-second-runtime".into(),
+            Self::WithoutRuntime => "without-runtime".into(),
+            Self::Unwinding => "unwinding".into(),
+            Self::OnRoad(road) => format!("on-{}", road.name()),
+            Self::AtReader(k) => format!("at-reader-{k}"),
+            Self::AtHandles(n) => format!("at-{n}-handles"),
+            Self::Early => "early".into(),
+        }
+    }
+
+    pub(super) fn what(self) -> String {
+        match self {
+            Self::Always => "always".into(),
+            Self::OneIn(n) => format!("once in {n} times"),
+            Self::Worn(n) => format!("once its handle has had the lock {n} times"),
+            Self::AfterFailedTry => "after a failed attempt of its handle".into(),
+            Self::AfterWait => "once its handle has had to wait".into(),
+            Self::AfterGivenUpWait => "once a wait of its handle was given up".into(),
+            Self::AfterError => "once a call on its handle was refused".into(),
+            Self::AfterConversion => "after an earlier conversion".into(),
+            Self::InChild => "in a forked child".into(),
+            Self::InSecondChild => "in the second child of a process and those after it".into(),
+            Self::InSecondThread => "in another thread than that of the first call".into(),
+            Self::InSecondRuntime => "in another runtime than that of the first call".into(),
+            Self::WithoutRuntime => "where there is no runtime".into(),
+            Self::Unwinding => "while a panic unwinds".into(),
+            Self::OnRoad(road) => format!("where {}", road.what()),
+            Self::AtReader(k) => format!("if that makes {k} readers"),
+            Self::AtHandles(n) => format!("while the process has {n} handles"),
+            Self::Early => "if the lock becomes free within 300 µs".into(),
+        }
+    }
+
+    /// The dimension it is of, as the report adds up.
+    pub(super) fn dimension(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::OneIn(_) => "chance",
+            Self::Worn(_) => "wear",
+            Self::AfterFailedTry
+            | Self::AfterWait
+            | Self::AfterGivenUpWait
+            | Self::AfterError
+            | Self::AfterConversion => "after",
+            Self::InChild | Self::InSecondChild => "children",
+            Self::InSecondThread => "threads",
+            Self::InSecondRuntime | Self::WithoutRuntime => "runtimes",
+            Self::Unwinding => "unwinding",
+            Self::OnRoad(_) => "roads",
+            Self::AtReader(_) | Self::AtHandles(_) => "crowds",
+            Self::Early => "timing",
+        }
+    }
+
+    /// Whether the fault shows now.
+    pub(super) fn fires(self, process: &Process, life: &Life, path: &Path) -> bool {
+        match self {
+            Self::Always => true,
+            Self::OneIn(n) => one_in(n),
+            Self::Worn(n) => life.locks() >= n,
+            Self::AfterFailedTry => life.has_failed_try(),
+            Self::AfterWait => life.has_waited(),
+            Self::AfterGivenUpWait => life.has_given_up(),
+            Self::AfterError => life.has_been_refused(),
+            Self::AfterConversion => life.has_converted(),
+            Self::InChild => process.is_child(),
+            Self::InSecondChild => process.is_later_child(),
+            Self::InSecondThread => process.is_other_thread(),
+            Self::InSecondRuntime => process.is_other_runtime(),
+            Self::WithoutRuntime => tokio::runtime::Handle::try_current().is_err(),
+            Self::Unwinding => thread::panicking(),
+            Self::OnRoad(road) => place::is_on(road, path),
+            Self::AtReader(k) => place::readers(path) + 1 >= k,
+            Self::AtHandles(n) => process.handles() >= n,
+            // Looked at by the wait itself.
+            Self::Early => true,
+        }
+    }
+}
+
+impl Scope {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Mode(LockMode::Exclusive) => "exclusive",
+            Self::Mode(LockMode::Shared) => "shared",
+            Self::LaterHandles => "later-handles",
+            Self::LaterPaths => "later-paths",
+        }
+    }
+
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::All => "",
+            Self::Mode(LockMode::Exclusive) => ", if that is the exclusive lock",
+            Self::Mode(LockMode::Shared) => ", if that is the shared lock",
+            Self::LaterHandles => ", but not with the first handle of a process",
+            Self::LaterPaths => ", but not on the first path of a process",
+        }
+    }
+
+    pub(super) fn concerns(self, mode: Option<LockMode>, life: &Life) -> bool {
+        match self {
+            Self::All => true,
+            Self::Mode(wanted) => mode == Some(wanted),
+            Self::LaterHandles => life.handle > 0,
+            Self::LaterPaths => life.path > 0,
+        }
+    }
+}

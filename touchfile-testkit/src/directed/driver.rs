@@ -1,0 +1,342 @@
+//! The driver of a directed case: it sends commands to processes, and keeps the trace of them.
+
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use touchfile_core::LockMode::{self, Exclusive};
+use touchfile_core::OpenOptions;
+
+use crate::Law;
+use crate::case::{Context, Finding, Undone};
+use crate::countdown::Countdown;
+use crate::fixture::Fixture;
+use crate::process::{Answer, Command, InWords, Lost, Slot};
+
+/// How much longer a script may take than a call.
+const SCRIPT: u32 = 5;
+
+/// The processes and files of one directed case, and the trace so far.
+pub(crate) struct Driver<'a> {
+    pub(crate) bench: &'a Context<'a>,
+    pub(crate) fixture: Fixture<'a>,
+    pub(super) law: Law,
+    trace: Vec<String>,
+}
+
+/// One process.
+pub(crate) type ProcessNumber = usize;
+
+impl<'a> Driver<'a> {
+    /// Gives a file a second name, if there is such a thing here.
+    pub(super) fn hard_link(&self, original: &Path, link: &Path) -> Result<(), Undone> {
+        linked(self.fixture.hard_link(original, link))
+    }
+
+    /// Nobody yet. What goes wrong breaks `law`, unless said otherwise.
+    pub(crate) fn new(bench: &'a Context<'a>, law: Law) -> Result<Self, Undone> {
+        Ok(Self {
+            bench,
+            fixture: bench.host.fixture()?,
+            law,
+            trace: Vec::new(),
+        })
+    }
+
+    /// The lock file of most cases.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.fixture.path("a.lock")
+    }
+
+    /// The number of another process than 0, if the backend knows others.
+    pub(crate) fn other(&self) -> ProcessNumber {
+        usize::from(self.bench.claims.cross_process)
+    }
+
+    /// Keeps the workers for other cases. To be called when all is well.
+    pub(crate) fn close(self) {
+        self.fixture.close();
+    }
+
+    /// Sends a command, receives the answer, and adds both to the trace.
+    pub(crate) fn ask(
+        &mut self,
+        process: ProcessNumber,
+        command: &Command,
+    ) -> Result<Answer, Undone> {
+        self.send(process, command)?;
+        self.receive(process, command)
+    }
+
+    /// Sends a command, and does not wait for the answer.
+    pub(crate) fn send(&mut self, process: ProcessNumber, command: &Command) -> Result<(), Undone> {
+        self.fixture.process(process)?.send(command);
+        Ok(())
+    }
+
+    /// Receives the answer to a command that was sent.
+    pub(crate) fn receive(
+        &mut self,
+        process: ProcessNumber,
+        command: &Command,
+    ) -> Result<Answer, Undone> {
+        let call = self.bench.patience * 2;
+        let within = match command {
+            Command::Poll(_, time) => call + *time,
+            Command::Run(..) => call * SCRIPT,
+            _ => call,
+        };
+        let worker = self.fixture.process(process)?;
+        match worker.receive(within) {
+            Ok(answer) => {
+                let line = format!(
+                    "process {process}: {}: {}",
+                    in_words(command),
+                    InWords(&answer)
+                );
+                self.note(line);
+                Ok(answer)
+            }
+            Err(lost) => {
+                self.note(format!("process {process}: {}: {lost}", in_words(command)));
+                let (law, what) = match (lost, command) {
+                    (Lost::Ended, _) => (Law::Errors, "the call ended its process"),
+                    (_, Command::Start(..) | Command::Poll(..) | Command::Cancel(_)) => {
+                        (Law::CancelSafety, "the call blocks its thread")
+                    }
+                    (_, Command::Unlock(_) | Command::Drop(_)) => {
+                        (Law::Release, "the call blocks its thread")
+                    }
+                    (_, Command::TryLock(..) | Command::TryUpgrade(_)) => {
+                        (Law::Liveness, "the attempt waits")
+                    }
+                    _ => (self.law, "it never ends"),
+                };
+                Err(self.broken(law, what))
+            }
+        }
+    }
+
+    /// Opens the usual lock file in the usual way.
+    pub(crate) fn open(&mut self, process: ProcessNumber, slot: Slot) -> Result<(), Undone> {
+        let path = self.path();
+        self.open_with(process, slot, &path, &OpenOptions::new())
+    }
+
+    pub(crate) fn open_with(
+        &mut self,
+        process: ProcessNumber,
+        slot: Slot,
+        path: &Path,
+        options: &OpenOptions,
+    ) -> Result<(), Undone> {
+        let command = Command::Open(slot, path.to_owned(), options.clone());
+        match self.ask(process, &command)? {
+            Answer::Done => Ok(()),
+            _ => Err(self.broken(Law::Errors, "the lock file could not be opened")),
+        }
+    }
+
+    pub(crate) fn try_lock(
+        &mut self,
+        process: ProcessNumber,
+        slot: Slot,
+        mode: LockMode,
+    ) -> Result<Answer, Undone> {
+        self.ask(process, &Command::TryLock(slot, mode))
+    }
+
+    /// Tries to take a lock that nobody holds who lives.
+    pub(super) fn try_free(
+        &mut self,
+        process: ProcessNumber,
+        slot: Slot,
+        mode: LockMode,
+    ) -> Result<Answer, Undone> {
+        loop {
+            let answer = self.try_lock(process, slot, mode)?;
+            if answer != Answer::WouldBlock || !self.fixture.may_be_held_by_the_dead() {
+                return Ok(answer);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Opens and takes the exclusive lock of the usual file, as the beginning of a case.
+    pub(crate) fn hold(&mut self, process: ProcessNumber, slot: Slot) -> Result<(), Undone> {
+        self.hold_as(process, slot, Exclusive)
+    }
+
+    pub(crate) fn hold_as(
+        &mut self,
+        process: ProcessNumber,
+        slot: Slot,
+        mode: LockMode,
+    ) -> Result<(), Undone> {
+        self.open(process, slot)?;
+        match self.try_free(process, slot, mode)? {
+            Answer::Acquired => Ok(()),
+            Answer::WouldBlock => Err(self.broken(Law::NoFalseBusy, "nobody holds the lock")),
+            answer => Err(self.wrong(&answer)),
+        }
+    }
+
+    /// Begins to wait while somebody holds the lock.
+    pub(crate) fn wait(
+        &mut self,
+        process: ProcessNumber,
+        slot: Slot,
+        mode: LockMode,
+    ) -> Result<(), Undone> {
+        match self.ask(process, &Command::Start(slot, mode))? {
+            Answer::Pending => Ok(()),
+            Answer::Acquired => {
+                Err(self.broken(Law::Exclusion, "it got the lock, but somebody holds it"))
+            }
+            answer => Err(self.wrong(&answer)),
+        }
+    }
+
+    pub(crate) fn unlock(&mut self, process: ProcessNumber, slot: Slot) -> Result<(), Undone> {
+        self.must_be_done(process, &Command::Unlock(slot))
+    }
+
+    pub(crate) fn drop_handle(&mut self, process: ProcessNumber, slot: Slot) -> Result<(), Undone> {
+        self.must_be_done(process, &Command::Drop(slot))
+    }
+
+    /// Plays a script, which must go well, and says what came of it.
+    pub(crate) fn run(
+        &mut self,
+        process: ProcessNumber,
+        script: &str,
+        words: &[&dyn Display],
+    ) -> Result<String, Undone> {
+        let command = self.script(script, words);
+        self.send(process, &command)?;
+        self.result_of(process, &command)
+    }
+
+    /// The command to play a script on the usual file.
+    pub(crate) fn script(&self, script: &str, words: &[&dyn Display]) -> Command {
+        let words = words.iter().map(ToString::to_string).collect();
+        Command::Run(script.to_owned(), self.path(), words)
+    }
+
+    /// Receives the result of a script that was sent.
+    pub(crate) fn result_of(
+        &mut self,
+        process: ProcessNumber,
+        command: &Command,
+    ) -> Result<String, Undone> {
+        match self.receive(process, command)? {
+            Answer::Text(text) => Ok(text),
+            answer => Err(self.wrong(&answer)),
+        }
+    }
+
+    pub(crate) fn kill(&mut self, process: ProcessNumber) {
+        self.fixture.kill(process);
+        self.note(format!("process {process} is killed"));
+    }
+
+    /// An answer that no law allows here.
+    pub(crate) fn wrong(&self, answer: &Answer) -> Undone {
+        let law = match answer {
+            Answer::Panicked(_) => self.law,
+            answer if answer.is_kind(io::ErrorKind::Unsupported) => Law::Capabilities,
+            Answer::Failed { .. } => Law::Errors,
+            _ => self.law,
+        };
+        self.broken(law, format!("the answer was: {}", InWords(answer)))
+    }
+
+    /// A broken law, with the trace so far.
+    pub(crate) fn broken(&self, law: Law, what: impl Into<String>) -> Undone {
+        let mut trace = String::new();
+        let left_out = self.trace.len().saturating_sub(12);
+        if left_out > 0 {
+            trace.push_str(&format!("  … {left_out} lines before\n"));
+        }
+        for (number, line) in self.trace.iter().enumerate().skip(left_out) {
+            trace.push_str(&format!("{:3}. {line}\n", number + 1));
+        }
+        trace.push_str(&format!("This breaks {law}: {}.\n", what.into()));
+        let finding = Finding {
+            law,
+            case: String::new(),
+            trace,
+            steps: Vec::new(),
+        };
+        Undone::Broken(Box::new(finding), 1)
+    }
+
+    pub(crate) fn note(&mut self, line: impl Into<String>) {
+        self.trace.push(line.into());
+    }
+
+    /// How many lines the trace has.
+    pub(super) fn trace_length(&self) -> usize {
+        self.trace.len()
+    }
+
+    /// Removes the lines after this many from the trace.
+    pub(super) fn truncate_trace(&mut self, length: usize) {
+        self.trace.truncate(length);
+    }
+}
+
+/// Repeats until something holds, and says whether it came to.
+pub(crate) fn until(
+    within: Duration,
+    mut holds: impl FnMut() -> Result<bool, Undone>,
+) -> Result<bool, Undone> {
+    let mut countdown = Countdown::new(within);
+    while !holds()? {
+        if countdown.slice().is_none() {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(true)
+}
+
+fn in_words(command: &Command) -> String {
+    match command {
+        Command::Open(slot, path, _) => format!(
+            "opens {} as handle {slot}",
+            path.file_name().unwrap_or_default().to_string_lossy()
+        ),
+        Command::TryLock(slot, mode) => format!("tries to take the {mode} lock, handle {slot}"),
+        Command::Start(slot, mode) => format!("starts to wait for the {mode} lock, handle {slot}"),
+        Command::Poll(slot, _) => format!("polls its wait, handle {slot}"),
+        Command::Cancel(slot) => format!("gives up its wait, handle {slot}"),
+        Command::Unlock(slot) => format!("unlocks handle {slot}"),
+        Command::Drop(slot) => format!("drops handle {slot}"),
+        Command::Downgrade(slot) => format!("makes its lock shared, handle {slot}"),
+        Command::TryUpgrade(slot) => format!("tries to make its lock exclusive, handle {slot}"),
+        Command::ForkAndConvert(slot, mode) => {
+            format!("forks a child that makes its copy of the lock {mode}, handle {slot}")
+        }
+        Command::IsCurrent(slot, _) => format!("asks whether handle {slot} is current"),
+        Command::Fork => "forks a child that lives on".into(),
+        Command::ForkAndDrop(slot) => format!("forks a child that drops its copy of handle {slot}"),
+        Command::Spawn => "starts another program that lives on".into(),
+        Command::Belongings => "counts what it has".into(),
+        Command::Run(script, _, words) => {
+            format!("{} {}", script.replace('-', " "), words.join(" "))
+        }
+        command => command.to_string(),
+    }
+}
+
+/// What came of making a link: if there are none here, the case is left out.
+pub(super) fn linked(made: io::Result<()>) -> Result<(), Undone> {
+    match made {
+        Err(error) if Fixture::has_no_links(&error) => {
+            Err(Undone::Skipped("there are no such links here".into()))
+        }
+        made => Ok(made?),
+    }
+}

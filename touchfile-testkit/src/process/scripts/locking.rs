@@ -1,0 +1,82 @@
+//! Locking and unlocking, many times or in a special way.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::process::getppid;
+use touchfile_core::{Attempt, LockHandle, LockMode};
+
+use super::ScriptContext;
+
+/// So many attempts on one handle, each unlocked if it succeeds.
+pub(super) fn try_many(context: &ScriptContext<'_>) -> io::Result<String> {
+    let (mode, attempts): (_, u64) = (context.mode(0)?, context.number(1)?);
+    context.runtime.block_on(async {
+        let mut handle = context.open().await?;
+        let mut acquired = 0;
+        for _ in 0..attempts {
+            if handle.try_lock(mode).await? == Attempt::Acquired {
+                acquired += 1;
+                handle.unlock().await?;
+            }
+        }
+        Ok(format!("{acquired} acquired, {} busy", attempts - acquired))
+    })
+}
+
+/// So many turns, each waited for; each holds the lock for so many microseconds.
+pub(super) fn lock_and_unlock(context: &ScriptContext<'_>) -> io::Result<String> {
+    let turns: u64 = context.number(0)?;
+    let hold = Duration::from_micros(context.number(1)?);
+    context.runtime.block_on(async {
+        let mut handle = context.open().await?;
+        for turn in 0..turns {
+            handle.lock(LockMode::Exclusive).await?;
+            let begun = Instant::now();
+            // Not on a timer, whose shortest time is a millisecond.
+            while begun.elapsed() < hold {
+                tokio::task::yield_now().await;
+            }
+            handle.unlock().await?;
+            if turn % 4 == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        Ok(format!("{turns} turns"))
+    })
+}
+
+/// Opens, locks, unlocks and drops until it is killed, or the suite is.
+pub(super) fn for_ever(context: &ScriptContext<'_>) -> io::Result<String> {
+    let suite = getppid();
+    context.runtime.block_on(async {
+        while getppid() == suite {
+            let mut handle = context.open().await?;
+            for _ in 0..3 {
+                if handle.try_lock(LockMode::Exclusive).await? == Attempt::Acquired {
+                    handle.unlock().await?;
+                }
+            }
+            handle.lock(LockMode::Exclusive).await?;
+        }
+        Ok("the suite has ended".into())
+    })
+}
+
+/// Drops a handle that holds the lock where there is no runtime.
+pub(super) fn drop_without_a_runtime(context: &ScriptContext<'_>) -> io::Result<String> {
+    let handle = context.runtime.block_on(context.hold())?;
+    drop(handle);
+    Ok("dropped".into())
+}
+
+/// Opens the lock file as any program would, and closes it.
+pub(super) fn open_and_close(context: &ScriptContext<'_>) -> io::Result<String> {
+    if !context.path.is_file() {
+        return Ok("there is no file".into());
+    }
+    drop(File::open(context.path)?);
+    drop(OpenOptions::new().append(true).open(context.path)?);
+    Ok("closed".into())
+}

@@ -1,0 +1,104 @@
+//! Scenes with more than one thread.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use tokio::runtime::{Builder, Runtime};
+use touchfile_core::{Attempt, LockHandle, LockMode};
+
+use super::ScriptContext;
+
+/// An attempt in each of four threads, with a handle and a runtime of its own.
+pub(super) fn try_in_others(context: &ScriptContext<'_>) -> io::Result<String> {
+    let (backend, path) = (context.backend, context.path);
+    let attempt = || {
+        let runtime = runtime()?;
+        let words = [];
+        let context = ScriptContext {
+            backend,
+            runtime: &runtime,
+            path,
+            words: &words,
+        };
+        runtime.block_on(async {
+            let mut handle = context.open().await?;
+            handle.try_lock(LockMode::Exclusive).await
+        })
+    };
+    let attempts: io::Result<Vec<_>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(attempt)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(panicked)?)
+            .collect()
+    });
+    let words = attempts?.into_iter().map(|attempt| match attempt {
+        Attempt::Acquired => "acquired",
+        Attempt::WouldBlock => "busy",
+    });
+    Ok(words.collect::<Vec<_>>().join(" "))
+}
+
+/// Drops a handle that holds the lock in another thread than that which locked.
+pub(super) fn drop_in_another(context: &ScriptContext<'_>) -> io::Result<String> {
+    let handle = context.runtime.block_on(context.hold())?;
+    thread::scope(|scope| scope.spawn(move || drop(handle)).join()).map_err(panicked)?;
+    Ok("dropped".into())
+}
+
+/// Locks and unlocks so many times while threads fork and execute children all the time.
+pub(super) fn lock_while_spawning(context: &ScriptContext<'_>) -> io::Result<String> {
+    let turns: u64 = context.number(0)?;
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    // With a user id, though it is our own, std forks and executes: a longer
+                    // window than that of posix_spawn, which it uses otherwise.
+                    let mut command = Command::new("true");
+                    command.uid(rustix::process::getuid().as_raw());
+                    // Without true(1) the fork is what matters.
+                    command
+                        .stdin(Stdio::null())
+                        .stdout(Stdio::null())
+                        .status()
+                        .ok();
+                }
+            });
+        }
+        // However this ends, or else the threads would not.
+        let _stop = SetOnDrop(&stop);
+        context.runtime.block_on(async {
+            for _ in 0..turns {
+                let mut handle = context.open().await?;
+                handle.lock(LockMode::Exclusive).await?;
+                handle.unlock().await?;
+                handle.lock(LockMode::Exclusive).await?;
+            }
+            Ok(format!("{turns} turns"))
+        })
+    })
+}
+
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> io::Error {
+    io::Error::other(format!(
+        "panicked: {}",
+        super::super::panic_message(panic.as_ref())
+    ))
+}

@@ -1,0 +1,26 @@
+//! The loop of a worker process.
+
+use std::io;
+use std::panic;
+
+use touchfile_core::BoxBackend;
+
+use super::Answer;
+use super::execute::Executor;
+use crate::worker::{Commands, reply};
+
+/// Executes commands until standard input ends.
+pub(crate) fn serve(backend: BoxBackend) -> io::Result<()> {
+    // A panic becomes an answer; nobody reads what it would print.
+    panic::set_hook(Box::new(|_| {}));
+    let mut executor = Executor::new(backend)?;
+    reply("ready")?;
+    for line in Commands::new()? {
+        let answer = match line?.parse() {
+            Ok(command) => executor.execute(command),
+            Err(error) => Answer::Unable(error),
+        };
+        reply(answer)?;
+    }
+    Ok(())
+}
