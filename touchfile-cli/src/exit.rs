@@ -8,6 +8,7 @@ use std::process::{ExitCode, ExitStatus};
 
 use clap::error::{ContextKind, ContextValue};
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use touchfile::{Error, Operation};
 
 use crate::output;
@@ -24,6 +25,9 @@ const TEMPORARY_FAILURE: u8 = 75;
 
 // From the shells: POSIX "Exit Status for Commands".
 const KILLED: u8 = 128;
+
+// From timeout(1).
+const TIMED_OUT: u8 = 124;
 
 /// Why the command did not run, or what went wrong with its lock.
 #[derive(Debug)]
@@ -205,9 +209,10 @@ impl From<Error> for Failure {
     }
 }
 
-/// What the command ended with, as a shell puts it.
-pub(crate) fn with_status(status: ExitStatus) -> ExitCode {
+/// What the command ended with, as a shell puts it; and if its time was `over`, as timeout(1) does.
+pub(crate) fn with_status(status: ExitStatus, over: bool) -> ExitCode {
     let code = match (status.code(), status.signal()) {
+        (_, signal) if over && signal != Some(Signal::SIGKILL as i32) => TIMED_OUT,
         (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
         (None, Some(signal)) => u8::try_from(signal).map_or(u8::MAX, |n| KILLED.saturating_add(n)),
         (None, None) => u8::MAX,
@@ -242,6 +247,7 @@ fn hint(error: &clap::Error, command: &str) -> Option<&'static str> {
         ("touchfile run", "-c" | "--command") => {
             Some("write -- sh -c 'COMMAND' after the lock file")
         }
+        ("touchfile run", "-F" | "--no-fork") => Some("write --exec"),
         ("touchfile run", "-k") => Some("write --kill-after DUR"),
         ("touchfile run", "-t") => Some("write --timeout DUR"),
         ("touchfile run", "-u" | "--unlock" | "--fd" | "--start" | "--length" | "--fcntl") => {

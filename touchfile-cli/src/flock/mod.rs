@@ -300,7 +300,7 @@ fn execute(plan: &Plan, file: &OwnedFd, mut output: Output) -> Result<ExitCode, 
     let status = child
         .wait()
         .map_err(|error| Stop::system(1, b"waitpid failed", &error))?;
-    Ok(output.finish(exit::with_status(status)))
+    Ok(output.finish(exit::with_status(status, false)))
 }
 
 /// Standard output, and whether anything was lost on the way to it.

@@ -24,11 +24,16 @@ Examples:
   # Two locks: in whatever order they are given, nobody waits for ever.
   touchfile run from.lock to.lock -- ./move-money
 
+  # Not longer than an hour; in a service, as one process.
+  touchfile run --limit 1h --kill-after 10s /tmp/backup.lock -- backup
+  touchfile run --exec /run/lock/app.lock -- /usr/bin/app
+
   # Tell somebody when it takes long; do not let the command linger after SIGTERM.
   touchfile run --on-wait 'logger still waiting' --kill-after 10s a.lock -- ./serve
 
 Exit status:
   that of COMMAND, or 128+n if signal n ended it;
+  124      COMMAND was told to end by --limit;
   1 or N   a lock was not free (--nonblock) or not free in time (--timeout)
   64       wrong usage
   66, 73   a lock file cannot be opened, or not be created
@@ -114,10 +119,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "CMD")]
     pub(super) on_wait: Option<OsString>,
 
-    /// After a HUP, INT, QUIT or TERM was passed on, kill COMMAND with SIGKILL if it is still there
+    /// Tell COMMAND to end with SIGTERM if it runs for longer; the exit status is 124 then, as with
+    /// timeout(1)
+    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
+    pub(super) limit: Option<Duration>,
+
+    /// After a HUP, INT, QUIT or TERM was passed on or --limit has passed, kill COMMAND with SIGKILL if it is still there
     /// this much later, as timeout(1) does
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(super) kill_after: Option<Duration>,
+
+    /// Become COMMAND, which then holds the lock itself, until all that it started have ended or
+    /// closed it
+    #[arg(long, conflicts_with_all = ["no_inherit", "kill_after", "limit"])]
+    pub(super) exec: bool,
 
     /// Tell COMMAND what is held: a line "MODE flock|fcntl PATH" for each lock in TOUCHFILE_LOCKS, after
     /// those it has from an outer touchfile; \n and \\ stand for a line feed and a \ in PATH

@@ -18,7 +18,7 @@ use crate::init;
 use crate::progress::{OnWait, Progress};
 pub(crate) use args::Args;
 use args::Backend;
-use command::Supervision;
+use command::{Ended, Supervision};
 use locks::{Held, Patience, Wanted};
 
 /// Takes the locks, runs the command, releases the locks. `words` is the whole command line.
@@ -81,20 +81,30 @@ where
         locks: args.env.then(|| locks::described(&held, way)),
         inherited: if args.no_inherit { &[] } else { &held },
         kill_after: args.kill_after,
+        limit: args.limit,
     };
+    if args.exec {
+        return Err(supervision.replace_this_process(&args.command));
+    }
     let ended = supervision.run(&args.command, mortal);
 
     // Before anything is said: the next in line need not wait for that.
     let released = locks::release(held);
-    let status = ended?;
+    let Ended { status, over } = ended?;
+    if over && !args.quiet {
+        exit::say(&format!(
+            "{} took too long, and was told to end",
+            name(&args.command)
+        ));
+    }
     match released {
-        Err(error) if status.success() => Err(error.into()),
+        Err(error) if status.success() && !over => Err(error.into()),
         // That the command failed matters more to whoever looks at the status.
         Err(error) => {
             Failure::from(error).report();
-            Ok(exit::with_status(status))
+            Ok(exit::with_status(status, over))
         }
-        Ok(()) => Ok(exit::with_status(status)),
+        Ok(()) => Ok(exit::with_status(status, over)),
     }
 }
 

@@ -119,6 +119,42 @@ fn a_command_that_goes_on_does_not_delay_the_other() {
 }
 
 #[test]
+fn a_command_that_takes_too_long_is_told_to_end() {
+    let place = Place::new();
+    let limited = |options: &[&str], script: &str| {
+        let mut command = run();
+        command.args(options).arg(place.lock());
+        let output = command.args(["--", "sh", "-c", script]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    let line = "touchfile: sh took too long, and was told to end\n";
+    let told = (Some(124), line.to_owned());
+    assert_eq!(limited(&["--limit", "0.1"], "exec sleep 60"), told);
+    // Whatever it ends with then.
+    let script = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
+    assert_eq!(limited(&["--limit", "0.1"], script), told);
+    let quiet = limited(&["-q", "--limit", "0.1"], "exec sleep 60");
+    assert_eq!(quiet, (Some(124), String::new()));
+    // One that is stopped goes on, to end.
+    assert_eq!(limited(&["--limit", "0.1"], "kill -STOP $$"), told);
+    let in_time = limited(&["--limit", "1h"], "exit 7");
+    assert_eq!(in_time, (Some(7), String::new()));
+    place.assert_free();
+}
+
+#[test]
+fn a_command_that_takes_too_long_and_does_not_end_is_killed() {
+    let place = Place::new();
+    let options = ["--limit", "0.1", "--kill-after", "0.1"];
+    let mut process = place.start(&options, &["sh", "-c", STUBBORN]);
+    assert_eq!(process.line(), "inside");
+    assert_eq!(process.line(), "TERM");
+    assert_eq!(process.ended().code(), Some(137));
+    place.assert_free();
+}
+
+#[test]
 fn a_command_of_a_wait_that_ends_during_the_wait_is_no_zombie() {
     let place = Place::new();
     let _held = place.held(&[]);

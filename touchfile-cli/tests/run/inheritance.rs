@@ -182,3 +182,31 @@ fn the_lock_file_is_left_as_it_was() {
     run().arg(place.lock()).arg("true").assert().success();
     assert_eq!(fs::read(place.lock()).unwrap(), b"precious");
 }
+
+#[test]
+fn the_command_takes_the_place_of_touchfile_if_that_is_wanted() {
+    let place = Place::new();
+    let script = "echo $$; echo $TOUCHFILE_LOCKS; read line || true; exit 7";
+    let mut process = place.start(&["--exec", "--env"], &["sh", "-c", script]);
+    assert_eq!(process.line(), process.pid().to_string());
+    assert!(process.line().starts_with("exclusive flock "));
+    place.assert_held();
+    process.hang_up();
+    assert_eq!(process.ended().code(), Some(7));
+    place.assert_free();
+    run()
+        .arg("--exec")
+        .arg(place.lock())
+        .arg("/no/such/command")
+        .assert()
+        .code(69);
+    for other in [
+        &["--no-inherit"][..],
+        &["--limit", "1"],
+        &["--kill-after", "1"],
+    ] {
+        let mut command = run();
+        command.arg("--exec").args(other).arg(place.lock());
+        command.arg("true").assert().code(64);
+    }
+}

@@ -24,10 +24,11 @@ const STATES: [&[&str]; 6] = [
 ];
 
 /// Ways to start a command. `LOCK` stands for the lock file.
-const WAYS: [&[&str]; 7] = [
+const WAYS: [&[&str]; 8] = [
     &["run", "LOCK", "--"],
     &["run", "--no-inherit", "--kill-after", "10s", "LOCK", "--"],
     &["run", "--env", "LOCK", "--"],
+    &["run", "--exec", "LOCK", "--"],
     &["flock", "LOCK"],
     &["flock", "--no-fork", "LOCK"],
     &["flock", "--close", "LOCK"],
