@@ -50,7 +50,7 @@ impl Backoff {
         runtime::sleep(self.next_delay()).await;
     }
 
-    fn next_delay(&mut self) -> Duration {
+    pub(crate) fn next_delay(&mut self) -> Duration {
         self.ceiling_us = (self.ceiling_us * 2).min(LONGEST_US);
         let spread = self.ceiling_us - SHORTEST_US + 1;
         let random = self.jitter.hash_one(self.ceiling_us);

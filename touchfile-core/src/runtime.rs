@@ -28,7 +28,10 @@ use tokio::time::{Instant, Sleep};
 /// Dropping the future ends the sleep.
 pub async fn sleep(duration: Duration) {
     yield_once().await;
-    timer(Instant::now() + duration).await;
+    match Instant::now().checked_add(duration) {
+        Some(end) => timer(end).await,
+        None => future::pending().await, // it ends beyond the end of time
+    }
 }
 
 /// Sleeps until `deadline`, and not much longer if it is `exactly` then.
@@ -80,13 +83,55 @@ pub async fn yield_once() {
     tokio::task::yield_now().await;
 }
 
-/// A sleep until `at`, on the timer of the current runtime, else of the background thread. Once made,
-/// it can be polled anywhere.
+/// A sleep until `at`, on the timer of the current runtime, else of the background thread.
 ///
 /// # Panics
 ///
 /// As [`sleep`].
-pub fn timer(at: Instant) -> Sleep {
+pub fn timer(at: Instant) -> Timer {
+    Timer {
+        sleep: Box::pin(sleep_on_current(at)),
+        runtime: current_id(),
+    }
+}
+
+/// A sleep that goes along when it is polled in another runtime than before; made by [`timer`].
+///
+/// The timer of the runtime that it leaves may never be driven again.
+#[derive(Debug)]
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    /// The runtime that it was polled in last, if that was in one.
+    runtime: Option<Id>,
+}
+
+impl Timer {
+    /// Changes when it ends.
+    pub fn reset(&mut self, at: Instant) {
+        self.sleep.as_mut().reset(at);
+    }
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let current = current_id();
+        if current != self.runtime {
+            let at = self.sleep.deadline();
+            self.sleep = Box::pin(sleep_on_current(at));
+            self.runtime = current;
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+}
+
+fn current_id() -> Option<Id> {
+    Handle::try_current().ok().map(|runtime| runtime.id())
+}
+
+fn sleep_on_current(at: Instant) -> Sleep {
     if Handle::try_current().is_ok() {
         return tokio::time::sleep_until(at);
     }
@@ -188,15 +233,43 @@ pub(crate) fn refuse_in_async() {
 /// Futures that are ready at once, as those of a free lock are, need no runtime. For the others
 /// the thread's own small runtime lends them a timer and a reactor. What waits yields once before
 /// it asks for either, so that it does not get those of another runtime.
+///
+/// A thread that is ending has no runtime any more: `future` must do without then.
+#[inline]
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    thread_local! {
-        static RUNTIME: Runtime = current_thread();
-    }
     let mut future = pin!(future);
     if let Some(output) = now_or_never(future.as_mut()) {
         return output;
     }
-    RUNTIME.with(|runtime| runtime.block_on(future))
+    if let Some(output) = block_in_runtime(future.as_mut()) {
+        return output;
+    }
+    loop {
+        if let Some(output) = block_on_timeout(Duration::from_secs(1), future.as_mut()) {
+            return output;
+        }
+    }
+}
+
+/// [`block_on`] for a future that cannot do without a runtime: `None` on a thread that is ending,
+/// in the destructor of one of its thread-local values, if `future` is not ready at once.
+#[inline]
+pub(crate) fn block_on_unless_ending<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    match now_or_never(future.as_mut()) {
+        Some(output) => Some(output),
+        None => block_in_runtime(future.as_mut()),
+    }
+}
+
+fn block_in_runtime<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
+    thread_local! {
+        static RUNTIME: Runtime = current_thread();
+    }
+    if Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed()) {
+        return None;
+    }
+    RUNTIME.try_with(|runtime| runtime.block_on(future)).ok()
 }
 
 /// The output of a future that is ready at once, as those of backends on local files are.
@@ -228,7 +301,8 @@ pub(crate) fn block_on_timeout<F: Future>(most: Duration, future: F) -> Option<F
             return Some(output);
         }
         let left = most.checked_sub(started.elapsed())?;
-        thread::park_timeout(left);
+        // A thread that is ending may not know itself any more, and not be woken then.
+        thread::park_timeout(left.min(Duration::from_millis(10)));
     }
 }
 

@@ -134,6 +134,7 @@ mod tests {
             mode: LockMode::Exclusive,
             waited: std::time::Duration::from_secs(5),
             holders: Vec::new(),
+            queued: false,
         };
         assert!(timeout.is_timeout());
         let io: io::Error = timeout.into();

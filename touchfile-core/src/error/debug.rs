@@ -58,11 +58,13 @@ impl Error {
                 mode,
                 waited,
                 holders,
+                queued,
                 ..
             } => fields
                 .field("mode", mode)
                 .field("waited", waited)
-                .field("holders", holders),
+                .field("holders", holders)
+                .field("queued", queued),
             Self::Unsupported {
                 backend,
                 operation,

@@ -125,7 +125,7 @@ pub enum Error {
     #[error(
         "gave up after {waited:.1?} waiting for the {mode} lock on {}{}",
         path.display(),
-        held_by(holders)
+        in_the_way(holders, *queued)
     )]
     #[non_exhaustive]
     Timeout {
@@ -139,6 +139,10 @@ pub enum Error {
         /// then: a look begins when a quarter of the timeout is left, or 250 ms if that is less.
         /// Nobody looks in a wait of less than 50 ms.
         holders: Vec<Holder>,
+        /// Whether the wait was still in the queue inside this process. Then a guard of this
+        /// [`TouchFile`](crate::TouchFile) has the turn, or a future that waits for its lock: if that
+        /// future was forgotten and is not polled, the turn does not end.
+        queued: bool,
     },
 
     /// A shortage or an outage that may pass: no free descriptors, no lock resources, a stale
@@ -243,9 +247,16 @@ impl Error {
     }
 }
 
-/// How a message ends that is about a lock which somebody holds.
-fn held_by(holders: &[Holder]) -> String {
-    Holder::in_words(holders).map_or_else(String::new, |words| format!(", {words}"))
+/// How a message ends that is about a lock which was not had.
+fn in_the_way(holders: &[Holder], queued: bool) -> String {
+    match Holder::in_words(holders) {
+        Some(words) => format!(", {words}"),
+        None if queued => {
+            ", behind another of this process: a guard, or a waiting future that is not polled"
+                .into()
+        }
+        None => String::new(),
+    }
 }
 
 /// A path as a message shows it. An empty one would not be seen.

@@ -7,7 +7,6 @@
 use std::io;
 use std::ops::Deref;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,7 +14,7 @@ use tracing::{Instrument, Span, debug, debug_span};
 
 use super::TouchFile;
 use super::guard::{Guard, Held};
-use super::wait::supervise;
+use super::wait::{Progress, supervise};
 use crate::offload::OffloadHandle;
 use crate::runtime::now_or_never;
 use crate::{Attempt, Error, LockBackend, LockMode, Operation, Result};
@@ -23,22 +22,6 @@ use crate::{Attempt, Error, LockBackend, LockMode, Operation, Result};
 /// How often an acquisition starts over because the file was replaced. Files removed on release
 /// are replaced at every release, so many rounds are ordinary; this many in a row are not.
 const MAX_REPLACED: u32 = 1_000;
-
-/// What an acquisition tells whoever bounds it.
-#[derive(Debug, Default)]
-struct Progress {
-    /// Set while the first attempt is made on another thread, which takes its time whether or not
-    /// the lock is free.
-    asking: AtomicBool,
-    /// Set once the wait stands behind others, who may not take their turn.
-    queued: AtomicBool,
-}
-
-impl Progress {
-    fn is_asking(&self, asking: bool) {
-        self.asking.store(asking, Ordering::Relaxed);
-    }
-}
 
 /// How an acquisition waits.
 #[derive(Clone, Copy)]
@@ -111,12 +94,12 @@ impl<B: LockBackend> TouchFile<B> {
         };
         let done = {
             let acquisition = pin!(self.acquire(mode, wait));
-            supervise(self, mode, timeout, &progress.asking, acquisition).await
+            supervise(self, mode, timeout, progress, acquisition).await
         };
         // By now the acquisition has given back its place in the queue.
         match done {
             // Perhaps those before it did not take their turn.
-            Err(error) if error.is_timeout() && progress.queued.load(Ordering::Relaxed) => {
+            Err(error) if error.is_timeout() && progress.stands_behind.is_set() => {
                 match now_or_never(pin!(self.acquire(mode, None))) {
                     Some(Ok(Some(held))) => Ok(Some(held)),
                     _ => Err(error),
@@ -137,6 +120,9 @@ impl<B: LockBackend> TouchFile<B> {
                 self.queue.enter(mode).await
             }
         };
+        if let Some(wait) = wait {
+            wait.progress.has_turn.set(true);
+        }
         for _ in 0..MAX_REPLACED {
             let mut handle = match self.idle.take() {
                 Some(idle) => idle,
@@ -144,7 +130,7 @@ impl<B: LockBackend> TouchFile<B> {
             };
             let attempt = match wait {
                 Some(wait) => {
-                    wait.progress.is_asking(handle.is_offloaded());
+                    wait.progress.asking.set(handle.is_offloaded());
                     if wait.fair {
                         handle.try_lock_fair(mode).await
                     } else {
@@ -168,10 +154,8 @@ impl<B: LockBackend> TouchFile<B> {
                     return Ok(None);
                 };
                 note_contention(&mut contended, "another holder");
-                progress.is_asking(false);
-                progress
-                    .queued
-                    .store(!handle.is_offloaded(), Ordering::Relaxed);
+                progress.asking.set(false);
+                progress.stands_behind.set(!handle.is_offloaded());
                 let path = self.verify.then_some(self.path());
                 // Boxed, so that thousands who queue in this process do not carry it with them.
                 current = match Box::pin(handle.lock(mode, path)).await {
@@ -195,7 +179,7 @@ impl<B: LockBackend> TouchFile<B> {
     async fn open_handle(&self, wait: Option<Wait<'_>>) -> Result<OffloadHandle<B::Handle>> {
         let may_block = self.backend.open_may_block(&self.path, &self.options);
         if let Some(wait) = wait {
-            wait.progress.is_asking(may_block);
+            wait.progress.asking.set(may_block);
         }
         OffloadHandle::open(&self.backend, &self.path, &self.options, may_block)
             .await

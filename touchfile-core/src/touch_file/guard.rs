@@ -43,13 +43,15 @@ where
     T: Deref<Target = TouchFile<B>>,
     B: LockBackend,
 {
-    pub(super) touch: T,
+    // The order of these fields is that in which they are dropped.
     /// Missing only while it is being given back.
     pub(super) handle: Option<OffloadHandle<B::Handle>>,
-    /// The place in the in-process queue. It is given back after the handle is, come what may:
-    /// else the next in line would find our own lock in its way.
+    /// The turn in the queue inside the process. It ends after the lock, come what may: else the next
+    /// in line would find our own lock in its way.
     pub(super) permit: Option<Permit>,
     pub(super) mode: LockMode,
+    /// Perhaps the last owner, which removes a temporary file and needs the turn in the queue for it.
+    pub(super) touch: T,
 }
 
 impl<T, B> Guard<T, B>

@@ -29,18 +29,43 @@ impl fmt::Debug for OnWait {
     }
 }
 
+/// What an acquisition tells whoever bounds it.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// The first attempt is being made on another thread, which takes its time whether or not the
+    /// lock is free.
+    pub(super) asking: Flag,
+    /// The queue inside the process is behind it.
+    pub(super) has_turn: Flag,
+    /// The wait stands behind others, who may not take their turn.
+    pub(super) stands_behind: Flag,
+}
+
+/// A boolean that one part of a future sets and another part reads.
+#[derive(Debug, Default)]
+pub(super) struct Flag(AtomicBool);
+
+impl Flag {
+    pub(super) fn set(&self, value: bool) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// How long a zero timeout waits for the answers to its one attempt where those take their time.
 const ONE_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// Runs `acquisition` to its end or to the deadline, reporting on the way.
 ///
-/// `asking` is set while it makes its first attempt on another thread. There is no timer before
-/// the first poll has found that there is something to wait for.
+/// There is no timer before the first poll has found that there is something to wait for.
 pub(super) async fn supervise<B: LockBackend, R>(
     touch: &TouchFile<B>,
     mode: LockMode,
     timeout: Option<Duration>,
-    asking: &AtomicBool,
+    progress: &Progress,
     mut acquisition: Pin<&mut impl Future<Output = Result<R>>>,
 ) -> Result<R> {
     let started = Instant::now();
@@ -48,7 +73,7 @@ pub(super) async fn supervise<B: LockBackend, R>(
         return done;
     }
     // Boxed, so that those who wait without a deadline do not carry it with them.
-    Box::pin(watch(touch, mode, timeout, started, asking, acquisition)).await
+    Box::pin(watch(touch, mode, timeout, started, progress, acquisition)).await
 }
 
 /// The rest of [`supervise`], once there is something to wait for.
@@ -57,7 +82,7 @@ async fn watch<B: LockBackend, R>(
     mode: LockMode,
     timeout: Option<Duration>,
     started: Instant,
-    asking: &AtomicBool,
+    progress: &Progress,
     mut acquisition: Pin<&mut impl Future<Output = Result<R>>>,
 ) -> Result<R> {
     // It has been polled without a runtime, perhaps, and must not be asked again before it has one.
@@ -72,7 +97,7 @@ async fn watch<B: LockBackend, R>(
         .and_then(|on_wait| Some((on_wait, started.checked_add(on_wait.period)?)));
     let mut samples = HolderSampler::<B>::times(timeout);
     let mut sampling: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
-    let asking = || asking.load(Ordering::Relaxed);
+    let asking = || progress.asking.is_set();
     let mut last_attempt = false;
     loop {
         let next_report = report.as_ref().map(|(_, next)| *next);
@@ -113,6 +138,7 @@ async fn watch<B: LockBackend, R>(
                 mode,
                 waited,
                 holders: sampler.take_latest(),
+                queued: !progress.has_turn.is_set(),
             });
         }
         if samples.pop_if(|after| *after <= waited).is_some() {
@@ -129,10 +155,11 @@ async fn watch<B: LockBackend, R>(
                 waited,
                 sampler: &sampler,
             });
-            *next += on_wait.period;
+            let following = next.checked_add(on_wait.period).filter(|next| *next > now);
             // What was missed while the task did not run does not pile up.
-            if *next <= now {
-                *next = now + on_wait.period;
+            match following.or_else(|| now.checked_add(on_wait.period)) {
+                Some(following) => *next = following,
+                None => report = None,
             }
         }
     }

@@ -33,7 +33,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::task::yield_now;
-use tokio::time::Sleep;
 
 use acquaintance::Acquaintance;
 pub(super) use acquaintance::Lock;
@@ -273,7 +272,7 @@ async fn until_woken<R: RawFileLock>(
     mode: LockMode,
     kernel_wait: &mut Option<KernelWait>,
     releases: Option<&mut Releases>,
-    mut alarm: Pin<&mut Sleep>,
+    mut alarm: Pin<&mut runtime::Timer>,
 ) -> io::Result<Woken> {
     let mut next = pin!(async {
         match releases {
@@ -319,7 +318,10 @@ async fn spin<R: RawFileLock>(handle: &mut FileHandle<R>, mode: LockMode) -> io:
 }
 
 /// The output of `future`, unless the alarm goes off first.
-async fn before<T>(mut alarm: Pin<&mut Sleep>, future: impl Future<Output = T>) -> Option<T> {
+async fn before<T>(
+    mut alarm: Pin<&mut runtime::Timer>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),

@@ -3,15 +3,18 @@
 mod guard;
 
 use std::ops::Deref;
+use std::thread;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 pub use guard::{BlockingGuard, BlockingLockGuard, OwnedBlockingLockGuard};
 
+use super::guard::Guard;
 use super::{TouchFile, acquire};
-use crate::runtime::{block_on, refuse_in_async};
-use crate::{Holder, LockBackend, LockMode, Result};
+use crate::backoff::Backoff;
+use crate::runtime::{block_on, block_on_unless_ending, refuse_in_async};
+use crate::{Error, Holder, LockBackend, LockMode, Result};
 
 /// A [`TouchFile`] as threads without a runtime see it; made by [`TouchFile::blocking`], or by
 /// [`TouchFile::blocking_owned`] with guards that can be stored and sent.
@@ -24,6 +27,11 @@ use crate::{Holder, LockBackend, LockMode, Result};
 ///
 /// Every method panics in an async task of tokio, whose thread it would block, as tokio's own
 /// `blocking_*` methods do.
+///
+/// # Thread-local values
+///
+/// In the destructor of a thread-local value there may be no tokio left to use. Waiting for a lock
+/// then means trying it every few milliseconds, without reports and without a place in the queue.
 ///
 /// # Examples
 ///
@@ -297,7 +305,34 @@ where
         timeout: Option<Duration>,
     ) -> Result<BlockingGuard<T, B>> {
         refuse_in_async();
-        let guard = block_on(acquire::lock(self.touch.clone(), mode, timeout))?;
+        let lock = acquire::lock(self.touch.clone(), mode, timeout);
+        let guard = match block_on_unless_ending(lock) {
+            Some(done) => done?,
+            None => self.poll_for_lock(mode, timeout)?,
+        };
         Ok(BlockingGuard::new(guard))
+    }
+
+    /// Waits on a thread that is ending, which has no runtime that could wait.
+    fn poll_for_lock(&self, mode: LockMode, timeout: Option<Duration>) -> Result<Guard<T, B>> {
+        let started = std::time::Instant::now();
+        let mut backoff = Backoff::new();
+        loop {
+            if let Some(guard) = block_on(acquire::try_lock(self.touch.clone(), mode))? {
+                return Ok(guard);
+            }
+            let waited = started.elapsed();
+            if timeout.is_some_and(|timeout| timeout <= waited) {
+                return Err(Error::Timeout {
+                    path: self.touch.path.clone(),
+                    mode,
+                    waited,
+                    holders: Vec::new(),
+                    queued: false,
+                });
+            }
+            let left = timeout.map_or(Duration::MAX, |timeout| timeout - waited);
+            thread::sleep(backoff.next_delay().min(left));
+        }
     }
 }
