@@ -1,23 +1,26 @@
 //! Telling the user that the lock is being waited for.
 
+mod line;
+mod message;
+
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::unistd::{getpgrp, tcgetpgrp};
 use touchfile::{Holder, LockBackend, TouchFileBuilder, WaitEvent};
 
 use crate::child::{Launch, reap};
 use crate::exit::say;
+use line::Line;
+use message::Message;
 
 /// A shorter wait is not worth a word.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often the spinner turns.
+/// How often the line is drawn.
 const TURN: Duration = Duration::from_millis(100);
 
 /// How often it is looked who holds the lock, for somebody who watches.
@@ -65,9 +68,9 @@ pub(crate) struct Progress {
 enum Shown {
     Nothing,
     /// One line, for a log.
-    Line,
+    Once,
     /// A line that moves and goes away, for somebody who watches.
-    Spinner(ProgressBar),
+    Line(Arc<Line>),
 }
 
 impl Progress {
@@ -76,12 +79,9 @@ impl Progress {
         let shown = if quiet {
             Shown::Nothing
         } else if is_watched() {
-            let style = ProgressStyle::with_template("{spinner} [{elapsed}] {wide_msg}")
-                .expect("the template is a constant");
-            let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            Shown::Spinner(spinner.with_style(style))
+            Shown::Line(Arc::default())
         } else {
-            Shown::Line
+            Shown::Once
         };
         let on_wait = on_wait.map(Arc::new);
         Self { shown, on_wait }
@@ -104,33 +104,31 @@ impl Progress {
                 reap();
                 once.call_once(|| begin(wait));
             }),
-            Shown::Line => builder.on_wait(PATIENCE, move |wait| {
+            Shown::Once => builder.on_wait(PATIENCE, move |wait| {
                 reap();
                 once.call_once(|| {
-                    say(&message(wait));
+                    say(&message(wait, &holders(wait)).whole());
                     begin(wait);
                 });
             }),
-            // The wait itself turns the spinner: it needs no thread for that.
-            Shown::Spinner(spinner) => {
-                let spinner = spinner.clone();
-                let looks = AtomicU32::new(u32::MAX);
+            // The wait itself draws the line: it needs no thread for that.
+            Shown::Line(line) => {
+                let line = line.clone();
+                let seen = Mutex::new((u64::MAX, Vec::new()));
                 builder.on_wait(TURN, move |wait| {
                     reap();
                     if wait.waited() < PATIENCE {
                         return;
                     }
-                    once.call_once(|| {
-                        spinner.clone().with_elapsed(wait.waited());
-                        begin(wait);
-                    });
+                    once.call_once(|| begin(wait));
                     // It may pass from one to the next while this waits.
-                    let count = u32::try_from(wait.waited().as_secs() / LOOK.as_secs());
-                    let count = count.unwrap_or(u32::MAX);
-                    if looks.swap(count, Ordering::Relaxed) != count {
-                        spinner.set_message(message(wait));
+                    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                    let look = wait.waited().as_secs() / LOOK.as_secs();
+                    if seen.0 != look {
+                        *seen = (look, holders(wait));
                     }
-                    spinner.tick();
+                    let message = message(wait, &seen.1);
+                    line.draw(wait.waited(), |columns| message.within(columns));
                 })
             }
         }
@@ -138,22 +136,22 @@ impl Progress {
 
     /// Ends what is shown, so that the terminal is the command's.
     pub(crate) fn finish(self) {
-        if let Shown::Spinner(spinner) = self.shown {
-            spinner.finish_and_clear();
+        if let Shown::Line(line) = self.shown {
+            line.erase();
         }
     }
 }
 
-fn message(wait: &WaitEvent<'_>) -> String {
-    let line = format!(
-        "waiting for the {} lock on {}",
-        wait.mode(),
-        wait.path().display()
-    );
-    // Where it cannot be told, there is less to say.
-    match Holder::in_words(&wait.holders().unwrap_or_default()) {
-        Some(holders) => format!("{line}, {holders}"),
-        None => line,
+/// Who has the lock. Where it cannot be told, there is less to say.
+fn holders(wait: &WaitEvent<'_>) -> Vec<Holder> {
+    wait.holders().unwrap_or_default()
+}
+
+fn message<'a>(wait: &'a WaitEvent<'_>, holders: &'a [Holder]) -> Message<'a> {
+    Message {
+        mode: wait.mode(),
+        path: wait.path(),
+        holders,
     }
 }
 

@@ -1,0 +1,142 @@
+//! What is said of a wait.
+
+use std::path::Path;
+
+use touchfile::{Holder, LockMode};
+
+/// What is being waited for, and who has it as far as that is known.
+#[derive(Debug)]
+pub(super) struct Message<'a> {
+    pub(super) mode: LockMode,
+    pub(super) path: &'a Path,
+    pub(super) holders: &'a [Holder],
+}
+
+impl Message<'_> {
+    /// A whole line, for a log.
+    pub(super) fn whole(&self) -> String {
+        match Holder::in_words(self.holders) {
+            Some(holders) => format!("{}, {holders}", self.wait()),
+            None => self.wait(),
+        }
+    }
+
+    /// As much of it as there is room for: first who has the lock, whom one may want to do something
+    /// about.
+    pub(super) fn within(&self, columns: usize) -> String {
+        let holders = Holder::in_words(self.holders);
+        let long = match &holders {
+            Some(holders) => format!("{holders}; {}", self.wait()),
+            None => self.wait(),
+        };
+        if long.chars().count() <= columns {
+            return long;
+        }
+        let start = match self.holders.first() {
+            Some(first) => format!("{}{} has ", briefly(first), self.others()),
+            None => "waiting for ".into(),
+        };
+        let left = columns.saturating_sub(start.chars().count());
+        format!("{start}{}", end_of(self.path, left))
+    }
+
+    fn wait(&self) -> String {
+        format!(
+            "waiting for the {} lock on {}",
+            self.mode,
+            self.path.display()
+        )
+    }
+
+    fn others(&self) -> String {
+        match self.holders.len() {
+            0 | 1 => String::new(),
+            more => format!(" +{}", more - 1),
+        }
+    }
+}
+
+/// A holder in some twenty letters.
+fn briefly(holder: &Holder) -> String {
+    const PROGRAM: usize = 12;
+    let command = holder.short_command().unwrap_or_default();
+    let program = command.split(' ').next().unwrap_or_default();
+    let program: String = program.chars().take(PROGRAM).collect();
+    match (holder.pid(), program.as_str()) {
+        (Some(pid), "") => format!("pid {pid}"),
+        (Some(pid), program) => format!("pid {pid} ({program})"),
+        (None, "") => "somebody".into(),
+        (None, program) => program.into(),
+    }
+}
+
+/// The end of a path, which tells lock files apart, in so many columns.
+fn end_of(path: &Path, columns: usize) -> String {
+    let path = path.display().to_string();
+    let count = path.chars().count();
+    if count <= columns {
+        return path;
+    }
+    let end = path.chars().skip(count - columns.saturating_sub(1));
+    ['…'].into_iter().chain(end).take(columns).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use touchfile::ProcessId;
+
+    use super::*;
+
+    const PATH: &str = "/var/lib/myapp/deploy.lock";
+
+    fn holder(pid: u32) -> Holder {
+        let mut holder = Holder::new(LockMode::Exclusive);
+        holder.process = ProcessId::Known(pid);
+        holder.command = Some("/usr/bin/touchfile run deploy.lock -- ./deploy.sh --all".into());
+        holder
+    }
+
+    fn within(columns: usize, holders: &[Holder]) -> String {
+        let message = Message {
+            mode: LockMode::Exclusive,
+            path: Path::new(PATH),
+            holders,
+        };
+        let text = message.within(columns);
+        assert!(text.chars().count() <= columns.max(32), "{columns}: {text}");
+        text
+    }
+
+    #[test]
+    fn the_holder_comes_first_and_is_there_in_a_narrow_window() {
+        let holders = [holder(12_345)];
+        let long = within(200, &holders);
+        assert!(long.starts_with("held by pid 12345 (touchfile run deploy.lock"));
+        assert!(long.ends_with(&format!("; waiting for the exclusive lock on {PATH}")));
+        assert_eq!(
+            within(60, &holders),
+            format!("pid 12345 (touchfile) has {PATH}")
+        );
+        assert_eq!(
+            within(40, &holders),
+            "pid 12345 (touchfile) has …p/deploy.lock"
+        );
+        assert_eq!(within(32, &holders), "pid 12345 (touchfile) has ….lock");
+        assert_eq!(
+            within(40, &[holder(12_345), holder(12_346)]),
+            "pid 12345 (touchfile) +1 has …eploy.lock"
+        );
+    }
+
+    #[test]
+    fn where_nobody_is_known_the_end_of_the_path_is_there() {
+        assert_eq!(
+            within(100, &[]),
+            format!("waiting for the exclusive lock on {PATH}")
+        );
+        assert_eq!(within(32, &[]), "waiting for …b/myapp/deploy.lock");
+        let mut unknown = Holder::new(LockMode::Exclusive);
+        unknown.process = ProcessId::Hidden;
+        assert_eq!(within(32, &[unknown]), "somebody has …/myapp/deploy.lock");
+    }
+}
