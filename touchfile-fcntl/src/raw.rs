@@ -64,7 +64,7 @@ impl RawFileLock for Fcntl {
         system::unlock(file, self.range)
     }
 
-    fn space(&self) -> Option<Cow<'static, str>> {
+    fn queue_key(&self) -> Option<Cow<'static, str>> {
         Some(if self.range == Range::WHOLE {
             "fcntl".into()
         } else {
@@ -72,7 +72,7 @@ impl RawFileLock for Fcntl {
         })
     }
 
-    fn listed(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
+    fn kernel_listing(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
         Some((LockKind::Ofd, self.range.listed()))
     }
 
@@ -81,7 +81,7 @@ impl RawFileLock for Fcntl {
     }
 
     /// Refuses at once what could only fail at each release.
-    fn opened(&mut self, file: &File, options: &OpenOptions) -> io::Result<()> {
+    fn on_open(&mut self, file: &File, options: &OpenOptions) -> io::Result<()> {
         if options.remove_on_release && !may_write(file)? {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,

@@ -142,7 +142,7 @@ fn a_lock_is_listed_as_its_backend_says() {
     let path = dir.path().join("a.lock");
     for touch in [touch(&path), bytes(&path, 7, 3), bytes(&path, 7, 0)] {
         let guard = touch.blocking().lock_exclusive().unwrap();
-        let listed = guard.handle().unwrap().raw().listed();
+        let listed = guard.handle().unwrap().raw().kernel_listing();
         let holders = touchfile_file::holders(&path).unwrap();
         let [holder] = &holders[..] else {
             panic!("one holder: {holders:?}");

@@ -8,8 +8,28 @@ use std::path::Path;
 
 use rustix::fs::Stat;
 use rustix::io::Errno;
+use touchfile_core::OpenOptions;
 
 use super::retry_interrupted;
+
+/// What is done with a symbolic link that is the last component of a path.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Symlinks {
+    /// What it leads to is meant.
+    Follow,
+    /// The link itself is meant.
+    NoFollow,
+}
+
+impl Symlinks {
+    pub(crate) fn in_options(options: &OpenOptions) -> Self {
+        if options.follow_symlinks {
+            Self::Follow
+        } else {
+            Self::NoFollow
+        }
+    }
+}
 
 /// Which file something is: its device and its inode number.
 ///
@@ -23,14 +43,14 @@ use super::retry_interrupted;
 /// ```
 /// # let dir = tempfile::tempdir()?;
 /// use std::fs::{self, File};
-/// use touchfile_file::FileId;
+/// use touchfile_file::{FileId, Symlinks};
 ///
 /// let path = dir.path().join("a.lock");
 /// let file = File::create(&path)?;
-/// assert_eq!(FileId::of_path(&path, false)?, Some(FileId::of_file(&file)?));
+/// assert_eq!(FileId::from_path(&path, Symlinks::NoFollow)?, Some(FileId::from_file(&file)?));
 ///
 /// fs::remove_file(&path)?;
-/// assert_eq!(FileId::of_path(&path, false)?, None);
+/// assert_eq!(FileId::from_path(&path, Symlinks::NoFollow)?, None);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -45,25 +65,22 @@ impl FileId {
     /// # Errors
     ///
     /// Those of fstat(2).
-    pub fn of_file(file: &File) -> io::Result<Self> {
+    pub fn from_file(file: &File) -> io::Result<Self> {
         retry_interrupted(|| Ok(Self::from_stat(&rustix::fs::fstat(file)?)))
     }
 
     /// The identity of what `path` names, or `None` if it names nothing.
     ///
-    /// A symbolic link as the last component is itself the answer unless `follow_symlinks`.
+    /// A symbolic link as the last component is itself the answer unless it is followed.
     ///
     /// # Errors
     ///
     /// Those of stat(2), but for the path naming nothing.
     #[inline]
-    pub fn of_path(path: &Path, follow_symlinks: bool) -> io::Result<Option<Self>> {
-        let stat = rustix::io::retry_on_intr(|| {
-            if follow_symlinks {
-                rustix::fs::stat(path)
-            } else {
-                rustix::fs::lstat(path)
-            }
+    pub fn from_path(path: &Path, symlinks: Symlinks) -> io::Result<Option<Self>> {
+        let stat = rustix::io::retry_on_intr(|| match symlinks {
+            Symlinks::Follow => rustix::fs::stat(path),
+            Symlinks::NoFollow => rustix::fs::lstat(path),
         });
         match stat {
             Ok(stat) => Ok(Some(Self::from_stat(&stat))),
@@ -75,7 +92,7 @@ impl FileId {
     /// The identity of what a link in /proc/PID/fd leads to, without asking a server that may not
     /// answer.
     #[cfg(target_os = "linux")]
-    pub(super) fn of_link(link: &str) -> io::Result<Self> {
+    pub(super) fn from_link(link: &str) -> io::Result<Self> {
         use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
         let stat = retry_interrupted(|| {
@@ -135,22 +152,34 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.lock");
         let file = File::create(&path).unwrap();
-        let id = FileId::of_file(&file).unwrap();
-        assert_eq!(FileId::of_path(&path, false).unwrap(), Some(id));
+        let id = FileId::from_file(&file).unwrap();
+        assert_eq!(
+            FileId::from_path(&path, Symlinks::NoFollow).unwrap(),
+            Some(id)
+        );
         fs::remove_file(&path).unwrap();
-        assert_eq!(FileId::of_path(&path, false).unwrap(), None);
+        assert_eq!(FileId::from_path(&path, Symlinks::NoFollow).unwrap(), None);
         fs::write(&path, "").unwrap();
-        assert_ne!(FileId::of_path(&path, false).unwrap(), Some(id));
+        assert_ne!(
+            FileId::from_path(&path, Symlinks::NoFollow).unwrap(),
+            Some(id)
+        );
     }
 
     #[test]
     fn a_link_is_another_file_unless_it_is_followed() {
         let dir = tempfile::tempdir().unwrap();
         let (path, link) = (dir.path().join("a.lock"), dir.path().join("link"));
-        let id = FileId::of_file(&File::create(&path).unwrap()).unwrap();
+        let id = FileId::from_file(&File::create(&path).unwrap()).unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert_eq!(FileId::of_path(&link, true).unwrap(), Some(id));
-        assert_ne!(FileId::of_path(&link, false).unwrap(), Some(id));
+        assert_eq!(
+            FileId::from_path(&link, Symlinks::Follow).unwrap(),
+            Some(id)
+        );
+        assert_ne!(
+            FileId::from_path(&link, Symlinks::NoFollow).unwrap(),
+            Some(id)
+        );
     }
 
     #[test]

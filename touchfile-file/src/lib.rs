@@ -46,7 +46,7 @@ pub use handle::{BlockingLock, FileHandle, RawFileConvert, RawFileLock};
 #[cfg(unix)]
 pub use holders::{LockedFile, holders, locked_files, look_up_holders, sees_all_processes};
 #[cfg(unix)]
-pub use identity::FileId;
+pub use identity::{FileId, Symlinks};
 #[cfg(unix)]
 pub use mount::Mount;
 #[cfg(unix)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
-use super::FileSystem;
+use super::{FileSystem, Symlinks};
 
 /// The magic number of every version of it (statfs(2)).
 const MAGIC: u32 = 0x6969;
@@ -21,9 +21,11 @@ pub(super) fn is_nfs(file_system: FileSystem) -> bool {
 /// It remembers names for up to half a minute, in which another host may have removed or replaced
 /// the file. Neither stat(2) of the path nor of the file makes it ask, nor does opening the path
 /// (nfs(5), "Directory entry caching").
-pub(super) fn forget_name(path: &Path, follow_symlinks: bool, nfs: bool) -> io::Result<()> {
+pub(super) fn forget_name(path: &Path, symlinks: Symlinks, nfs: bool) -> io::Result<()> {
     ask_again(path, nfs)?;
-    if follow_symlinks && let Ok(file) = fs::canonicalize(path) {
+    if symlinks == Symlinks::Follow
+        && let Ok(file) = fs::canonicalize(path)
+    {
         ask_again(&file, nfs)?;
     }
     Ok(())

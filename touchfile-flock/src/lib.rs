@@ -134,11 +134,11 @@ impl RawFileLock for Flock {
         }
     }
 
-    fn space(&self) -> Option<Cow<'static, str>> {
+    fn queue_key(&self) -> Option<Cow<'static, str>> {
         Some("flock".into())
     }
 
-    fn listed(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
+    fn kernel_listing(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
         Some((LockKind::Flock, None))
     }
 }

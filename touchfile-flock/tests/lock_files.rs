@@ -33,7 +33,7 @@ fn a_lock_is_listed_as_its_backend_says() {
     let path = dir.path().join("a.lock");
     let touch = TouchFile::new(FlockBackend::new(), &path).unwrap();
     let guard = touch.blocking().lock_exclusive().unwrap();
-    let listed = guard.handle().unwrap().raw().listed();
+    let listed = guard.handle().unwrap().raw().kernel_listing();
     let holders = touchfile_file::holders(&path).unwrap();
     let told = holders[0].kind.map(|kind| (kind, holders[0].range.clone()));
     assert_eq!(listed, told);

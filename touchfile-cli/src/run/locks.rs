@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use touchfile::{BlockingGuard, Error, Holder, LockBackend, LockMode, OpenOptions, TouchFile};
-use touchfile_file::FileId;
+use touchfile_file::{FileId, Symlinks};
 
 use crate::exit::Failure;
 use crate::paths::reachable;
@@ -120,8 +120,12 @@ fn in_order<B: LockBackend>(
 }
 
 fn identity(path: &Path, wanted: &Wanted) -> Option<FileId> {
-    let id = FileId::of_path(path, wanted.follow_symlinks);
-    id.ok().flatten()
+    let symlinks = if wanted.follow_symlinks {
+        Symlinks::Follow
+    } else {
+        Symlinks::NoFollow
+    };
+    FileId::from_path(path, symlinks).ok().flatten()
 }
 
 fn acquire_one<B: LockBackend>(

@@ -129,7 +129,7 @@ struct InProcess(Arc<Mutex<HashMap<FileId, HashMap<RawFd, LockMode>>>>);
 impl RawFileLock for InProcess {
     fn try_lock(&self, file: &File, mode: LockMode) -> io::Result<Attempt> {
         let mut files = locked(&self.0);
-        let holders = files.entry(FileId::of_file(file)?).or_default();
+        let holders = files.entry(FileId::from_file(file)?).or_default();
         if holders.values().any(|held| held.conflicts_with(mode)) {
             return Ok(Attempt::WouldBlock);
         }
@@ -138,7 +138,7 @@ impl RawFileLock for InProcess {
     }
 
     fn unlock(&self, file: &File) -> io::Result<()> {
-        if let Some(holders) = locked(&self.0).get_mut(&FileId::of_file(file)?) {
+        if let Some(holders) = locked(&self.0).get_mut(&FileId::from_file(file)?) {
             holders.remove(&file.as_raw_fd());
         }
         Ok(())
@@ -191,7 +191,7 @@ impl Fault for OneLock {
 
     fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self::Handle> {
         let file = touchfile_file::open(path, options)?;
-        let key = (path.to_owned(), FileId::of_file(&file)?);
+        let key = (path.to_owned(), FileId::from_file(&file)?);
         let file = locked(&self.0).entry(key).or_insert(Arc::new(file)).clone();
         FileHandle::open(OneFile(file), path, options)
     }
@@ -225,7 +225,7 @@ impl RawFileLock for UnlocksOthers {
     fn try_lock(&self, file: &File, mode: LockMode) -> io::Result<Attempt> {
         let attempt = Flock.try_lock(file, mode)?;
         if attempt == Attempt::Acquired {
-            let id = FileId::of_file(file)?;
+            let id = FileId::from_file(file)?;
             let copy = file.try_clone()?;
             locked(&self.0).entry(id).or_default().push(copy);
         }
@@ -233,7 +233,7 @@ impl RawFileLock for UnlocksOthers {
     }
 
     fn unlock(&self, file: &File) -> io::Result<()> {
-        let copies = locked(&self.0).remove(&FileId::of_file(file)?);
+        let copies = locked(&self.0).remove(&FileId::from_file(file)?);
         copies
             .iter()
             .flatten()

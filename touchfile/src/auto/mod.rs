@@ -220,17 +220,17 @@ impl RawFileLock for AutoLock {
         }
     }
 
-    fn space(&self) -> Option<Cow<'static, str>> {
+    fn queue_key(&self) -> Option<Cow<'static, str>> {
         match self.method {
-            Method::Flock => Flock.space(),
-            Method::Fcntl => Fcntl::default().space(),
+            Method::Flock => Flock.queue_key(),
+            Method::Fcntl => Fcntl::default().queue_key(),
         }
     }
 
-    fn listed(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
+    fn kernel_listing(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
         match self.method {
-            Method::Flock => Flock.listed(),
-            Method::Fcntl => Fcntl::default().listed(),
+            Method::Flock => Flock.kernel_listing(),
+            Method::Fcntl => Fcntl::default().kernel_listing(),
         }
     }
 
@@ -239,13 +239,13 @@ impl RawFileLock for AutoLock {
     }
 
     /// Chooses, also anew in a forked child, whose file may be another one.
-    fn opened(&mut self, file: &File, options: &OpenOptions) -> io::Result<()> {
+    fn on_open(&mut self, file: &File, options: &OpenOptions) -> io::Result<()> {
         self.file_system = (self.tell)(file)?;
         self.method = choose(self.file_system);
         match self.method {
             Method::Flock => Ok(()),
             Method::Fcntl => Fcntl::default()
-                .opened(file, options)
+                .on_open(file, options)
                 .map_err(|error| self.explain(error)),
         }
     }
@@ -292,8 +292,8 @@ mod tests {
         );
 
         // What those who wait are to look for.
-        assert_eq!(here.raw().listed(), Some((LockKind::Flock, None)));
-        assert_eq!(nfs.raw().listed(), Some((LockKind::Ofd, None)));
+        assert_eq!(here.raw().kernel_listing(), Some((LockKind::Flock, None)));
+        assert_eq!(nfs.raw().kernel_listing(), Some((LockKind::Ofd, None)));
 
         assert_eq!(here.try_lock(Exclusive).await.unwrap(), Attempt::Acquired);
         assert_eq!(flock.try_lock(Shared).await.unwrap(), Attempt::WouldBlock);

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::interrupt::{Interruptible, interruptibly};
-use super::is_without;
+use crate::wait::system::KernelWait;
 use crate::{BlockingLock, ForkGeneration, retry_interrupted};
 use touchfile_core::LockMode;
 
@@ -35,7 +35,7 @@ const MAX_INTERRUPTS: u32 = 100;
 
 /// A wait in the kernel's queue; it ends when dropped.
 #[derive(Debug)]
-pub(crate) struct KernelWait {
+pub(super) struct WaitingThread {
     /// Missing only while it is being dropped.
     shared: Option<Arc<Shared>>,
     process: ForkGeneration,
@@ -67,17 +67,14 @@ enum Outcome {
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-impl KernelWait {
+impl WaitingThread {
     /// Starts to wait for the lock of the file that `open` opens, with a description that nobody else
     /// uses; `None` if there are too many such waits, or no thread to be had.
-    pub(crate) fn start(
+    pub(super) fn start(
         lock: Arc<dyn BlockingLock>,
         mode: LockMode,
         open: impl FnOnce() -> Option<File>,
     ) -> Option<Self> {
-        if is_without("kernel") {
-            return None;
-        }
         let slot = Slot::take()?;
         let file = open()?;
         let shared = Arc::new(Shared {
@@ -98,9 +95,10 @@ impl KernelWait {
             process: ForkGeneration::current(),
         })
     }
+}
 
-    /// The file that is locked now; `None` if the lock cannot be waited for like this.
-    pub(crate) fn poll_acquired(&mut self, cx: &mut Context<'_>) -> Poll<Option<File>> {
+impl KernelWait for WaitingThread {
+    fn poll_acquired(&mut self, cx: &mut Context<'_>) -> Poll<Option<File>> {
         let Some(shared) = self.shared.as_ref().filter(|_| self.process.is_current()) else {
             return Poll::Ready(None);
         };
@@ -119,7 +117,7 @@ impl KernelWait {
     }
 }
 
-impl Drop for KernelWait {
+impl Drop for WaitingThread {
     fn drop(&mut self) {
         let Some(shared) = self.shared.take() else {
             return;
@@ -227,8 +225,8 @@ mod tests {
 
     use super::*;
 
-    fn start(file: &NamedTempFile) -> KernelWait {
-        KernelWait::start(Arc::new(Flock), LockMode::Exclusive, || file.reopen().ok()).unwrap()
+    fn start(file: &NamedTempFile) -> WaitingThread {
+        WaitingThread::start(Arc::new(Flock), LockMode::Exclusive, || file.reopen().ok()).unwrap()
     }
 
     #[derive(Debug)]
@@ -252,7 +250,7 @@ mod tests {
         }
     }
 
-    fn is_blocked(wait: &KernelWait) -> bool {
+    fn is_blocked(wait: &WaitingThread) -> bool {
         let thread = wait.shared.as_ref().unwrap().state().thread;
         thread.is_some_and(|thread| {
             let path = format!("/proc/self/task/{}/syscall", thread.number());

@@ -1,25 +1,78 @@
-//! What Linux tells of, and how those who wait find each other.
+//! What Linux offers to those who wait.
 
-mod census;
+mod driver;
+mod file_events;
+mod holder_probe;
 mod interrupt;
 mod kernel_wait;
-mod releases;
-mod station;
-mod table;
-mod turnstile;
+mod queue;
+mod registry;
 
-use std::env;
-use std::sync::OnceLock;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
 
-pub(crate) use census::{Inquiry, MARK};
-pub(crate) use kernel_wait::KernelWait;
-pub(crate) use releases::{Releases, announce};
-pub(crate) use turnstile::{Follower, Leader, Line, Place, Turn};
+use rustix::fs::OFlags;
+use touchfile_core::LockMode;
 
-/// What waiting can do without, and what tests have it do without: words in the environment variable
-/// `TOUCHFILE_WAIT_WITHOUT`.
-fn is_without(part: &str) -> bool {
-    static WITHOUT: OnceLock<String> = OnceLock::new();
-    let without = WITHOUT.get_or_init(|| env::var("TOUCHFILE_WAIT_WITHOUT").unwrap_or_default());
-    without.split(',').any(|word| word == part)
+use self::file_events::FileWatch;
+use self::holder_probe::Probe;
+use self::kernel_wait::WaitingThread;
+use self::queue::Queue;
+use super::system::{FileEvents, Follower, HolderProbe, KernelWait, Place, System};
+use super::{Lock, Target, is_without};
+use crate::{BlockingLock, Symlinks};
+
+/// Linux.
+#[derive(Debug)]
+pub(crate) struct Linux;
+
+impl System for Linux {
+    fn open_flags(&self) -> OFlags {
+        holder_probe::MARK
+    }
+
+    fn notify_waiters(&self, target: &Target<'_>) {
+        file_events::notify_waiters(target);
+    }
+
+    fn watch(&self, path: &Path, symlinks: Symlinks) -> Option<Box<dyn FileEvents>> {
+        if is_without("events") {
+            return None;
+        }
+        Some(Box::new(FileWatch::start(path, symlinks)?))
+    }
+
+    fn enter_queue(&self, key: &str) -> Place {
+        if is_without("queue") {
+            return Place::Head(None);
+        }
+        Queue::named(key).map_or(Place::Head(None), |queue| queue.enter())
+    }
+
+    fn join_queue(&self, key: &str) -> Option<Box<dyn Follower>> {
+        if is_without("queue") {
+            return None;
+        }
+        Some(Box::new(Queue::named(key)?.join()?))
+    }
+
+    fn probe(&self, wanted: Lock) -> Option<Box<dyn HolderProbe>> {
+        if is_without("probe") {
+            return None;
+        }
+        Some(Box::new(Probe::new(wanted)))
+    }
+
+    fn wait_in_kernel(
+        &self,
+        lock: Arc<dyn BlockingLock>,
+        mode: LockMode,
+        open: &mut dyn FnMut() -> Option<File>,
+    ) -> Option<Box<dyn KernelWait>> {
+        if is_without("kernel") {
+            return None;
+        }
+        Some(Box::new(WaitingThread::start(lock, mode, open)?))
+    }
 }

@@ -1,4 +1,4 @@
-//! The inotify instance in one runtime's reactor.
+//! The reactor driver: the inotify instance in one runtime's reactor.
 
 use std::fs::File;
 use std::future::{Future, poll_fn};
@@ -15,43 +15,43 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::runtime::{Handle, Id};
 use tokio::task::unconstrained;
 
-use super::table::{self, Event, Number, Source, Table};
+use super::registry::{self, DriverId, Event, Registry, Source};
 use crate::ForkGeneration;
 
-/// Where the waits of one runtime hear of events. Its reactor calls it, as the waker that it is.
+/// What reads the events for the waits of one runtime, as the waker that the runtime's reactor calls.
 ///
 /// It is open for as long as it has waits and its runtime is there.
 #[derive(Debug)]
-pub(super) struct Station {
-    number: Number,
+pub(super) struct Driver {
+    id: DriverId,
     runtime: Id,
-    table: Arc<Mutex<Table>>,
+    registry: Arc<Mutex<Registry>>,
     process: ForkGeneration,
     inside: Mutex<Inside>,
 }
 
 #[derive(Debug)]
 struct Inside {
-    /// No pipe, but read like one: tokio has no other safe way to watch a descriptor. Missing once
-    /// the station is closed.
+    /// It is no pipe, but is read like one: tokio has no other safe way to watch a descriptor. It is
+    /// missing once the driver is closed.
     receiver: Option<Receiver>,
     waits: usize,
 }
 
-impl Station {
-    /// Opens one for `inotify` in the reactor of `runtime`, with one wait.
+impl Driver {
+    /// Opens a driver for `inotify` in the reactor of `runtime`, with one wait.
     pub(super) fn open(
         runtime: &Handle,
         inotify: &File,
-        table: &Arc<Mutex<Table>>,
+        registry: &Arc<Mutex<Registry>>,
     ) -> io::Result<Arc<Self>> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let _entered = runtime.enter();
         let receiver = Receiver::from_file_unchecked(inotify.try_clone()?)?;
         Ok(Arc::new(Self {
-            number: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
             runtime: runtime.id(),
-            table: table.clone(),
+            registry: registry.clone(),
             process: ForkGeneration::current(),
             inside: Mutex::new(Inside {
                 receiver: Some(receiver),
@@ -60,11 +60,11 @@ impl Station {
         }))
     }
 
-    pub(super) fn number(&self) -> Number {
-        self.number
+    pub(super) fn id(&self) -> DriverId {
+        self.id
     }
 
-    /// Adds a wait, if this is an open station of `runtime`.
+    /// Adds a wait, if this is an open driver of `runtime`.
     pub(super) fn join(&self, runtime: Id) -> bool {
         let mut inside = self.inside();
         let joins = self.runtime == runtime && inside.receiver.is_some();
@@ -83,20 +83,20 @@ impl Station {
         drop(inside);
         let mut left = Vec::new();
         if let Some(receiver) = receiver {
-            // It would wake whoever comes next, and may be for the waits of other runtimes.
+            // What is left would wake the next wait, and may be for the waits of other runtimes.
             read(&receiver, &mut left).ok();
         }
-        table::tell(&*self.table, left);
+        registry::notify(&*self.registry, left);
         true
     }
 
-    /// Tells those who wait of what has happened, and has the reactor call when there is more.
-    pub(super) fn listen(self: &Arc<Self>) {
+    /// Notifies those who wait of what has happened, and has the reactor call when there is more.
+    pub(super) fn dispatch(self: &Arc<Self>) {
         // A forked child has a copy of the reactor. It would steal its parent's events.
         if self.process.is_current() {
             let waker = Waker::from(self.clone());
             let mut cx = Context::from_waker(&waker);
-            table::listen(&*self.table, self.number, self.as_ref(), &mut cx);
+            registry::dispatch(&*self.registry, self.id, self.as_ref(), &mut cx);
         }
     }
 
@@ -105,17 +105,17 @@ impl Station {
     }
 }
 
-impl Wake for Station {
+impl Wake for Driver {
     fn wake(self: Arc<Self>) {
-        self.listen();
+        self.dispatch();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.listen();
+        self.dispatch();
     }
 }
 
-impl Source for Station {
+impl Source for Driver {
     fn poll_events(&self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<Event>>> {
         let mut inside = self.inside();
         let Some(receiver) = &inside.receiver else {
@@ -127,6 +127,11 @@ impl Source for Station {
             inside.receiver = None;
         }
         Poll::Ready(events)
+    }
+
+    fn close(&self) {
+        let receiver = self.inside().receiver.take();
+        drop(receiver);
     }
 }
 
@@ -190,6 +195,7 @@ fn read(receiver: &Receiver, events: &mut Vec<Event>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
     use std::time::Duration;
 
     use tempfile::NamedTempFile;
@@ -198,16 +204,23 @@ mod tests {
     use tokio::task::coop::{consume_budget, has_budget_remaining};
     use tokio::time::timeout;
 
-    use super::super::releases::Releases;
+    use super::super::file_events::FileWatch;
     use super::*;
+    use crate::Symlinks;
+    use crate::wait::linux::registry::Locked;
+    use crate::wait::system::FileEvents;
 
     fn runtime() -> Runtime {
         Builder::new_current_thread().enable_all().build().unwrap()
     }
 
-    fn listening(runtime: &Runtime, file: &NamedTempFile) -> Releases {
+    fn listening(runtime: &Runtime, file: &NamedTempFile) -> FileWatch {
         let _entered = runtime.enter();
-        Releases::of(file.path(), false).unwrap()
+        listening_here(file)
+    }
+
+    fn listening_here(file: &NamedTempFile) -> FileWatch {
+        FileWatch::start(file.path(), Symlinks::NoFollow).unwrap()
     }
 
     fn touch(file: &NamedTempFile) {
@@ -215,15 +228,14 @@ mod tests {
     }
 
     /// Returns when something has happened, which it has.
-    async fn next(releases: &mut Releases) -> io::Result<()> {
-        let told = timeout(Duration::from_secs(20), releases.next()).await;
+    async fn next(watch: &mut FileWatch) -> io::Result<()> {
+        let told = timeout(Duration::from_secs(20), poll_fn(|cx| watch.poll_event(cx))).await;
         told.expect("it is told")
     }
 
     /// Has `waker` called when something happens, and returns whether something has.
-    fn poll(releases: &mut Releases, waker: &Waker) -> bool {
-        let next = pin!(releases.next());
-        next.poll(&mut Context::from_waker(waker)).is_ready()
+    fn poll(watch: &mut FileWatch, waker: &Waker) -> bool {
+        watch.poll_event(&mut Context::from_waker(waker)).is_ready()
     }
 
     #[test]
@@ -239,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wait_of_a_runtime_that_is_shut_down_gets_another_station() {
+    fn every_wait_of_a_runtime_that_is_shut_down_gets_another_driver() {
         let (gone, other) = (runtime(), runtime());
         let file = NamedTempFile::new().unwrap();
         let mut waits = [(); 2].map(|()| listening(&gone, &file));
@@ -247,16 +259,16 @@ mod tests {
         drop(gone);
         {
             let _entered = handle.enter();
-            let another = Releases::of(file.path(), false);
+            let another = FileWatch::start(file.path(), Symlinks::NoFollow);
             assert!(another.is_none(), "there is nothing to wait for there");
         }
-        for releases in &mut waits {
-            other.block_on(next(releases)).unwrap_err();
-            *releases = listening(&other, &file);
+        for watch in &mut waits {
+            other.block_on(next(watch)).unwrap_err();
+            *watch = listening(&other, &file);
         }
         touch(&file);
-        for releases in &mut waits {
-            other.block_on(next(releases)).unwrap();
+        for watch in &mut waits {
+            other.block_on(next(watch)).unwrap();
         }
     }
 
@@ -274,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_waker_may_end_waits() {
-        struct Ends(Mutex<Vec<Releases>>);
+        struct Ends(Mutex<Vec<FileWatch>>);
 
         impl Wake for Ends {
             fn wake(self: Arc<Self>) {
@@ -285,8 +297,8 @@ mod tests {
         let (runtime, file) = (runtime(), NamedTempFile::new().unwrap());
         let mut waits = [(); 3].map(|()| listening(&runtime, &file));
         let waker = Arc::new(Ends(Mutex::new(Vec::new())));
-        for releases in &mut waits {
-            assert!(!poll(releases, &Waker::from(waker.clone())));
+        for watch in &mut waits {
+            assert!(!poll(watch, &Waker::from(waker.clone())));
         }
         waker.0.lock().unwrap().extend(waits);
         touch(&file);
@@ -297,9 +309,9 @@ mod tests {
             }
         });
         runtime.block_on(async {
-            let mut releases = Releases::of(file.path(), false).unwrap();
+            let mut watch = FileWatch::start(file.path(), Symlinks::NoFollow).unwrap();
             touch(&file);
-            next(&mut releases).await.unwrap();
+            next(&mut watch).await.unwrap();
         });
     }
 
@@ -313,7 +325,7 @@ mod tests {
             while has_budget_remaining() {
                 consume_budget().await;
             }
-            Releases::of(file.path(), false).is_some()
+            FileWatch::start(file.path(), Symlinks::NoFollow).is_some()
         });
         let mut task = pin!(local.run_until(task));
         let mut cx = Context::from_waker(Waker::noop());
@@ -323,5 +335,40 @@ mod tests {
             }
         };
         assert!(waits.unwrap());
+    }
+
+    #[test]
+    fn a_driver_that_cannot_keep_up_ends_and_tells_all_others() {
+        /// As many events as one asks for.
+        #[derive(Default)]
+        struct Storm {
+            reads: AtomicU64,
+            is_closed: AtomicBool,
+        }
+
+        impl Source for Storm {
+            fn poll_events(&self, _: &mut Context<'_>) -> Poll<io::Result<Vec<Event>>> {
+                self.reads.fetch_add(1, Ordering::Relaxed);
+                Poll::Ready(Ok(vec![Event::At(1)]))
+            }
+
+            fn close(&self) {
+                self.is_closed.store(true, Ordering::Relaxed);
+            }
+        }
+
+        let waiters = Mutex::new(Registry::new());
+        let [here, elsewhere] = [1, 2].map(|driver| waiters.with(|all| all.add(9, driver)));
+        let storm = Storm::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        registry::dispatch(&waiters, 1, &storm, &mut cx);
+        assert!(storm.reads.load(Ordering::Relaxed) < 100);
+        assert!(storm.is_closed.load(Ordering::Relaxed));
+        let mut poll = |waiter| registry::poll(&waiters, waiter, &mut cx);
+        let Poll::Ready(Err(ended)) = poll(here) else {
+            panic!("its events have ended");
+        };
+        assert_eq!(ended.kind(), io::ErrorKind::ResourceBusy);
+        assert!(matches!(poll(elsewhere), Poll::Ready(Ok(()))));
     }
 }

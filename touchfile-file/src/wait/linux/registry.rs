@@ -1,10 +1,10 @@
-//! Who in this process waits for which file's events.
+//! The waiter registry: who in this process waits for which file's events.
 //!
-//! All waits of a process share one inotify instance. Each runtime that has waits watches it in
-//! its own reactor, through a *station*, which the reactor calls and which reads the events, at
-//! once and on the spot. Whichever station reads an event, all waits that it concerns are woken, of
-//! whichever station they are. So no wait depends on another being polled, an event costs one
-//! wake-up for each wait it concerns, and no task or thread has to be kept for it.
+//! All waits of a process share one inotify instance. Each runtime that has waits watches the instance
+//! in its own reactor, through a *driver*, which is the waker that the reactor calls, and which reads the
+//! events on the spot. Whichever driver reads an event, all waits that it concerns are woken, in
+//! whichever runtime they are. So no wait depends on another one being polled, an event costs one
+//! wake-up for each wait that it concerns, and no task or thread has to be kept for it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -12,118 +12,121 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// A wait.
-pub(super) type Key = u64;
+/// The number of a wait.
+pub(super) type WaiterId = u64;
 
-/// What inotify calls a watch descriptor: a watched file.
-pub(super) type Watched = i32;
+/// What inotify calls a watched file.
+pub(super) type WatchDescriptor = i32;
 
-/// The number of a station.
-pub(super) type Number = u64;
+/// The number of a driver.
+pub(super) type DriverId = u64;
 
 /// What has happened.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
     /// Something happened to a file.
-    At(Watched),
+    At(WatchDescriptor),
     /// The watch on a file is gone, with the file.
-    Gone(Watched),
+    Gone(WatchDescriptor),
     /// Events were lost: anything may have happened.
     Lost,
 }
 
-/// Where a station gets its events.
+/// Where a driver gets its events.
 pub(super) trait Source {
-    /// The events since the last look; pending means that the waker will be called.
+    /// The events since the last call; pending means that the waker will be called.
     fn poll_events(&self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<Event>>>;
+
+    /// Ends it, with whatever was not read.
+    fn close(&self);
 }
 
-/// A table behind a lock: std's, and in the test loom's.
+/// A registry behind a lock: std's, and in the test loom's.
 pub(super) trait Locked {
-    fn with<R>(&self, f: impl FnOnce(&mut Table) -> R) -> R;
+    fn with<R>(&self, f: impl FnOnce(&mut Registry) -> R) -> R;
 }
 
-impl Locked for Mutex<Table> {
-    fn with<R>(&self, f: impl FnOnce(&mut Table) -> R) -> R {
+impl Locked for Mutex<Registry> {
+    fn with<R>(&self, f: impl FnOnce(&mut Registry) -> R) -> R {
         f(&mut self.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// All waits of a process.
 #[derive(Debug)]
-pub(super) struct Table {
-    /// In the order they came.
-    waits: BTreeMap<Key, Wait>,
-    files: HashMap<Watched, BTreeSet<Key>>,
-    next: Key,
+pub(super) struct Registry {
+    /// In the order in which they came.
+    waiters: BTreeMap<WaiterId, Waiter>,
+    files: HashMap<WatchDescriptor, BTreeSet<WaiterId>>,
+    next: WaiterId,
 }
 
 #[derive(Debug)]
-struct Wait {
-    file: Watched,
-    station: Number,
+struct Waiter {
+    file: WatchDescriptor,
+    driver: DriverId,
     waker: Option<Waker>,
     /// Something happened that this wait has not been told of.
-    due: bool,
-    /// Its station hears nothing any more.
-    ended: bool,
+    is_due: bool,
+    /// Its driver reads nothing any more, for this reason.
+    ended: Option<io::ErrorKind>,
 }
 
-impl Table {
+impl Registry {
     pub(super) fn new() -> Self {
         Self {
-            waits: BTreeMap::new(),
+            waiters: BTreeMap::new(),
             files: HashMap::new(),
             next: 0,
         }
     }
 
-    pub(super) fn add(&mut self, file: Watched, station: Number) -> Key {
-        let key = self.next;
+    pub(super) fn add(&mut self, file: WatchDescriptor, driver: DriverId) -> WaiterId {
+        let id = self.next;
         self.next += 1;
-        self.files.entry(file).or_default().insert(key);
-        let wait = Wait {
+        self.files.entry(file).or_default().insert(id);
+        let waiter = Waiter {
             file,
-            station,
+            driver,
             waker: None,
-            due: false,
-            ended: false,
+            is_due: false,
+            ended: None,
         };
-        self.waits.insert(key, wait);
-        key
+        self.waiters.insert(id, waiter);
+        id
     }
 
-    /// Ends a wait, and returns its waker, to be dropped where no lock is held.
-    pub(super) fn remove(&mut self, key: Key) -> Option<Waker> {
-        let wait = self.waits.remove(&key)?;
-        if let Some(keys) = self.files.get_mut(&wait.file) {
-            keys.remove(&key);
-            if keys.is_empty() {
-                self.files.remove(&wait.file);
+    /// Ends a wait, and returns its waker, to be dropped where nothing is locked.
+    pub(super) fn remove(&mut self, id: WaiterId) -> Option<Waker> {
+        let waiter = self.waiters.remove(&id)?;
+        if let Some(ids) = self.files.get_mut(&waiter.file) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.files.remove(&waiter.file);
             }
         }
-        wait.waker
+        waiter.waker
     }
 
-    /// Notes who is to be woken for `key`, if nothing is due already.
-    fn poll(&mut self, key: Key, waker: &mut Option<Waker>) -> Poll<io::Result<()>> {
-        let Some(wait) = self.waits.get_mut(&key) else {
+    /// Notes who is to be woken for `id`, if nothing is due already.
+    fn poll(&mut self, id: WaiterId, waker: &mut Option<Waker>) -> Poll<io::Result<()>> {
+        let Some(waiter) = self.waiters.get_mut(&id) else {
             return Poll::Ready(Err(io::ErrorKind::NotFound.into()));
         };
-        if wait.ended {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        if let Some(kind) = waiter.ended {
+            return Poll::Ready(Err(kind.into()));
         }
-        if std::mem::take(&mut wait.due) {
+        if std::mem::take(&mut waiter.is_due) {
             return Poll::Ready(Ok(()));
         }
-        // The old one is swapped out, to be dropped where no lock is held.
-        std::mem::swap(&mut wait.waker, waker);
+        // The old one is swapped out, to be dropped where nothing is locked.
+        std::mem::swap(&mut waiter.waker, waker);
         Poll::Pending
     }
 
-    /// Makes `event` due for whom it concerns, and returns whom to wake.
-    fn tell(&mut self, event: Event) -> Vec<Waker> {
-        let keys: Vec<Key> = match event {
+    /// Makes `event` due for those whom it concerns, and returns whom to wake.
+    fn notify(&mut self, event: Event) -> Vec<Waker> {
+        let ids: Vec<WaiterId> = match event {
             Event::At(file) => self
                 .files
                 .get(&file)
@@ -133,66 +136,89 @@ impl Table {
                 .collect(),
             // The number is not used again soon, and nobody is to unwatch it.
             Event::Gone(file) => self.files.remove(&file).into_iter().flatten().collect(),
-            Event::Lost => self.waits.keys().copied().collect(),
+            Event::Lost => self.waiters.keys().copied().collect(),
         };
         let mut wakers = Vec::new();
-        for key in keys {
-            if let Some(wait) = self.waits.get_mut(&key) {
-                wait.due = true;
-                wakers.extend(wait.waker.take());
+        for id in ids {
+            if let Some(waiter) = self.waiters.get_mut(&id) {
+                waiter.is_due = true;
+                wakers.extend(waiter.waker.take());
             }
         }
         wakers
     }
 
-    /// Ends `station` for all its waits, and returns whom to wake.
-    fn end(&mut self, station: Number) -> Vec<Waker> {
-        let waits = self.waits.values_mut();
-        waits
-            .filter(|wait| wait.station == station)
-            .filter_map(|wait| {
-                wait.ended = true;
-                wait.waker.take()
+    /// Ends `driver` for all its waits, and returns whom to wake.
+    fn end(&mut self, driver: DriverId, kind: io::ErrorKind) -> Vec<Waker> {
+        let waiters = self.waiters.values_mut();
+        waiters
+            .filter(|waiter| waiter.driver == driver)
+            .filter_map(|waiter| {
+                waiter.ended = Some(kind);
+                waiter.waker.take()
             })
             .collect()
     }
 
     /// Whether anybody waits for the events of `file`.
-    pub(super) fn has(&self, file: Watched) -> bool {
+    pub(super) fn has(&self, file: WatchDescriptor) -> bool {
         self.files.contains_key(&file)
     }
 }
 
-/// Whether something has happened that concerns `key`; an error if its station hears nothing any
-/// more.
-pub(super) fn poll(table: &impl Locked, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+/// Whether something has happened that concerns `id`.
+///
+/// It is an error if its driver reads nothing any more: [`io::ErrorKind::BrokenPipe`] if the runtime is
+/// gone, [`io::ErrorKind::ResourceBusy`] if there were too many events.
+pub(super) fn poll(
+    registry: &impl Locked,
+    id: WaiterId,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
     let mut waker = Some(cx.waker().clone());
-    table.with(|table| table.poll(key, &mut waker))
+    registry.with(|registry| registry.poll(id, &mut waker))
 }
 
-/// Tells of all that `station` has heard, and has `cx` called when there is more.
-pub(super) fn listen(
-    table: &impl Locked,
-    station: Number,
+/// Notifies those who wait of all that `driver` can read, and has `cx` called when there is more.
+///
+/// It is the reactor that calls this, so it must come to an end however fast others make events:
+/// anybody who may read a lock file can open and close it without a pause. A driver that cannot keep up
+/// ends, and its waits do without events for a while.
+pub(super) fn dispatch(
+    registry: &impl Locked,
+    driver: DriverId,
     source: &impl Source,
     cx: &mut Context<'_>,
 ) {
-    while let Poll::Ready(events) = source.poll_events(cx) {
-        match events {
-            Ok(events) => tell(table, events),
-            Err(_) => return wake(table.with(|table| table.end(station))),
+    for _ in 0..MAX_BATCHES {
+        match source.poll_events(cx) {
+            Poll::Pending => return,
+            Poll::Ready(Ok(events)) => notify(registry, events),
+            Poll::Ready(Err(_)) => {
+                let wakers =
+                    |registry: &mut Registry| registry.end(driver, io::ErrorKind::BrokenPipe);
+                return wake(registry.with(wakers));
+            }
         }
     }
+    source.close();
+    // What was not read may have been for the waits of other runtimes.
+    notify(registry, vec![Event::Lost]);
+    let wakers = |registry: &mut Registry| registry.end(driver, io::ErrorKind::ResourceBusy);
+    wake(registry.with(wakers));
 }
 
+/// How often a driver reads before it lets its reactor go on: some two thousand events.
+const MAX_BATCHES: usize = 8;
+
 /// Wakes those whom `events` concern.
-pub(super) fn tell(table: &impl Locked, events: Vec<Event>) {
+pub(super) fn notify(registry: &impl Locked, events: Vec<Event>) {
     for event in events {
-        wake(table.with(|table| table.tell(event)));
+        wake(registry.with(|registry| registry.notify(event)));
     }
 }
 
-/// Wakers may run anything, so they are called with no lock held.
+/// Wakers may run anything, so they are called with nothing locked.
 fn wake(wakers: Vec<Waker>) {
     for waker in wakers {
         // The panic hook has told of it. It must harm neither the reactor, which called us, nor
@@ -212,15 +238,15 @@ mod tests {
 
     use super::*;
 
-    impl Locked for LoomMutex<Table> {
-        fn with<R>(&self, f: impl FnOnce(&mut Table) -> R) -> R {
+    impl Locked for LoomMutex<Registry> {
+        fn with<R>(&self, f: impl FnOnce(&mut Registry) -> R) -> R {
             f(&mut self.lock().unwrap())
         }
     }
 
     /// A process with two runtimes, and the kernel below it.
     struct World {
-        table: LoomMutex<Table>,
+        registry: LoomMutex<Registry>,
         kernel: LoomMutex<Kernel>,
     }
 
@@ -238,33 +264,33 @@ mod tests {
         waker: Option<Waker>,
     }
 
-    /// A station, as its reactor calls it.
-    struct Station {
-        number: Number,
+    /// A driver, as its reactor calls it.
+    struct Driver {
+        id: DriverId,
         world: Weak<World>,
     }
 
-    impl Station {
+    impl Driver {
         fn reactor<'a>(&self, kernel: &'a mut Kernel) -> &'a mut Reactor {
-            &mut kernel.reactors[self.number as usize]
+            &mut kernel.reactors[self.id as usize]
         }
 
-        fn listen(self: &Arc<Self>) {
+        fn dispatch(self: &Arc<Self>) {
             let waker = Waker::from(self.clone());
             let mut cx = Context::from_waker(&waker);
             if let Some(world) = self.world.upgrade() {
-                listen(&world.table, self.number, self.as_ref(), &mut cx);
+                dispatch(&world.registry, self.id, self.as_ref(), &mut cx);
             }
         }
     }
 
-    impl Wake for Station {
+    impl Wake for Driver {
         fn wake(self: Arc<Self>) {
-            self.listen();
+            self.dispatch();
         }
     }
 
-    impl Source for Station {
+    impl Source for Driver {
         fn poll_events(&self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<Event>>> {
             let world = self.world.upgrade().unwrap();
             let mut kernel = world.kernel.lock().unwrap();
@@ -279,6 +305,12 @@ mod tests {
             // Another may have read them.
             Poll::Ready(Ok(std::mem::take(&mut kernel.events)))
         }
+
+        fn close(&self) {
+            let world = self.world.upgrade().unwrap();
+            let mut kernel = world.kernel.lock().unwrap();
+            self.reactor(&mut kernel).is_shut_down = true;
+        }
     }
 
     struct Thread(Notify);
@@ -292,7 +324,7 @@ mod tests {
     impl World {
         fn new() -> Arc<Self> {
             Arc::new(Self {
-                table: LoomMutex::new(Table::new()),
+                registry: LoomMutex::new(Registry::new()),
                 kernel: LoomMutex::new(Kernel::default()),
             })
         }
@@ -322,47 +354,47 @@ mod tests {
             });
         }
 
-        fn station(self: &Arc<Self>, number: Number) -> Arc<Station> {
-            Arc::new(Station {
-                number,
+        fn driver(self: &Arc<Self>, id: DriverId) -> Arc<Driver> {
+            Arc::new(Driver {
+                id,
                 world: Arc::downgrade(self),
             })
         }
 
-        /// A wait for `file` at a station that listens.
-        fn add(self: &Arc<Self>, file: Watched, station: Number) -> Key {
-            let key = self.table.with(|table| table.add(file, station));
-            self.station(station).listen();
+        /// A wait for `file` at a driver that listens.
+        fn add(self: &Arc<Self>, file: WatchDescriptor, driver: DriverId) -> WaiterId {
+            let key = self.registry.with(|registry| registry.add(file, driver));
+            self.driver(driver).dispatch();
             key
         }
 
-        fn poll_with(&self, key: Key, waker: &Waker) -> Poll<io::Result<()>> {
-            poll(&self.table, key, &mut Context::from_waker(waker))
+        fn poll_with(&self, key: WaiterId, waker: &Waker) -> Poll<io::Result<()>> {
+            poll(&self.registry, key, &mut Context::from_waker(waker))
         }
 
         /// Waits for ever if a wake-up is lost, which loom reports as a deadlock.
-        fn wait(&self, key: Key) -> io::Result<()> {
+        fn wait(&self, key: WaiterId) -> io::Result<()> {
             let thread = Arc::new(Thread(Notify::new()));
             let waker = Waker::from(thread.clone());
             loop {
                 if let Poll::Ready(told) = self.poll_with(key, &waker) {
-                    drop(self.table.with(|table| table.remove(key)));
+                    drop(self.registry.with(|registry| registry.remove(key)));
                     return told;
                 }
                 thread.0.wait();
             }
         }
 
-        /// The same, on a thread that is the reactor of `station` too.
-        fn wait_and_react(self: &Arc<Self>, key: Key, station: Number) {
+        /// The same, on a thread that is the reactor of `driver` too.
+        fn wait_and_react(self: &Arc<Self>, key: WaiterId, driver: DriverId) {
             let thread = Arc::new(Thread(Notify::new()));
             let waker = Waker::from(thread.clone());
-            let station = self.station(station);
+            let driver = self.driver(driver);
             while self.poll_with(key, &waker).is_pending() {
-                listen(
-                    &self.table,
-                    station.number,
-                    station.as_ref(),
+                dispatch(
+                    &self.registry,
+                    driver.id,
+                    driver.as_ref(),
                     &mut Context::from_waker(&waker),
                 );
                 thread.0.wait();
@@ -377,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wait_of_a_station_hears_of_its_file() {
+    fn every_wait_of_a_driver_hears_of_its_file() {
         model(|| {
             let world = World::new();
             let waits = [world.add(1, 0), world.add(2, 0)].map(|key| {
@@ -406,13 +438,13 @@ mod tests {
                 thread::spawn(move || {
                     // Whether something has happened is not of interest to who gives up.
                     drop(world.poll_with(gives_up, Waker::noop()));
-                    drop(world.table.with(|table| table.remove(gives_up)));
+                    drop(world.registry.with(|registry| registry.remove(gives_up)));
                 })
             };
             world.happen(Event::At(1));
             waits.join().unwrap().unwrap();
             leaves.join().unwrap();
-            assert!(!world.table.with(|table| table.has(1)));
+            assert!(!world.registry.with(|registry| registry.has(1)));
         });
     }
 
@@ -420,10 +452,10 @@ mod tests {
     fn a_wait_hears_of_what_another_runtime_reads() {
         model(|| {
             let world = World::new();
-            let waits = [(1, 0), (2, 1)].map(|(file, station)| {
-                let key = world.table.with(|table| table.add(file, station));
+            let waits = [(1, 0), (2, 1)].map(|(file, driver)| {
+                let key = world.registry.with(|registry| registry.add(file, driver));
                 let world = world.clone();
-                thread::spawn(move || world.wait_and_react(key, station))
+                thread::spawn(move || world.wait_and_react(key, driver))
             });
             world.happen(Event::At(1));
             world.happen(Event::At(2));
@@ -465,14 +497,14 @@ mod tests {
 
     #[test]
     fn lost_events_and_vanished_files_wake_whom_they_may_concern() {
-        let mut table = Table::new();
-        let (one, other) = (table.add(1, 0), table.add(2, 0));
-        let is_due = |table: &mut Table, key| table.poll(key, &mut None).is_ready();
-        drop(table.tell(Event::Gone(1)));
-        assert!(is_due(&mut table, one) && !is_due(&mut table, other));
-        assert!(!table.has(1), "what is gone is not unwatched again");
-        drop(table.tell(Event::Lost));
-        assert!(is_due(&mut table, one) && is_due(&mut table, other));
+        let mut registry = Registry::new();
+        let (one, other) = (registry.add(1, 0), registry.add(2, 0));
+        let is_due = |registry: &mut Registry, key| registry.poll(key, &mut None).is_ready();
+        drop(registry.notify(Event::Gone(1)));
+        assert!(is_due(&mut registry, one) && !is_due(&mut registry, other));
+        assert!(!registry.has(1), "what is gone is not unwatched again");
+        drop(registry.notify(Event::Lost));
+        assert!(is_due(&mut registry, one) && is_due(&mut registry, other));
     }
 
     #[test]
@@ -485,14 +517,14 @@ mod tests {
             }
         }
 
-        let table = Mutex::new(Table::new());
-        let key = table.with(|table| table.add(1, 0));
+        let registry = Mutex::new(Registry::new());
+        let key = registry.with(|registry| registry.add(1, 0));
         let counts = [(); 2].map(|()| Arc::new(Counts(AtomicUsize::new(0))));
         for count in &counts {
             let waker = Waker::from(count.clone());
-            assert!(poll(&table, key, &mut Context::from_waker(&waker)).is_pending());
+            assert!(poll(&registry, key, &mut Context::from_waker(&waker)).is_pending());
         }
-        tell(&table, vec![Event::At(1)]);
+        notify(&registry, vec![Event::At(1)]);
         let times = counts.map(|count| count.0.load(Ordering::Relaxed));
         assert_eq!(times, [0, 1]);
     }
@@ -507,15 +539,15 @@ mod tests {
             }
         }
 
-        let table = Mutex::new(Table::new());
-        let keys = [1, 1].map(|file| table.with(|table| table.add(file, 0)));
+        let registry = Mutex::new(Registry::new());
+        let keys = [1, 1].map(|file| registry.with(|registry| registry.add(file, 0)));
         for key in keys {
             let waker = Waker::from(Arc::new(Panics));
-            assert!(poll(&table, key, &mut Context::from_waker(&waker)).is_pending());
+            assert!(poll(&registry, key, &mut Context::from_waker(&waker)).is_pending());
         }
-        tell(&table, vec![Event::At(1)]);
+        notify(&registry, vec![Event::At(1)]);
         for key in keys {
-            assert!(poll(&table, key, &mut Context::from_waker(Waker::noop())).is_ready());
+            assert!(poll(&registry, key, &mut Context::from_waker(Waker::noop())).is_ready());
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Which locks are held by handles that announce their release, so that who waits need not look.
+//! The holder probe: which locks are held by handles that announce their release.
 //!
-//! A program that merely unlocks makes no event, and is noticed by looking every few milliseconds.
-//! A handle of ours makes one if it has held the lock for as long as a wait takes to get here. It
-//! bears a [`MARK`] that other processes can see, and once a wait has lasted for a while, a thread
-//! looks through the processes of this user for it, once for all waits of this process. As long as
-//! such a handle holds a lock, nobody else's release of it matters.
+//! A program that merely unlocks makes no event, and is noticed by polling. A handle of touchfile makes
+//! one if it has held the lock for as long as a wait takes to get here. Its file has a [`MARK`] that
+//! other processes can see. Once a wait has lasted for a while, a thread looks for the mark in the
+//! processes of this user, once for all waits of this process. As long as such a handle holds a lock,
+//! no release by anybody else matters.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,17 +18,17 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::super::Lock;
 use crate::holders::{Entry, each_descriptor, processes};
+use crate::wait::Lock;
+use crate::wait::system::HolderProbe;
 use crate::{FileId, ForkGeneration};
 
-/// Flags of an open file that show whoever looks at /proc/PID/fdinfo that its locks will be
-/// announced.
+/// Flags of an open file that show in /proc/PID/fdinfo that the release of its locks will be announced.
 ///
-/// `O_ASYNC` asks for signals from a terminal, a socket or a pipe. To open a file with it does
-/// nothing (open(2), "BUGS"), so nobody else does. It cannot be taken off a regular file; so it
-/// counts together with `O_NONBLOCK` only, which does as little there.
-pub(crate) const MARK: OFlags = OFlags::ASYNC.union(OFlags::NONBLOCK);
+/// `O_ASYNC` asks for signals from a terminal, a socket or a pipe. Opening a file with it does
+/// nothing (open(2), "BUGS"), so no other program does that. It cannot be taken off a regular file; so
+/// it counts together with `O_NONBLOCK` only, which does as little there.
+pub(super) const MARK: OFlags = OFlags::ASYNC.union(OFlags::NONBLOCK);
 
 /// Takes the [`MARK`] off a file whose locks cannot be announced.
 pub(super) fn unmark(file: &fs::File) {
@@ -44,103 +44,105 @@ fn is_marked(fdinfo: &str) -> bool {
         .is_some_and(|flags| OFlags::from_bits_retain(flags).contains(MARK))
 }
 
-/// Somebody's wish to know whether the lock it waits for is held by whoever will announce its end.
+/// The question of one wait.
 #[derive(Debug)]
-pub(crate) struct Inquiry(Lock);
+pub(super) struct Probe {
+    wanted: Lock,
+}
 
 /// How many there are.
-static INQUIRIES: AtomicUsize = AtomicUsize::new(0);
+static PROBES: AtomicUsize = AtomicUsize::new(0);
 
-impl Inquiry {
-    pub(crate) fn new(wanted: Lock) -> Self {
-        INQUIRIES.fetch_add(1, Ordering::Relaxed);
-        Self(wanted)
+impl Probe {
+    pub(super) fn new(wanted: Lock) -> Self {
+        PROBES.fetch_add(1, Ordering::Relaxed);
+        Self { wanted }
     }
+}
 
-    /// Whether such a lock was held at some time after `since`; `None` while that is not known. Who
-    /// asks has it found out, within milliseconds mostly, and at the expense of so much processor
-    /// time: what was not found by then counts as none.
-    pub(crate) fn answer(&self, since: Instant, expense: Duration) -> Option<bool> {
-        // Whoever has it is about to know more. A forked child may find it locked for ever.
-        let mut census = CENSUS.try_lock().ok()?;
-        if census.process.is_none_or(|process| !process.is_current()) {
-            *census = Census {
+impl HolderProbe for Probe {
+    fn announces(&self, since: Instant, budget: Duration) -> Option<bool> {
+        // Whoever has it locked is about to know more. In a forked child it may be locked for ever.
+        let mut search = SEARCH.try_lock().ok()?;
+        if search.process.is_none_or(|process| !process.is_current()) {
+            *search = Search {
                 process: Some(ForkGeneration::current()),
-                ..Census::NONE
+                ..Search::NONE
             };
         }
-        if census.taken.is_some_and(|taken| taken >= since) {
-            let mut held = census.held.iter();
-            return Some(held.any(|held| held.is_in_the_way_of(&self.0)));
+        if search.begun.is_some_and(|begun| begun >= since) {
+            let mut found = search.found.iter();
+            return Some(found.any(|found| found.excludes(&self.wanted)));
         }
         let now = Instant::now();
-        if !census.is_under_way && census.not_before.is_none_or(|then| now >= then) {
-            census.is_under_way = thread::Builder::new()
-                .name("touchfile-census".into())
-                .spawn(move || take(expense))
+        if !search.is_under_way && search.not_before.is_none_or(|then| now >= then) {
+            search.is_under_way = thread::Builder::new()
+                .name("touchfile-probe".into())
+                .spawn(move || run(budget))
                 .is_ok();
-            census.not_before = Some(now + Census::PAUSE);
+            search.not_before = Some(now + Search::SHORTEST_PAUSE);
         }
         None
     }
 }
 
-impl Drop for Inquiry {
+impl Drop for Probe {
     fn drop(&mut self) {
-        INQUIRIES.fetch_sub(1, Ordering::Relaxed);
+        PROBES.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-static CENSUS: Mutex<Census> = Mutex::new(Census::NONE);
+static SEARCH: Mutex<Search> = Mutex::new(Search::NONE);
 
+/// The latest search of this process.
 #[derive(Debug)]
-struct Census {
-    /// A forked child has its parent's, and none of its threads.
+struct Search {
+    /// A forked child has its parent's search, and none of its threads.
     process: Option<ForkGeneration>,
     is_under_way: bool,
-    /// When it was begun.
-    taken: Option<Instant>,
-    held: Vec<Lock>,
+    begun: Option<Instant>,
+    found: Vec<Lock>,
     /// When there may be another.
     not_before: Option<Instant>,
 }
 
-impl Census {
+impl Search {
     const NONE: Self = Self {
         process: None,
         is_under_way: false,
-        taken: None,
-        held: Vec::new(),
+        begun: None,
+        found: Vec::new(),
         not_before: None,
     };
 
-    /// At least, from the beginning of one to that of the next.
-    const PAUSE: Duration = Duration::from_millis(100);
+    /// The time from the beginning of one search to that of the next is at least this.
+    const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
-    /// There is no other for so many times as long as the processor was used.
-    const RARE: u32 = 100;
+    /// After a search there is no other for so many times as long as it used the processor.
+    const PAUSE_PER_COST: u32 = 100;
 
     const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 }
 
-/// Ends early if it has taken too much of the processor's time, or if nobody wants to know any more.
-fn take(expense: Duration) {
-    let taken = Instant::now();
-    let begun = processor_time();
-    let used = || processor_time().saturating_sub(begun);
-    let goes_on = || used() < expense && INQUIRIES.load(Ordering::Relaxed) > 0;
-    let held = marked_locks(goes_on).unwrap_or_default();
-    let pause = (Census::RARE * used()).min(Census::LONGEST_PAUSE);
-    let Ok(mut census) = CENSUS.lock() else {
+/// Searches. It ends early if it has used too much processor time, or if no wait has a question any
+/// more: what it did not find by then counts as not announced.
+fn run(budget: Duration) {
+    let begun = Instant::now();
+    let before = processor_time();
+    let used = || processor_time().saturating_sub(before);
+    let goes_on = || used() < budget && PROBES.load(Ordering::Relaxed) > 0;
+    let found = marked_locks(goes_on).unwrap_or_default();
+    let pause = (Search::PAUSE_PER_COST * used()).min(Search::LONGEST_PAUSE);
+    let Ok(mut search) = SEARCH.lock() else {
         return;
     };
-    census.taken = Some(taken);
-    census.held = held;
-    census.is_under_way = false;
-    census.not_before = census.not_before.max(Some(Instant::now() + pause));
+    search.begun = Some(begun);
+    search.found = found;
+    search.is_under_way = false;
+    search.not_before = search.not_before.max(Some(Instant::now() + pause));
 }
 
-/// That of this thread.
+/// The processor time that this thread has used.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(
@@ -168,7 +170,7 @@ fn marked_locks(goes_on: impl Fn() -> bool) -> io::Result<Vec<Lock>> {
                 return;
             }
             // Not by the numbers of the kernel's list, which stat(2) may not know.
-            let Ok(file) = FileId::of_link(&format!("/proc/{pid}/fd/{number}")) else {
+            let Ok(file) = FileId::from_link(&format!("/proc/{pid}/fd/{number}")) else {
                 return;
             };
             locks.extend(listed.map(|entry| Lock {
@@ -183,7 +185,8 @@ fn marked_locks(goes_on: impl Fn() -> bool) -> io::Result<Vec<Lock>> {
     Ok(locks)
 }
 
-/// Whoever took a lock with flock(2), which the kernel lists, before all others; and this process last.
+/// The processes in an order in which the holder comes early: those that took a lock with flock(2), which
+/// the kernel lists, come first, and this process comes last.
 fn likeliest_first(mut processes: Vec<u32>) -> Vec<u32> {
     let listed = fs::read_to_string("/proc/locks").unwrap_or_default();
     let takers: BTreeSet<u32> = listed
@@ -204,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_seen_by_whoever_looks() {
+    fn a_mark_is_seen_in_proc() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.lock");
         let marks: Vec<_> = [OFlags::empty(), MARK]

@@ -7,11 +7,11 @@ const SAMPLE: u8 = 8;
 
 /// Measures how long a handle holds its locks.
 ///
-/// The exact clock is the better part of what a courtesy costs an uncontended holder, and most
+/// The exact clock is the better part of what fairness costs an uncontended holder, and most
 /// handles hold as briefly as they did before. So once they have, most holds are measured by the
 /// clock's ticks alone, which is enough for those that last some milliseconds.
 #[derive(Debug, Default)]
-pub(super) struct Stopwatch {
+pub(super) struct HoldTimer {
     started: Option<Start>,
     /// How many holds in a row were brief.
     brief: u8,
@@ -24,7 +24,7 @@ struct Start {
     exact: Option<Instant>,
 }
 
-impl Stopwatch {
+impl HoldTimer {
     /// Starts to measure a hold, or what may become one, at this [`tick`].
     #[inline]
     pub(super) fn start(&mut self, tick: Duration) {
@@ -86,32 +86,32 @@ mod tests {
 
     const BRIEF: Duration = Duration::from_micros(100);
 
-    fn hold(watch: &mut Stopwatch, time: Duration) -> bool {
-        watch.start(tick());
+    fn hold(timer: &mut HoldTimer, time: Duration) -> bool {
+        timer.start(tick());
         let since = Instant::now();
         while since.elapsed() < time {
             std::hint::spin_loop();
         }
-        watch.was_longer_than(BRIEF)
+        timer.was_longer_than(BRIEF)
     }
 
     #[test]
     fn long_holds_are_seen_and_soon_seen_again_after_many_brief_ones() {
-        let mut watch = Stopwatch::default();
-        assert!(hold(&mut watch, 2 * BRIEF));
+        let mut timer = HoldTimer::default();
+        assert!(hold(&mut timer, 2 * BRIEF));
         for _ in 0..100 {
-            hold(&mut watch, Duration::ZERO);
+            hold(&mut timer, Duration::ZERO);
         }
         let longer_than_a_tick = Duration::from_millis(25);
-        assert!(hold(&mut watch, longer_than_a_tick));
-        let seen = (0..u32::from(2 * SAMPLE)).any(|_| hold(&mut watch, 2 * BRIEF));
+        assert!(hold(&mut timer, longer_than_a_tick));
+        let seen = (0..u32::from(2 * SAMPLE)).any(|_| hold(&mut timer, 2 * BRIEF));
         assert!(seen, "one in {SAMPLE} is measured");
         // From then on, all of them are.
-        assert!((0..20).all(|_| hold(&mut watch, 2 * BRIEF)));
+        assert!((0..20).all(|_| hold(&mut timer, 2 * BRIEF)));
     }
 
     #[test]
     fn what_was_not_measured_may_have_been_long() {
-        assert!(Stopwatch::default().was_longer_than(BRIEF));
+        assert!(HoldTimer::default().was_longer_than(BRIEF));
     }
 }
