@@ -62,19 +62,19 @@ fn forked_children_do_everything_at_random(context: &Context<'_>) -> Outcome {
 }
 
 fn no_call_leaves_anything_behind(driver: &mut Driver<'_>) -> Result<u64, Undone> {
-    let patience_ms = ms(driver.context);
+    let patience_ms = ms(driver.bench);
     play(driver, "leave-things-behind", &[&patience_ms])
 }
 
 fn two_threads_that_try_at_the_same_moment_exclude_each_other(
     driver: &mut Driver<'_>,
 ) -> Result<u64, Undone> {
-    let (rounds, time_ms) = (driver.context.times(20_000), driver.context.times(700));
+    let (rounds, time_ms) = (driver.bench.times(20_000), driver.bench.times(700));
     play(driver, "try-at-the-same-moment", &[&rounds, &time_ms])
 }
 
 fn locks_that_are_held_for_long_stay_held(driver: &mut Driver<'_>) -> Result<u64, Undone> {
-    let time_ms = driver.context.times(1_200);
+    let time_ms = driver.bench.times(1_200);
     play(driver, "hold-for-long", &[&time_ms])
 }
 
@@ -83,14 +83,14 @@ fn two_children_of_one_parent_exclude_each_other(driver: &mut Driver<'_>) -> Res
 }
 
 fn nobody_gets_in_while_a_lock_changes_its_mode(driver: &mut Driver<'_>) -> Result<u64, Undone> {
-    let rounds = driver.context.times(40);
+    let rounds = driver.bench.times(40);
     play(driver, "convert-in-a-storm", &[&rounds])
 }
 
 fn a_release_at_the_beginning_of_a_wait_is_not_missed(
     driver: &mut Driver<'_>,
 ) -> Result<u64, Undone> {
-    let context = driver.context;
+    let context = driver.bench;
     let (rounds, time_ms) = (context.times(400), context.times(1_200));
     let words: [&dyn Display; 4] = [&rounds, &time_ms, &ms(context), &context.seed];
     play(driver, "release-early", &words)

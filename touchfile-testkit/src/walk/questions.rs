@@ -133,7 +133,7 @@ impl Walker<'_> {
             let stranger = holders
                 .iter()
                 .filter(|_| self.claims.real_files)
-                .find(|holder| holder.pid.is_some_and(|pid| pid != process::id()));
+                .find(|holder| holder.pid().is_some_and(|pid| pid != process::id()));
             match stranger {
                 None => return Ok(()),
                 Some(stranger) if attempt == 9 => {

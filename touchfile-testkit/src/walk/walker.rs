@@ -210,8 +210,8 @@ impl<'a> Walker<'a> {
         match self.dice.below(100) {
             0..45 => self.poll_briefly(slot),
             45..65 => self.give_up(slot, place),
-            65..80 => self.give_up_as_it_is_released(slot, place),
-            _ => self.drop_slot(slot, place),
+            65..85 => self.give_up_as_it_is_released(slot, place),
+            _ => self.drop_sometimes(slot, place),
         }
     }
 

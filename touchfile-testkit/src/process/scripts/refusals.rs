@@ -62,7 +62,7 @@ fn one_in_vain(context: &ScriptContext<'_>, what: &str, path: &PathBuf) -> io::R
     let count = || fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     let before = count();
     for _ in 0..TIMES {
-        let opened = set
+        let opened = context
             .runtime
             .block_on(context.backend.open(path, &OpenOptions::new()));
         let (law, answer) = match opened {
