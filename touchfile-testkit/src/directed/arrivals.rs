@@ -20,15 +20,17 @@ macro_rules! walks {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = walks! {
+    let mut cases = cases! {
+        AcquiredMeansAcquired::no_call_leaves_anything_behind [Proc],
+    };
+    cases.extend(walks! {
         one_process_does_everything_at_random,
         paths_and_files_of_every_kind [RealFiles, RealProcesses],
         handles_that_have_locked_a_thousand_times,
         many_readers_and_many_handles,
         forked_children_do_everything_at_random [CrossProcess, ForkSafe, RealProcesses],
-    };
+    });
     cases.extend(cases! {
-        AcquiredMeansAcquired::no_call_leaves_anything_behind [Proc],
         Exclusion::two_threads_that_try_at_the_same_moment_exclude_each_other,
         Exclusion::locks_that_are_held_for_long_stay_held,
         Exclusion::two_children_of_one_parent_exclude_each_other [CrossProcess, ForkSafe, RealProcesses],

@@ -93,7 +93,7 @@ impl Walker<'_> {
             (Expected::Busy, Ok(Attempt::WouldBlock)) => self.remember(file, Event::Busy),
             (Expected::Acquired, Ok(Attempt::WouldBlock)) => {
                 if !(fair && others) {
-                    return Err(self.why_busy(file, mode, place, Event::Busy)?);
+                    return Err(self.why_busy(file, mode, place)?);
                 }
             }
             (Expected::Busy, Ok(Attempt::Acquired)) => return Err(self.double(file, mode)),
@@ -367,7 +367,7 @@ impl Walker<'_> {
         self.remember(file, Event::Released);
         match said {
             Ok(None) => self.look(file, HERE),
-            Ok(Some(mode)) => Err(self.why_busy(file, mode, HERE, Event::Busy)?),
+            Ok(Some(mode)) => Err(self.why_busy(file, mode, HERE)?),
             Err(error) => self.failed(slot, &error, "an attempt"),
         }
     }
