@@ -77,6 +77,7 @@ pub(crate) enum Need {
     CrossProcess,
     ExcludesFcntl,
     ExcludesFlock,
+    Fair,
     ForkSafe,
     Identity,
     /// What the system counts in /proc.
@@ -111,6 +112,7 @@ impl Need {
             Self::CrossProcess => (claims.cross_process, "cross_process"),
             Self::ExcludesFcntl => (claims.excludes_fcntl, "excludes_fcntl"),
             Self::ExcludesFlock => (claims.excludes_flock, "excludes_flock"),
+            Self::Fair => (claims.fair, "fair"),
             Self::ForkSafe => (claims.fork_safe, "fork_safe"),
             Self::Identity => (claims.identity, "identity"),
             Self::RealFiles => (claims.real_files, "real_files"),

@@ -33,11 +33,15 @@ mod countdown;
 mod directed;
 mod fixture;
 mod free;
+mod lasting;
 mod law;
+mod leftovers;
 mod lockstep;
+mod meeting;
 mod process;
 mod suite;
 mod text;
+mod walk;
 pub mod worker;
 
 pub use case::Finding;

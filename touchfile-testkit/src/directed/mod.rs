@@ -12,6 +12,7 @@ macro_rules! cases {
     };
 }
 
+mod arrivals;
 mod cancelling;
 mod capabilities;
 mod converting;
@@ -19,6 +20,7 @@ mod demands;
 mod driver;
 mod errors;
 mod exclusion;
+mod fairness;
 mod false_busy;
 mod foreign;
 mod forking;
@@ -34,6 +36,8 @@ use crate::case::{Case, Context, Done, Need, Undone};
 /// All of them. Those that take longest come first.
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
+    cases.extend(arrivals::cases());
+    cases.extend(fairness::cases());
     cases.extend(liveness::cases());
     cases.extend(cancelling::cases());
     cases.extend(forking::cases());

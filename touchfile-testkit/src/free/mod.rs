@@ -20,4 +20,5 @@ pub(crate) use history::History;
 pub(crate) use log::now_ns;
 pub(crate) use plan::Plan;
 pub(crate) use race::{Who, race};
+pub(crate) use random::Random;
 pub(crate) use witness::Witness;

@@ -2,24 +2,24 @@
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
 #[derive(Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// Dice of their own for each task of each process.
-    pub(super) fn new(seed: u64, process: u32, task: u32) -> Self {
+    pub(crate) fn new(seed: u64, process: u32, task: u32) -> Self {
         let mut random = Self(seed ^ (u64::from(process) << 32 | u64::from(task)));
         // Neighbouring seeds give unrelated rows only after one step.
         Self(random.next())
     }
 
     /// A number below `bound`; 0 if that is 0.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         // The bias is one in 2^64 / bound: nothing, for the bounds there are.
         self.next().checked_rem(bound).unwrap_or(0)
     }
 
     /// True in `percent` of 100 cases.
-    pub(super) fn chance(&mut self, percent: u32) -> bool {
+    pub(crate) fn chance(&mut self, percent: u32) -> bool {
         self.below(100) < u64::from(percent)
     }
 

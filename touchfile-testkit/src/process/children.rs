@@ -114,7 +114,7 @@ pub(crate) fn run_in_child(work: impl FnOnce()) -> Answer {
 }
 
 /// Only a process of one thread can be forked safely. A backend may have started another.
-fn unable_to_fork() -> Option<Answer> {
+pub(super) fn unable_to_fork() -> Option<Answer> {
     // A thread that was joined may still be counted for a moment.
     for _ in 0..50 {
         if count("/proc/self/task") == 1 {

@@ -1,8 +1,10 @@
 //! A handle with a fault: attempts, releases and questions.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::future::Future;
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -14,12 +16,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rustix::fs::{FlockOperation, flock};
 use touchfile_core::LockMode::{Exclusive, Shared};
-use touchfile_core::{Attempt, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions};
+use touchfile_core::{
+    Attempt, ConvertLock, LockBackend, LockHandle, LockKind, LockMode, OpenOptions,
+};
+use touchfile_file::{FileHandle, RawFileLock};
 
 use super::backend::Common;
 use super::deed::Op;
 use super::fault::{Claim, Fault};
-use super::life::{Life, copy_of, descriptors};
+use super::life::Life;
 
 /// How long what takes its time takes.
 pub(super) const SLOW: Duration = Duration::from_millis(700);
@@ -67,9 +72,13 @@ impl Handle {
         options: &OpenOptions,
     ) -> io::Result<Self> {
         let fault = common.mutant.fault;
-        let before = needs_copy(fault).then(descriptors);
-        let mut honest = common.honest.open(path, options).await?;
-        let copy = before.and_then(|before| new_descriptor(path, &before));
+        let (mut honest, copy): (Honest, _) = if needs_copy(fault) {
+            let handle = FileHandle::open(Seen, path, options)?;
+            let copy = handle.file().try_clone()?;
+            (Box::new(handle), Some(copy))
+        } else {
+            (common.honest.open(path, options).await?, None)
+        };
         let life = common.process.open(path);
         common.does(Op::Open, None, &life, path);
         let mut face = None;
@@ -425,15 +434,26 @@ fn needs_copy(fault: Fault) -> bool {
     )
 }
 
-/// A copy of the descriptor of this file that was not there before.
-fn new_descriptor(path: &Path, before: &std::collections::HashSet<i32>) -> Option<File> {
-    let file = inode(path)?;
-    let is_new = |number: &i32| {
-        !before.contains(number)
-            && fs::metadata(format!("/proc/self/fd/{number}"))
-                .is_ok_and(|metadata| metadata.ino() == file)
-    };
-    copy_of(descriptors().into_iter().find(is_new)?)
+/// flock(2), as the backend of touchfile has it.
+#[derive(Debug)]
+struct Seen;
+
+impl RawFileLock for Seen {
+    fn try_lock(&self, file: &File, mode: LockMode) -> io::Result<Attempt> {
+        lock_with(file, mode)
+    }
+
+    fn unlock(&self, file: &File) -> io::Result<()> {
+        Ok(flock(file, FlockOperation::Unlock)?)
+    }
+
+    fn space(&self) -> Option<Cow<'static, str>> {
+        Some("flock".into())
+    }
+
+    fn listed(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
+        Some((LockKind::Flock, None))
+    }
 }
 
 fn inode(path: &Path) -> Option<u64> {

@@ -1,6 +1,5 @@
 //! What has happened so far, to a process and to a handle.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::runtime;
 
 /// What has happened in a process, as its backend saw it.
@@ -181,19 +179,4 @@ impl Life {
     pub(super) fn has_converted(&self) -> bool {
         self.seen.converted.load(Ordering::Relaxed) > 1
     }
-}
-
-/// The descriptors of this process.
-pub(super) fn descriptors() -> HashSet<i32> {
-    let names = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
-    names
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect()
-}
-
-/// A copy of one of our own descriptors, on the same open file description.
-pub(super) fn copy_of(descriptor: i32) -> Option<File> {
-    let own = pidfd_open(getpid(), PidfdFlags::empty()).ok()?;
-    let copy = pidfd_getfd(&own, descriptor, PidfdGetfdFlags::empty()).ok()?;
-    Some(File::from(copy))
 }

@@ -115,6 +115,7 @@ fn scope_is_out(fault: Fault, trigger: Trigger, scope: Scope) -> Option<&'static
 fn is_nonsense(fault: Fault, trigger: Trigger) -> Option<&'static str> {
     let site = fault.site();
     let new = matches!(site, Site::Open | Site::Claims)
+        || fault == Fault::LostByOpening
         || matches!(fault, Fault::Does(_, Op::Open | Op::AskHolders));
     match trigger {
         // A handle that is being opened has no past, and a backend has no handle.

@@ -1,9 +1,13 @@
 //! What a worker does by itself, where a line for each step would be too slow or too coarse.
 
+mod family;
 mod locking;
+mod meetings;
 mod race;
+mod refusals;
 mod threads;
 mod waiting;
+mod walks;
 
 use std::io;
 use std::path::Path;
@@ -40,19 +44,31 @@ pub(super) fn run(
     match script {
         "claim-again-and-again" => Ok(claim_again(&context)),
         "claims" => Ok(format!("{:?}", backend.capabilities())),
+        "convert-in-a-storm" => meetings::convert(&context),
         "drop-in-another-thread" => threads::drop_in_another(&context),
         "drop-without-a-runtime" => locking::drop_without_a_runtime(&context),
         "give-up-waits" => waiting::give_up(&context),
         "give-up-waits-in-a-race" => waiting::give_up_in_a_race(&context),
         "hammer" => race::run(&context),
+        "hold-for-long" => meetings::hold_for_long(&context),
+        "leave-things-behind" => meetings::leave_behind(&context),
         "lock-and-unlock" => locking::lock_and_unlock(&context),
         "lock-and-unlock-for-ever" => locking::for_ever(&context),
         "lock-and-unlock-while-spawning" => threads::lock_while_spawning(&context),
+        "lock-read-only-as-a-user" => refusals::lock_read_only_as_a_user(&context),
         "open-and-close" => locking::open_and_close(&context),
+        "open-in-vain" => refusals::open_in_vain(&context),
+        "open-in-vain-as-a-user" => refusals::open_in_vain_as_a_user(&context),
         "read-in-turns" => waiting::read_in_turns(&context),
+        "release-early" => meetings::release_early(&context),
+        "siblings" => family::siblings(&context),
+        "try-at-the-same-moment" => meetings::try_at_once(&context),
         "try-in-other-threads" => threads::try_in_others(&context),
         "try-many" => locking::try_many(&context),
+        "wait-in-line" => waiting::in_line(&context),
         "wait-with-a-timeout" => waiting::with_a_timeout(&context),
+        "walk" => walks::walk(&context),
+        "walk-in-children" => walks::walk_in_children(&context),
         "write-in-turns" => waiting::write_in_turns(&context),
         unknown => Err(io::Error::other(format!("there is no script {unknown}"))),
     }

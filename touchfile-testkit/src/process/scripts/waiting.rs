@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use touchfile_core::{Attempt, LockHandle, LockMode};
 
 use super::ScriptContext;
+use crate::free::now_ns;
 
 /// So many waits for a lock that somebody holds all the while.
 pub(super) fn give_up(context: &ScriptContext<'_>) -> io::Result<String> {
@@ -80,6 +81,29 @@ pub(super) fn with_a_timeout(context: &ScriptContext<'_>) -> io::Result<String> 
                 Err(_) => format!("timed out after {}", begun.elapsed().as_millis()),
             },
         )
+    })
+}
+
+/// Waits once, and says when the wait began and when it was granted, on the clock of all processes.
+pub(super) fn in_line(context: &ScriptContext<'_>) -> io::Result<String> {
+    let hold = Duration::from_millis(context.number(0)?);
+    context.runtime.block_on(async {
+        let mut handle = context.open().await?;
+        let mut lock = Box::pin(handle.lock(LockMode::Exclusive));
+        let polled = poll_fn(|cx| Poll::Ready(lock.as_mut().poll(cx))).await;
+        // It stands in line, as far as anybody can tell.
+        let begun = now_ns();
+        match polled {
+            Poll::Pending => lock.await?,
+            Poll::Ready(locked) => {
+                drop(lock);
+                locked?;
+            }
+        }
+        let granted = now_ns();
+        tokio::time::sleep(hold).await;
+        handle.unlock().await?;
+        Ok(format!("{begun} {granted}"))
     })
 }
 

@@ -1,0 +1,165 @@
+//! Cases that a process plays by itself, and whose end it reports.
+
+use std::fmt::Display;
+
+use super::driver::Driver;
+use crate::Law;
+use crate::case::{Case, Context, Done, Need, Outcome, Undone};
+use crate::walk::{Arrival, Style};
+
+/// Cases of no law in particular, each named by its function.
+macro_rules! walks {
+    ($($function:ident $([$($need:ident),+])?),+ $(,)?) => {
+        vec![$(Case {
+            name: concat!("walk::", stringify!($function)).to_owned(),
+            law: None,
+            needs: &[$($(Need::$need),+)?],
+            run: Box::new($function),
+        }),+]
+    };
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = cases! {
+        AcquiredMeansAcquired::no_call_leaves_anything_behind [Proc],
+    };
+    cases.extend(walks! {
+        one_process_does_everything_at_random,
+        paths_and_files_of_every_kind [RealFiles, RealProcesses],
+        handles_that_have_locked_a_thousand_times,
+        many_readers_and_many_handles,
+        forked_children_do_everything_at_random [CrossProcess, ForkSafe, RealProcesses],
+    });
+    cases.extend(cases! {
+        Exclusion::two_threads_that_try_at_the_same_moment_exclude_each_other,
+        Exclusion::locks_that_are_held_for_long_stay_held,
+        Exclusion::two_children_of_one_parent_exclude_each_other [CrossProcess, ForkSafe, RealProcesses],
+        Exclusion::nobody_gets_in_while_a_lock_changes_its_mode [AtomicConversion, Shared],
+        Liveness::a_release_at_the_beginning_of_a_wait_is_not_missed,
+        Errors::what_cannot_be_opened_fails_as_the_system_says [RealFiles, RealProcesses],
+        Errors::what_a_user_may_not_open_fails_as_the_system_says [RealFiles, Proc],
+        Capabilities::a_user_locks_a_file_without_write_permission_or_is_refused [RealFiles, Proc],
+    });
+    cases
+}
+
+fn one_process_does_everything_at_random(context: &Context<'_>) -> Outcome {
+    walk(context, Style::Mixed, 900, "walk")
+}
+
+fn paths_and_files_of_every_kind(context: &Context<'_>) -> Outcome {
+    walk(context, Style::Everywhere, 900, "walk")
+}
+
+fn handles_that_have_locked_a_thousand_times(context: &Context<'_>) -> Outcome {
+    walk(context, Style::Worn, 700, "walk")
+}
+
+fn many_readers_and_many_handles(context: &Context<'_>) -> Outcome {
+    walk(context, Style::Crowded, 700, "walk")
+}
+
+fn forked_children_do_everything_at_random(context: &Context<'_>) -> Outcome {
+    walk(context, Style::Mixed, 250, "walk-in-children")
+}
+
+fn no_call_leaves_anything_behind(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let patience_ms = ms(driver.bench);
+    play(driver, "leave-things-behind", &[&patience_ms])
+}
+
+fn two_threads_that_try_at_the_same_moment_exclude_each_other(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    let (rounds, time_ms) = (driver.bench.times(20_000), driver.bench.times(700));
+    play(driver, "try-at-the-same-moment", &[&rounds, &time_ms])
+}
+
+fn locks_that_are_held_for_long_stay_held(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let time_ms = driver.bench.times(1_200);
+    play(driver, "hold-for-long", &[&time_ms])
+}
+
+fn two_children_of_one_parent_exclude_each_other(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    play(driver, "siblings", &[])
+}
+
+fn nobody_gets_in_while_a_lock_changes_its_mode(driver: &mut Driver<'_>) -> Result<u64, Undone> {
+    let rounds = driver.bench.times(40);
+    play(driver, "convert-in-a-storm", &[&rounds])
+}
+
+fn a_release_at_the_beginning_of_a_wait_is_not_missed(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    let context = driver.bench;
+    let (rounds, time_ms) = (context.times(400), context.times(1_200));
+    let words: [&dyn Display; 4] = [&rounds, &time_ms, &ms(context), &context.seed];
+    play(driver, "release-early", &words)
+}
+
+fn what_cannot_be_opened_fails_as_the_system_says(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    play(driver, "open-in-vain", &[])
+}
+
+fn what_a_user_may_not_open_fails_as_the_system_says(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    play_apart(driver, "open-in-vain-as-a-user")
+}
+
+fn a_user_locks_a_file_without_write_permission_or_is_refused(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    play_apart(driver, "lock-read-only-as-a-user")
+}
+
+fn ms(context: &Context<'_>) -> u128 {
+    context.patience.as_millis()
+}
+
+fn walk(context: &Context<'_>, style: Style, time_ms: u64, script: &str) -> Outcome {
+    // A walk that does not end names no law; one that hangs says so itself.
+    let mut driver = Driver::new(context, Law::Liveness)?;
+    let time_ms = context.times(time_ms);
+    let words: [&dyn Display; 4] = [&style.name(), &context.seed, &time_ms, &ms(context)];
+    let tried = play(&mut driver, script, &words)?;
+    driver.close();
+    Ok(Done {
+        tried,
+        measured: Vec::new(),
+    })
+}
+
+fn play(driver: &mut Driver<'_>, script: &str, words: &[&dyn Display]) -> Result<u64, Undone> {
+    let said = driver.run(0, script, words)?;
+    arrived(driver, &said)
+}
+
+/// By a process that is good for nothing else then.
+fn play_apart(driver: &mut Driver<'_>, script: &str) -> Result<u64, Undone> {
+    const APART: usize = 1;
+    driver.fixture.new_process(APART)?;
+    let said = driver.run(APART, script, &[])?;
+    driver.kill(APART);
+    arrived(driver, &said)
+}
+
+fn arrived(driver: &mut Driver<'_>, said: &str) -> Result<u64, Undone> {
+    if let Some(why) = said.strip_prefix("unable ") {
+        return Err(Undone::Skipped(why.to_owned()));
+    }
+    match Arrival::from_text(said) {
+        Some(Arrival::Done { steps }) => Ok(steps),
+        Some(Arrival::Broken { law, what, story }) => {
+            driver.truncate_trace(0);
+            for line in story {
+                driver.note(line);
+            }
+            Err(driver.broken(law, what))
+        }
+        None => Err(Undone::Failed(format!("a process said {said:?}"))),
+    }
+}

@@ -1,0 +1,122 @@
+//! Changing the mode of a lock.
+
+use std::io::{self, ErrorKind};
+
+use touchfile_core::LockMode::{Exclusive, Shared};
+use touchfile_core::{Attempt, ConvertLock, LockMode};
+
+use super::Halt;
+use super::calls::how;
+use super::slot::Kept;
+use super::walker::{Place, Walker};
+use crate::Law;
+
+impl Walker<'_> {
+    pub(super) fn downgrade(&mut self, slot: usize, place: Place) -> Result<(), Halt> {
+        let file = self.slots[slot].file;
+        let said = self.convert(slot, Shared, place)?;
+        match said {
+            Ok(_) if self.claims.atomic_conversion => self.slots[slot].held = Some(Shared),
+            said => self.refused(said)?,
+        }
+        self.settle(file)?;
+        self.look(file, place)
+    }
+
+    pub(super) fn upgrade(&mut self, slot: usize, place: Place) -> Result<(), Halt> {
+        let (name, file) = (self.slots[slot].name, self.slots[slot].file);
+        let others = self.slots.iter().filter(|other| {
+            other.name != name && other.file == file && !other.stale && other.held.is_some()
+        });
+        let alone = others.count() == 0;
+        let said = self.convert(slot, Exclusive, place)?;
+        match said {
+            Ok(Attempt::Acquired) if self.claims.atomic_conversion && alone => {
+                self.slots[slot].held = Some(Exclusive);
+            }
+            Ok(Attempt::WouldBlock) if self.claims.atomic_conversion && !alone => {}
+            Ok(Attempt::Acquired) if self.claims.atomic_conversion => {
+                return Err(Halt::broken(
+                    Law::Exclusion,
+                    "it became exclusive, but there is another reader",
+                ));
+            }
+            Ok(Attempt::WouldBlock) if self.claims.atomic_conversion => {
+                return Err(Halt::broken(
+                    Law::NoFalseBusy,
+                    "it says that others share the lock, but nobody does",
+                ));
+            }
+            said => self.refused(said)?,
+        }
+        self.look(file, place)
+    }
+
+    pub(super) fn convert_nothing(&mut self, slot: usize, place: Place) -> Result<(), Halt> {
+        let file = self.slots[slot].file;
+        let mode = if self.dice.chance(50) { Shared } else { Exclusive };
+        let said = self.convert(slot, mode, place)?;
+        match said {
+            Err(error) if self.claims.atomic_conversion && error.kind() == ErrorKind::InvalidInput => {}
+            Ok(_) if self.claims.atomic_conversion => {
+                return Err(Halt::broken(
+                    Law::Capabilities,
+                    "a handle that holds nothing must refuse to convert it, with InvalidInput",
+                ));
+            }
+            said => self.refused(said)?,
+        }
+        self.look(file, place)
+    }
+
+    fn convert(
+        &mut self,
+        slot: usize,
+        mode: LockMode,
+        place: Place,
+    ) -> Result<io::Result<Attempt>, Halt> {
+        let (name, file) = (self.slots[slot].name, self.slots[slot].file);
+        let kind = match mode {
+            Exclusive => "an upgrade",
+            Shared => "a downgrade",
+        };
+        let mut handle = self.take(slot);
+        let (said, handle) = self.call(place, kind, Law::Errors, move |runtime, _| {
+            let said = runtime.block_on(async {
+                match mode {
+                    Exclusive => handle.try_upgrade().await,
+                    Shared => handle.downgrade().await.map(|()| Attempt::Acquired),
+                }
+            });
+            (said, handle)
+        })?;
+        self.slots[slot].kept = Kept::Idle(handle);
+        let came_to = match &said {
+            Ok(Attempt::Acquired) => "done".into(),
+            Ok(Attempt::WouldBlock) => "busy".into(),
+            Err(error) => error.to_string(),
+        };
+        self.tell(file, format!("handle {name} makes its lock {mode}{}: {came_to}", how(place)));
+        Ok(said)
+    }
+
+    /// What is not claimed must be refused, and what is must not.
+    fn refused(&self, said: io::Result<Attempt>) -> Result<(), Halt> {
+        match said {
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                if self.claims.atomic_conversion {
+                    return Err(Halt::broken(
+                        Law::Capabilities,
+                        format!("`atomic_conversion` is claimed, but refused: {error}"),
+                    ));
+                }
+                Ok(())
+            }
+            Err(error) => Err(Halt::broken(Law::Errors, format!("converting failed: {error}"))),
+            Ok(_) => Err(Halt::broken(
+                Law::Capabilities,
+                "`atomic_conversion` is not claimed, but was not refused with Unsupported",
+            )),
+        }
+    }
+}

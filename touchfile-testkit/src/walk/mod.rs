@@ -1,0 +1,292 @@
+//! Long walks: one process does everything that can be done with handles, at random, tens of
+//! thousands of steps a second, and a witness looks at the lock after each.
+//!
+//! The lock-step schedules are short, and each begins with fresh processes. What shows only after a
+//! thousand locks of one handle, at the sixteenth reader, in a second thread or runtime, on a path
+//! with `..` in it or after some rare step, is found here. All happens in one process and one thing
+//! after the other, so that each answer is known beforehand, but for [the moments](settle) in which
+//! one of several waiters may be the next.
+
+mod calls;
+mod convert;
+mod files;
+mod probe;
+mod questions;
+mod settle;
+mod slot;
+mod walker;
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use touchfile_core::{BoxBackend, LockBackend};
+
+use self::walker::Walker;
+use crate::Law;
+
+/// What a walk is like.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Style {
+    /// Many readers, many handles.
+    Crowded,
+    /// Paths and files of every kind.
+    Everywhere,
+    /// A bit of everything, on two files.
+    Mixed,
+    /// Handles that live long, and have locked a thousand times when it begins.
+    Worn,
+}
+
+/// What a walker is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) style: Style,
+    pub(crate) seed: u64,
+    /// How long it walks.
+    pub(crate) time: Duration,
+    /// How soon a waiter must have a lock that is free.
+    pub(crate) patience: Duration,
+}
+
+/// Where a walk has come to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Arrival {
+    Broken {
+        law: Law,
+        what: String,
+        story: Vec<String>,
+    },
+    Done {
+        steps: u64,
+    },
+}
+
+/// Why a walk is not walked on.
+enum Halt {
+    Broken(Law, String),
+    /// The suite's own failure.
+    Own(io::Error),
+}
+
+impl Halt {
+    fn broken(law: Law, what: impl Display) -> Self {
+        Self::Broken(law, what.to_string())
+    }
+}
+
+impl From<io::Error> for Halt {
+    fn from(error: io::Error) -> Self {
+        Self::Own(error)
+    }
+}
+
+/// Walks below this directory, in a thread of its own, with somebody who looks whether it still
+/// moves: a call that blocks its thread is one that nobody can give up.
+///
+/// # Errors
+///
+/// The suite's own.
+pub(crate) fn walk_watched(backend: &BoxBackend, dir: &Path, plan: &Plan) -> io::Result<Arrival> {
+    let pulse = Arc::new(Pulse::default());
+    let (arrived, arrival) = mpsc::channel();
+    let (backend, dir) = (backend.clone(), dir.to_owned());
+    let (its_plan, its_pulse) = (plan.clone(), pulse.clone());
+    let walker = thread::spawn(move || {
+        // Nobody listens any more to whoever was given up.
+        arrived
+            .send(walk_with(&backend, &dir, &its_plan, &its_pulse))
+            .ok();
+    });
+    loop {
+        match arrival.recv_timeout(Duration::from_millis(100)) {
+            Ok(arrival) => {
+                walker.join().ok();
+                return arrival;
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("the walk itself panicked"));
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                if let Some(law) = pulse.stopped(plan.patience * 2) {
+                    return Ok(Arrival::Broken {
+                        law,
+                        what: format!(
+                            "a call blocks its thread: it has not returned for {:?}",
+                            plan.patience * 2
+                        ),
+                        story: Vec::new(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn walk_with(
+    backend: &BoxBackend,
+    dir: &Path,
+    plan: &Plan,
+    pulse: &Pulse,
+) -> io::Result<Arrival> {
+    let end = Instant::now() + plan.time;
+    let mut walker = Walker::new(backend, dir, plan, pulse)?;
+    let walked = walker.begin().and_then(|()| {
+        while Instant::now() < end {
+            walker.step()?;
+        }
+        walker.end()
+    });
+    match walked {
+        Ok(()) => Ok(Arrival::Done {
+            steps: walker.steps(),
+        }),
+        Err(Halt::Broken(law, what)) => {
+            let story = walker.story();
+            // What was found broken may panic, or hang, once more.
+            std::mem::forget(walker);
+            Ok(Arrival::Broken { law, what, story })
+        }
+        Err(Halt::Own(error)) => Err(error),
+    }
+}
+
+/// Whether something still moves: the number of calls that began or ended, and whether the present
+/// one is a wait's.
+#[derive(Debug, Default)]
+struct Pulse {
+    beats: AtomicU64,
+    waits: AtomicBool,
+    seen: AtomicU64,
+    since: std::sync::Mutex<Option<Instant>>,
+}
+
+impl Pulse {
+    fn beat(&self, waits: bool) {
+        self.waits.store(waits, Ordering::Relaxed);
+        self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The law that is broken if there was no beat for so long.
+    fn stopped(&self, patience: Duration) -> Option<Law> {
+        let beats = self.beats.load(Ordering::Relaxed);
+        let mut since = self
+            .since
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if self.seen.swap(beats, Ordering::Relaxed) != beats {
+            *since = None;
+        }
+        let since = since.get_or_insert_with(Instant::now);
+        let stands = since.elapsed() > patience;
+        let law = if self.waits.load(Ordering::Relaxed) {
+            Law::CancelSafety
+        } else {
+            Law::Liveness
+        };
+        stands.then_some(law)
+    }
+}
+
+impl Style {
+    pub(crate) const ALL: [Self; 4] = [Self::Crowded, Self::Everywhere, Self::Mixed, Self::Worn];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Crowded => "crowded",
+            Self::Everywhere => "everywhere",
+            Self::Mixed => "mixed",
+            Self::Worn => "worn",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|style| style.name() == name)
+    }
+}
+
+impl Arrival {
+    /// As text over several lines, to be sent.
+    pub(crate) fn to_text(&self) -> String {
+        match self {
+            Self::Broken { law, what, story } => {
+                let what = what.replace('\n', " ");
+                let story: String = story.iter().map(|line| format!("\n{line}")).collect();
+                format!("broken {law}\n{what}{story}")
+            }
+            Self::Done { steps } => format!("done {steps}"),
+        }
+    }
+
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        if let Some(steps) = text.strip_prefix("done ") {
+            let steps = steps.parse().ok()?;
+            return Some(Self::Done { steps });
+        }
+        let mut lines = text.strip_prefix("broken ")?.lines();
+        let name = lines.next()?;
+        Some(Self::Broken {
+            law: Law::ALL.into_iter().find(|law| law.name() == name)?,
+            what: lines.next()?.to_owned(),
+            story: lines.map(str::to_owned).collect(),
+        })
+    }
+}
+
+/// Which capabilities a backend claims now.
+fn claims(backend: &BoxBackend) -> touchfile_core::Capabilities {
+    backend.capabilities()
+}
+
+#[cfg(test)]
+mod tests {
+    use touchfile_flock::FlockBackend;
+    use touchfile_mock::World;
+
+    use super::*;
+
+    fn plan(style: Style, seed: u64) -> Plan {
+        Plan {
+            style,
+            seed,
+            time: Duration::from_millis(300),
+            patience: Duration::from_secs(20),
+        }
+    }
+
+    #[test]
+    fn an_honest_backend_gets_through_walks_of_every_style() {
+        let dir = tempfile::tempdir().unwrap();
+        for style in Style::ALL {
+            for (seed, backend) in [
+                (1, BoxBackend::new(FlockBackend::new())),
+                (2, BoxBackend::new(World::new().process("a"))),
+            ] {
+                let dir = dir.path().join(format!("{}-{seed}", style.name()));
+                std::fs::create_dir(&dir).unwrap();
+                let arrival = walk_watched(&backend, &dir, &plan(style, seed)).unwrap();
+                let Arrival::Done { steps } = arrival else {
+                    panic!("{arrival:#?}");
+                };
+                assert!(steps > 10);
+            }
+        }
+    }
+
+    #[test]
+    fn an_arrival_survives_being_sent() {
+        let broken = Arrival::Broken {
+            law: Law::Release,
+            what: "it is busy".into(),
+            story: vec!["one".into(), "two".into()],
+        };
+        for arrival in [broken, Arrival::Done { steps: 7 }] {
+            assert_eq!(Arrival::from_text(&arrival.to_text()), Some(arrival));
+        }
+        assert_eq!(Arrival::from_text("gone"), None);
+    }
+}

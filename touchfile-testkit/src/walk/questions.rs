@@ -1,0 +1,151 @@
+//! Questions, which change nothing.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+use std::{process, thread};
+
+use touchfile_core::{LockBackend, LockHandle};
+
+use super::Halt;
+use super::calls::how;
+use super::slot::Kept;
+use super::walker::{Place, Walker};
+use crate::Law;
+
+impl Walker<'_> {
+    /// Whether a handle is current: by the path of its own file or another.
+    pub(super) fn ask_current(&mut self, slot: usize, place: Place) -> Result<(), Halt> {
+        let (name, file, stale) = {
+            let slot = &self.slots[slot];
+            (slot.name, slot.file, slot.stale)
+        };
+        let (path, names_it) = match self.dice.below(4) {
+            0 => (self.files[(file + 1) % self.files.len()].path.clone(), false),
+            1 => {
+                let roads = &self.files[file].roads;
+                let at = self.dice.below(roads.len() as u64);
+                (roads[usize::try_from(at).unwrap_or(0)].clone(), !stale)
+            }
+            2 => (self.dir.join("nothing"), false),
+            _ => (self.slots[slot].path.clone(), !stale),
+        };
+        let handle = self.take(slot);
+        let (said, handle) = self.call(place, "asking whether it is current", Law::Errors, {
+            let path = &path;
+            move |runtime, _| (runtime.block_on(handle.is_current(path)), handle)
+        })?;
+        self.slots[slot].kept = Kept::Idle(handle);
+        let answer = match &said {
+            Ok(current) => current.to_string(),
+            Err(error) => error.to_string(),
+        };
+        self.tell(
+            file,
+            format!("handle {name} is asked whether {} is what it locks{}: {answer}", path.display(), how(place)),
+        );
+        let path = path.display();
+        match said {
+            _ if !self.claims.identity => match said {
+                Err(error) if error.kind() == ErrorKind::Unsupported => {}
+                _ => {
+                    return Err(Halt::broken(
+                        Law::Capabilities,
+                        "`identity` is not claimed, but the question was not refused as unsupported",
+                    ));
+                }
+            },
+            Ok(current) if current == names_it => {}
+            Ok(current) => {
+                let word = if current { "" } else { "not " };
+                return Err(Halt::broken(
+                    Law::Identity,
+                    format!("handle {name} calls itself {word}current for {path}"),
+                ));
+            }
+            Err(error) => {
+                return Err(Halt::broken(
+                    Law::Errors,
+                    format!("the question whether handle {name} is current for {path} failed: {error}"),
+                ));
+            }
+        }
+        self.look(file, place)
+    }
+
+    pub(super) fn ask_lost(&mut self, slot: usize, place: Place) -> Result<(), Halt> {
+        let (name, file) = (self.slots[slot].name, self.slots[slot].file);
+        let handle = self.take(slot);
+        let (said, handle) = self.call(place, "asking whether it was lost", Law::Errors, {
+            move |runtime, _| (runtime.block_on(handle.is_lost()), handle)
+        })?;
+        self.slots[slot].kept = Kept::Idle(handle);
+        self.tell(file, format!("handle {name} is asked whether its lock was lost{}", how(place)));
+        match said {
+            Ok(false) => self.look(file, place),
+            Ok(true) => Err(Halt::broken(
+                Law::AcquiredMeansAcquired,
+                "the lock is said to be lost, but it is held as before",
+            )),
+            Err(error) => Err(Halt::broken(
+                Law::Errors,
+                format!("the question whether the lock was lost failed: {error}"),
+            )),
+        }
+    }
+
+    /// What the backend claims, and who holds the lock.
+    pub(super) fn ask_backend(&mut self, file: usize, place: Place) -> Result<(), Halt> {
+        let claims = self.claims;
+        for _ in 0..8 {
+            let now = self.call(place, "asking for the claims", Law::Capabilities, |_, backend| {
+                backend.capabilities()
+            })?;
+            if now != claims {
+                self.tell(file, format!("the backend is asked for its claims{}", how(place)));
+                return Err(Halt::broken(
+                    Law::Capabilities,
+                    format!("capabilities are constant for the life of a backend, but {claims:?} became {now:?}"),
+                ));
+            }
+        }
+        self.ask_holders(file, place)?;
+        self.look(file, place)
+    }
+
+    /// Nobody may be named who has nothing to do with the lock. The answer may be old, by a moment.
+    fn ask_holders(&mut self, file: usize, place: Place) -> Result<(), Halt> {
+        let path = self.files[file].path.clone();
+        for attempt in 0..10 {
+            let path = &path;
+            let said = self.call(place, "asking for the holders", Law::Errors, |runtime, backend| {
+                runtime.block_on(backend.holders(path))
+            })?;
+            let holders = match said {
+                Ok(holders) => holders,
+                Err(error) => {
+                    self.tell(file, format!("the backend is asked who holds the lock{}", how(place)));
+                    return Err(Halt::broken(
+                        Law::Errors,
+                        format!("the question who holds the lock failed: {error}"),
+                    ));
+                }
+            };
+            let stranger = holders
+                .iter()
+                .filter(|_| self.claims.real_files)
+                .find(|holder| holder.pid().is_some_and(|pid| pid != process::id()));
+            match stranger {
+                None => return Ok(()),
+                Some(stranger) if attempt == 9 => {
+                    self.tell(file, format!("the backend is asked who holds the lock{}", how(place)));
+                    return Err(Halt::broken(
+                        Law::NoFalseBusy,
+                        format!("{stranger} is named as a holder, but nobody else uses the lock"),
+                    ));
+                }
+                Some(_) => thread::sleep(Duration::from_millis(20)),
+            }
+        }
+        Ok(())
+    }
+}

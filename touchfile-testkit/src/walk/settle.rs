@@ -1,0 +1,73 @@
+//! When a lock has become free, somebody who waits for it must get it.
+
+use std::time::Duration;
+
+use touchfile_core::LockMode;
+
+use super::Halt;
+use super::calls::Expected;
+use super::walker::{HERE, Walker};
+use crate::Law;
+
+impl Walker<'_> {
+    /// Lets the waiters of a file have what they must have: until nobody need be granted the lock.
+    ///
+    /// Waiters may stand in one line, and the first of them may be the only one who looks: so all of
+    /// them are polled. And one who may not go yet may keep those behind it from going.
+    pub(super) fn settle(&mut self, file: usize) -> Result<(), Halt> {
+        while self.somebody_must_go(file) {
+            self.grant_one(file)?;
+        }
+        Ok(())
+    }
+
+    fn somebody_must_go(&self, file: usize) -> bool {
+        let waiting = self.waiters(file);
+        let can_go = |&(_, mode): &(usize, LockMode)| self.expect(file, mode) == Expected::Acquired;
+        !waiting.is_empty() && waiting.iter().all(can_go)
+    }
+
+    fn waiters(&self, file: usize) -> Vec<(usize, LockMode)> {
+        let slots = self.slots.iter().enumerate();
+        slots
+            .filter(|(_, slot)| slot.file == file && !slot.stale)
+            .filter_map(|(at, slot)| Some((at, slot.waits_for()?)))
+            .collect()
+    }
+
+    fn grant_one(&mut self, file: usize) -> Result<(), Halt> {
+        let waiting = self.waiters(file);
+        let mut countdown = self.countdown();
+        // The first look costs no timer.
+        for &(slot, _) in &waiting {
+            if self.poll(slot, 2, false)? {
+                return Ok(());
+            }
+        }
+        while let Some(slice) = countdown.slice() {
+            let share = if waiting.len() == 1 {
+                slice
+            } else {
+                Duration::from_millis(2)
+            };
+            for &(slot, _) in &waiting {
+                if self.poll_for(slot, 1, share, false)? {
+                    return Ok(());
+                }
+            }
+        }
+        let (slot, mode) = waiting[0];
+        let name = self.slots[slot].name;
+        if self.stays_busy(file, mode, HERE)? {
+            return Err(self.blame(file, mode, HERE)?);
+        }
+        Err(Halt::broken(
+            Law::Liveness,
+            format!(
+                "the lock is free, but handle {name}, which waits for the {mode} one, does not get it \
+                 within {:?}",
+                self.patience
+            ),
+        ))
+    }
+}
