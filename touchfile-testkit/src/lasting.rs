@@ -3,7 +3,7 @@
 use std::fs;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::task::Poll;
 use std::thread;
@@ -93,7 +93,7 @@ pub(crate) fn lasting(backend: &BoxBackend, dir: &Path, time: Duration) -> io::R
 fn hold(
     backend: &BoxBackend,
     runtime: &Runtime,
-    path: &PathBuf,
+    path: &Path,
     past: usize,
     mode: LockMode,
 ) -> io::Result<[Handle; 2]> {
@@ -106,7 +106,7 @@ fn hold(
         match past {
             2 => {
                 other.lock(Exclusive).await?;
-                let _ = handle.try_lock(mode).await?;
+                let (Attempt::Acquired | Attempt::WouldBlock) = handle.try_lock(mode).await?;
                 other.unlock().await?;
             }
             3 => {
@@ -145,7 +145,11 @@ fn hold(
 }
 
 /// Waits for a lock that the other one holds and lets go of.
-pub(crate) async fn wait(handle: &mut Handle, other: &mut Handle, mode: LockMode) -> io::Result<()> {
+pub(crate) async fn wait(
+    handle: &mut Handle,
+    other: &mut Handle,
+    mode: LockMode,
+) -> io::Result<()> {
     other.lock(Exclusive).await?;
     let mut lock = pin!(handle.lock(mode));
     let polled = poll_fn(|cx| Poll::Ready(lock.as_mut().poll(cx))).await;

@@ -35,20 +35,56 @@ const MANY: usize = 4;
 type Call = (&'static str, Law, fn(&mut Scene) -> io::Result<()>);
 
 const CALLS: &[Call] = &[
-    ("opening a file that is missing", Law::AcquiredMeansAcquired, Scene::open_in_vain),
+    (
+        "opening a file that is missing",
+        Law::AcquiredMeansAcquired,
+        Scene::open_in_vain,
+    ),
     ("opening", Law::AcquiredMeansAcquired, Scene::open_and_drop),
-    ("an attempt that finds the lock held", Law::AcquiredMeansAcquired, Scene::try_in_vain),
+    (
+        "an attempt that finds the lock held",
+        Law::AcquiredMeansAcquired,
+        Scene::try_in_vain,
+    ),
     ("giving up a wait", Law::CancelSafety, Scene::give_up),
-    ("a wait for a lock that is free", Law::CancelSafety, Scene::wait_at_once),
+    (
+        "a wait for a lock that is free",
+        Law::CancelSafety,
+        Scene::wait_at_once,
+    ),
     ("a wait", Law::CancelSafety, Scene::wait),
     ("unlocking", Law::Release, Scene::try_and_unlock),
     ("dropping the handle", Law::Release, Scene::drop_held),
-    ("dropping the handle where a runtime runs", Law::Release, Scene::drop_inside),
-    ("dropping the handle while a panic unwinds", Law::Release, Scene::drop_unwinding),
-    ("dropping the handle in another thread", Law::Release, Scene::drop_elsewhere),
-    ("asking whether it is current", Law::AcquiredMeansAcquired, Scene::ask_current),
-    ("asking whether the lock was lost", Law::AcquiredMeansAcquired, Scene::ask_lost),
-    ("asking who holds the lock", Law::AcquiredMeansAcquired, Scene::ask_holders),
+    (
+        "dropping the handle where a runtime runs",
+        Law::Release,
+        Scene::drop_inside,
+    ),
+    (
+        "dropping the handle while a panic unwinds",
+        Law::Release,
+        Scene::drop_unwinding,
+    ),
+    (
+        "dropping the handle in another thread",
+        Law::Release,
+        Scene::drop_elsewhere,
+    ),
+    (
+        "asking whether it is current",
+        Law::AcquiredMeansAcquired,
+        Scene::ask_current,
+    ),
+    (
+        "asking whether the lock was lost",
+        Law::AcquiredMeansAcquired,
+        Scene::ask_lost,
+    ),
+    (
+        "asking who holds the lock",
+        Law::AcquiredMeansAcquired,
+        Scene::ask_holders,
+    ),
 ];
 
 /// What has happened to a handle before.
@@ -61,7 +97,12 @@ enum Past {
 }
 
 impl Past {
-    const ALL: [Self; 4] = [Self::Nothing, Self::FailedTry, Self::GivenUpWait, Self::Wait];
+    const ALL: [Self; 4] = [
+        Self::Nothing,
+        Self::FailedTry,
+        Self::GivenUpWait,
+        Self::Wait,
+    ];
 
     fn in_words(self) -> &'static str {
         match self {
@@ -124,7 +165,14 @@ fn all_calls(
                 if real {
                     fs::create_dir(&sub)?;
                 }
-                let mut scene = Scene::new(backend.clone(), claims, sub.join("a.lock"), mode, past, patience)?;
+                let mut scene = Scene::new(
+                    backend.clone(),
+                    claims,
+                    sub.join("a.lock"),
+                    mode,
+                    past,
+                    patience,
+                )?;
                 let count = scene.count(call);
                 calls += 2 * TIMES as u64;
                 let (law, what) = match count {
@@ -286,7 +334,10 @@ impl Scene {
         } else if after.mode != before.mode {
             (Law::Errors, "changes the mode of the file")
         } else if after.modified != before.modified {
-            (Law::Errors, "changes the time at which the file was last modified")
+            (
+                Law::Errors,
+                "changes the time at which the file was last modified",
+            )
         } else {
             return None;
         };
@@ -388,7 +439,10 @@ impl Scene {
     /// The handle with its lock, to be dropped; there is a new one then.
     fn held(&mut self) -> io::Result<Box<dyn LockHandle>> {
         let mode = self.mode;
-        must(self.runtime.block_on(self.handle.as_mut().expect("it is open").try_lock(mode))?)?;
+        must(
+            self.runtime
+                .block_on(self.handle.as_mut().expect("it is open").try_lock(mode))?,
+        )?;
         let new = self.open()?;
         Ok(std::mem::replace(self.handle(), new))
     }

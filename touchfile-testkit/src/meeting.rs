@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use touchfile_core::LockMode::{self, Exclusive, Shared};
-use touchfile_core::{
-    Attempt, BoxBackend, ConvertLock, LockBackend, LockHandle, OpenOptions,
-};
+use touchfile_core::{Attempt, BoxBackend, ConvertLock, LockBackend, LockHandle, OpenOptions};
 
 use crate::Law;
 use crate::free::Random;
@@ -87,7 +85,9 @@ pub(crate) fn attempts(
     Ok(if both > 0 {
         broken(
             Law::Exclusion,
-            format!("two threads that tried at the same moment both got it, {both} times in {done}"),
+            format!(
+                "two threads that tried at the same moment both got it, {both} times in {done}"
+            ),
         )
     } else if neither > 0 {
         broken(
@@ -150,12 +150,15 @@ pub(crate) fn early_releases(
         let mut missed = None;
         let mut result = Ok(());
         while done < rounds && Instant::now() < end && missed.is_none() && result.is_ok() {
-            let mode = if shared && done % 3 == 2 { Shared } else { Exclusive };
+            let mode = if shared && done % 3 == 2 {
+                Shared
+            } else {
+                Exclusive
+            };
             held.wait();
             waits.store(true, Ordering::Release);
-            let waited = runtime.block_on(async {
-                tokio::time::timeout(patience, handle.lock(mode)).await
-            });
+            let waited =
+                runtime.block_on(async { tokio::time::timeout(patience, handle.lock(mode)).await });
             waits.store(false, Ordering::Relaxed);
             result = match waited {
                 Ok(Ok(())) => runtime.block_on(handle.unlock()),
@@ -305,7 +308,7 @@ fn have_past(
         match past {
             "after an attempt that failed" => {
                 other.lock(Exclusive).await?;
-                let _ = handle.try_lock(Exclusive).await?;
+                let (Attempt::Acquired | Attempt::WouldBlock) = handle.try_lock(Exclusive).await?;
                 other.unlock().await
             }
             "after a wait" => {
@@ -372,7 +375,7 @@ impl Barrier {
         let mut spins = 0_u32;
         while self.round.load(Ordering::Acquire) == round {
             spins += 1;
-            if spins % 200 == 0 {
+            if spins.is_multiple_of(200) {
                 // On one processor nobody else would come.
                 thread::yield_now();
             }

@@ -98,9 +98,7 @@ fn a_release_at_the_beginning_of_a_wait_is_not_missed(
     play(driver, "release-early", &words)
 }
 
-fn what_cannot_be_opened_fails_as_the_system_says(
-    driver: &mut Driver<'_>,
-) -> Result<u64, Undone> {
+fn what_cannot_be_opened_fails_as_the_system_says(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     play(driver, "open-in-vain", &[])
 }
 

@@ -48,7 +48,10 @@ fn those_who_wait_are_served_in_the_order_in_which_they_came(context: &Context<'
         "of {pairs} pairs of waiters that stood in line, {inversions} were served in the wrong order"
     );
     if inversions * 100 > pairs * MOST_INVERSIONS {
-        return Err(driver.broken(Law::Capabilities, format!("`fair` is claimed, but {measured}")));
+        return Err(driver.broken(
+            Law::Capabilities,
+            format!("`fair` is claimed, but {measured}"),
+        ));
     }
     driver.close();
     Ok(Done {
@@ -69,7 +72,10 @@ fn one_line(driver: &mut Driver<'_>) -> Result<Vec<(u64, u64)>, Undone> {
     let mut times = Vec::new();
     for waiter in 1..=WAITERS {
         let said = driver.result_of(waiter, &waits)?;
-        let numbers: Vec<u64> = said.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let numbers: Vec<u64> = said
+            .split(' ')
+            .filter_map(|word| word.parse().ok())
+            .collect();
         let &[begun, granted] = numbers.as_slice() else {
             return Err(Undone::Failed(format!("a waiter said {said:?}")));
         };

@@ -54,10 +54,15 @@ impl Walker<'_> {
 
     pub(super) fn convert_nothing(&mut self, slot: usize, place: Place) -> Result<(), Halt> {
         let file = self.slots[slot].file;
-        let mode = if self.dice.chance(50) { Shared } else { Exclusive };
+        let mode = if self.dice.chance(50) {
+            Shared
+        } else {
+            Exclusive
+        };
         let said = self.convert(slot, mode, place)?;
         match said {
-            Err(error) if self.claims.atomic_conversion && error.kind() == ErrorKind::InvalidInput => {}
+            Err(error)
+                if self.claims.atomic_conversion && error.kind() == ErrorKind::InvalidInput => {}
             Ok(_) if self.claims.atomic_conversion => {
                 return Err(Halt::broken(
                     Law::Capabilities,
@@ -96,7 +101,13 @@ impl Walker<'_> {
             Ok(Attempt::WouldBlock) => "busy".into(),
             Err(error) => error.to_string(),
         };
-        self.tell(file, format!("handle {name} makes its lock {mode}{}: {came_to}", how(place)));
+        self.tell(
+            file,
+            format!(
+                "handle {name} makes its lock {mode}{}: {came_to}",
+                how(place)
+            ),
+        );
         Ok(said)
     }
 
@@ -112,7 +123,10 @@ impl Walker<'_> {
                 }
                 Ok(())
             }
-            Err(error) => Err(Halt::broken(Law::Errors, format!("converting failed: {error}"))),
+            Err(error) => Err(Halt::broken(
+                Law::Errors,
+                format!("converting failed: {error}"),
+            )),
             Ok(_) => Err(Halt::broken(
                 Law::Capabilities,
                 "`atomic_conversion` is not claimed, but was not refused with Unsupported",

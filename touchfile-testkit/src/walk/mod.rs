@@ -127,12 +127,7 @@ pub(crate) fn walk_watched(backend: &BoxBackend, dir: &Path, plan: &Plan) -> io:
     }
 }
 
-fn walk_with(
-    backend: &BoxBackend,
-    dir: &Path,
-    plan: &Plan,
-    pulse: &Pulse,
-) -> io::Result<Arrival> {
+fn walk_with(backend: &BoxBackend, dir: &Path, plan: &Plan, pulse: &Pulse) -> io::Result<Arrival> {
     let end = Instant::now() + plan.time;
     let mut walker = Walker::new(backend, dir, plan, pulse)?;
     let walked = walker.begin().and_then(|()| {

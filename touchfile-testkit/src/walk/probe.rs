@@ -24,7 +24,11 @@ impl Walker<'_> {
     /// Looks whether the lock of a file is held, which is known.
     pub(super) fn look(&mut self, file: usize, _after: Place) -> Result<(), Halt> {
         // What has just happened is seen best by whom it would keep out.
-        let shared = if self.files[file].events.is_empty() { 50 } else { 20 };
+        let shared = if self.files[file].events.is_empty() {
+            50
+        } else {
+            20
+        };
         let mode = if self.claims.shared && self.dice.chance(shared) {
             Shared
         } else {
@@ -60,16 +64,28 @@ impl Walker<'_> {
                 Ok(())
             }
             (Expected::Busy, Ok(Attempt::Acquired)) => {
-                self.tell(file, format!("a witness tries to take the {mode} lock: acquired"));
+                self.tell(
+                    file,
+                    format!("a witness tries to take the {mode} lock: acquired"),
+                );
                 Err(self.double(file, mode))
             }
             (Expected::Acquired, Ok(Attempt::WouldBlock)) => {
-                self.tell(file, format!("a witness tries to take the {mode} lock: busy"));
+                self.tell(
+                    file,
+                    format!("a witness tries to take the {mode} lock: busy"),
+                );
                 Err(self.blame(file, mode, HERE)?)
             }
             (_, Err(error)) => {
-                self.tell(file, format!("a witness tries to take the {mode} lock: {error}"));
-                Err(Halt::broken(Law::Errors, format!("an attempt failed: {error}")))
+                self.tell(
+                    file,
+                    format!("a witness tries to take the {mode} lock: {error}"),
+                );
+                Err(Halt::broken(
+                    Law::Errors,
+                    format!("an attempt failed: {error}"),
+                ))
             }
         }
     }
@@ -111,21 +127,22 @@ impl Walker<'_> {
         let events = &self.files[file].events;
         let has = |event| events.contains(&event);
         // What a wait leaves behind lets go of it in the end, or took it when the wait was given up.
-        let (law, why) = if has(Event::GivenUp) && (!stays || events.last() == Some(&Event::GivenUp)) {
-            (
-                Law::AcquiredMeansAcquired,
-                "a wait that was given up took it, or left something behind that did",
-            )
-        } else if has(Event::Released) {
-            (Law::Release, "a lock that was released is not free")
-        } else if has(Event::GivenUp) || has(Event::Failed) || has(Event::Busy) {
-            (
-                Law::AcquiredMeansAcquired,
-                "a call that did not get it has it",
-            )
-        } else {
-            (Law::NoFalseBusy, "nothing explains it")
-        };
+        let (law, why) =
+            if has(Event::GivenUp) && (!stays || events.last() == Some(&Event::GivenUp)) {
+                (
+                    Law::AcquiredMeansAcquired,
+                    "a wait that was given up took it, or left something behind that did",
+                )
+            } else if has(Event::Released) {
+                (Law::Release, "a lock that was released is not free")
+            } else if has(Event::GivenUp) || has(Event::Failed) || has(Event::Busy) {
+                (
+                    Law::AcquiredMeansAcquired,
+                    "a call that did not get it has it",
+                )
+            } else {
+                (Law::NoFalseBusy, "nothing explains it")
+            };
         Ok(Halt::broken(law, format!("{nobody}: {why}")))
     }
 
@@ -197,7 +214,10 @@ impl Walker<'_> {
             runtime.block_on(backend.open(path, &OpenOptions::new()))
         })?;
         opened.map_err(|error| {
-            Halt::broken(Law::Errors, format!("{} could not be opened: {error}", path.display()))
+            Halt::broken(
+                Law::Errors,
+                format!("{} could not be opened: {error}", path.display()),
+            )
         })
     }
 }

@@ -266,7 +266,10 @@ impl<'a> Walker<'a> {
         let said = self.call(place, "opening", Law::Errors, |runtime, backend| {
             runtime.block_on(backend.open(&path, &OpenOptions::new()))
         })?;
-        self.tell(file, format!("handle {name} is opened on {}", path.display()));
+        self.tell(
+            file,
+            format!("handle {name} is opened on {}", path.display()),
+        );
         match said {
             Ok(handle) => {
                 self.slots.push(Slot {

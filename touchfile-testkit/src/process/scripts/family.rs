@@ -12,8 +12,8 @@ use touchfile_core::{Attempt, LockHandle};
 use super::ScriptContext;
 use crate::Law;
 use crate::process::Answer;
-use crate::process::children::unable_to_fork;
 use crate::process::Handle;
+use crate::process::children::unable_to_fork;
 use crate::walk::Arrival;
 
 /// A forked child that does what it is told, a letter at a time.
@@ -143,7 +143,11 @@ impl Child {
     }
 }
 
-fn serve(context: &ScriptContext<'_>, handles: &mut Handles, mut link: UnixStream) -> io::Result<()> {
+fn serve(
+    context: &ScriptContext<'_>,
+    handles: &mut Handles,
+    mut link: UnixStream,
+) -> io::Result<()> {
     let mut what = [0];
     while link.read(&mut what)? == 1 {
         let said = match what[0] {

@@ -48,7 +48,11 @@ pub(super) fn open_in_vain(context: &ScriptContext<'_>) -> io::Result<String> {
     Ok(Arrival::Done { steps }.to_text())
 }
 
-fn one_in_vain(context: &ScriptContext<'_>, what: &str, path: &PathBuf) -> io::Result<Option<Arrival>> {
+fn one_in_vain(
+    context: &ScriptContext<'_>,
+    what: &str,
+    path: &PathBuf,
+) -> io::Result<Option<Arrival>> {
     // What the system says to any program.
     let reference = fs::OpenOptions::new()
         .read(true)
@@ -128,7 +132,11 @@ pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Resul
     }
     fs::write(context.path, "")?;
     fs::set_permissions(context.path, Permissions::from_mode(0o444))?;
-    if fs::OpenOptions::new().write(true).open(context.path).is_ok() {
+    if fs::OpenOptions::new()
+        .write(true)
+        .open(context.path)
+        .is_ok()
+    {
         return Ok("unable this process may write to every file".into());
     }
     let claimed = context.backend.capabilities().exclusive_read_only;
