@@ -51,11 +51,15 @@ impl FileSystem {
     /// What most lock files are on: a local one.
     pub(crate) const TYPICAL: Self = Self::new(0xEF53, true);
 
+    /// One of which nothing is known.
+    pub(crate) const UNKNOWN: Self = Self::new(0, false);
+
     /// The file system `file` is on.
     ///
     /// # Errors
     ///
-    /// Those of fstatfs(2) and fstat(2). On a network file system that may take its time.
+    /// Those of fstatfs(2) and fstat(2); [`io::ErrorKind::Unsupported`] if a sandbox refuses the call.
+    /// On a network file system that may take its time.
     pub fn of(file: &File) -> io::Result<Self> {
         of(file)
     }
@@ -198,7 +202,7 @@ const KNOWN: &[(u32, &str, FileSystemKind)] = &[
 fn of(file: &File) -> io::Result<FileSystem> {
     use super::retry_interrupted;
 
-    let statfs = retry_interrupted(|| Ok(rustix::fs::fstatfs(file)?))?;
+    let statfs = retry_interrupted(|| Ok(rustix::fs::fstatfs(file)?)).map_err(explain)?;
     // The field's type differs between architectures; the magic numbers are of 32 bits.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let magic = statfs.f_type as u32;
@@ -208,6 +212,21 @@ fn of(file: &File) -> io::Result<FileSystem> {
         file_system.on_block_device = rustix::fs::major(stat.st_dev) != 0;
     }
     Ok(file_system)
+}
+
+/// Nobody's rights on an open file keep fstatfs(2) from telling: it is a filter of system calls that
+/// refuses it (seccomp(2)).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn explain(error: io::Error) -> io::Error {
+    use rustix::io::Errno;
+
+    match Errno::from_io_error(&error) {
+        Some(Errno::PERM | Errno::NOSYS) => io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("a sandbox refuses fstatfs(2), which tells the file system: {error}"),
+        ),
+        _ => error,
+    }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -174,7 +174,7 @@ fn of(file: &File) -> io::Result<Option<Mount>> {
     use rustix::fs::{AtFlags, StatxFlags};
 
     let stat = super::retry_interrupted(|| {
-        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let flags = AtFlags::EMPTY_PATH | crate::STATX_DONT_SYNC;
         Ok(rustix::fs::statx(file, c"", flags, StatxFlags::MNT_ID)?)
     });
     let id = match stat {
