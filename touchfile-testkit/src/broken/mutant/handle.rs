@@ -447,11 +447,11 @@ impl RawFileLock for Seen {
         Ok(flock(file, FlockOperation::Unlock)?)
     }
 
-    fn space(&self) -> Option<Cow<'static, str>> {
+    fn queue_key(&self) -> Option<Cow<'static, str>> {
         Some("flock".into())
     }
 
-    fn listed(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
+    fn kernel_listing(&self) -> Option<(LockKind, Option<RangeInclusive<u64>>)> {
         Some((LockKind::Flock, None))
     }
 }
