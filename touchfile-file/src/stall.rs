@@ -151,7 +151,7 @@ fn stalls(place: &File) -> io::Result<bool> {
     {
         return Ok(*stalls);
     }
-    let stalls = match Mount::of(place)? {
+    let stalls = match Mount::from_file(place)? {
         Some(mount) => !LOCAL.contains(&mount.file_system()),
         // Without /proc: no network file system is on a device of its own.
         None => stat.stx_dev_major == 0,

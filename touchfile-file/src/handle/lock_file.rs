@@ -382,7 +382,7 @@ fn open_once(
 /// The file system of `file`; an unknown one if a sandbox refuses to tell. Then the lock is treated like
 /// that of another host, which is slower and never wrong.
 fn file_system(file: &File) -> io::Result<FileSystem> {
-    match FileSystem::of(file) {
+    match FileSystem::from_file(file) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(FileSystem::UNKNOWN),
         told => told,
     }
