@@ -27,9 +27,9 @@ pub enum FileSystemKind {
 /// use std::fs::File;
 /// use touchfile_file::{FileSystem, FileSystemKind};
 ///
-/// let file_system = FileSystem::of(&File::open(".")?)?;
+/// let file_system = FileSystem::from_file(&File::open(".")?)?;
 /// println!("this directory is on {}", file_system.name());
-/// # assert_eq!(FileSystem::new(0x6969, false).kind(), FileSystemKind::Network); // NFS
+/// # assert_eq!(FileSystem::from_magic(0x6969).kind(), FileSystemKind::Network); // NFS
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
@@ -49,23 +49,36 @@ pub struct FileSystem {
 
 impl FileSystem {
     /// What most lock files are on: a local one.
-    pub(crate) const TYPICAL: Self = Self::new(0xEF53, true);
+    pub(crate) const TYPICAL: Self = Self::from_magic(0xEF53);
+
+    /// One of which nothing is known.
+    pub(crate) const UNKNOWN: Self = Self::from_magic(0);
 
     /// The file system `file` is on.
     ///
     /// # Errors
     ///
-    /// Those of fstatfs(2) and fstat(2). On a network file system that may take its time.
-    pub fn of(file: &File) -> io::Result<Self> {
-        of(file)
+    /// Those of fstatfs(2) and fstat(2); [`io::ErrorKind::Unsupported`] if a sandbox refuses the call.
+    /// On a network file system that may take its time.
+    pub fn from_file(file: &File) -> io::Result<Self> {
+        from_file(file)
     }
 
-    /// The one with this magic number (statfs(2)), on a block device or not.
+    /// The one with this magic number (statfs(2)), which is not on a block device of its own.
     #[must_use]
-    pub const fn new(magic: u32, on_block_device: bool) -> Self {
+    pub const fn from_magic(magic: u32) -> Self {
         Self {
             magic,
+            on_block_device: false,
+        }
+    }
+
+    /// The same, on a block device of its own or not.
+    #[must_use]
+    pub const fn with_block_device(self, on_block_device: bool) -> Self {
+        Self {
             on_block_device,
+            ..self
         }
     }
 
@@ -124,7 +137,7 @@ impl FileSystem {
 /// ```
 #[must_use]
 pub fn file_system_name(file: &File) -> String {
-    match FileSystem::of(file) {
+    match FileSystem::from_file(file) {
         Ok(file_system) => file_system.name().into_owned(),
         Err(_) => "unknown".into(),
     }
@@ -195,14 +208,14 @@ const KNOWN: &[(u32, &str, FileSystemKind)] = &[
 ];
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn of(file: &File) -> io::Result<FileSystem> {
+fn from_file(file: &File) -> io::Result<FileSystem> {
     use super::retry_interrupted;
 
-    let statfs = retry_interrupted(|| Ok(rustix::fs::fstatfs(file)?))?;
+    let statfs = retry_interrupted(|| Ok(rustix::fs::fstatfs(file)?)).map_err(explain)?;
     // The field's type differs between architectures; the magic numbers are of 32 bits.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let magic = statfs.f_type as u32;
-    let mut file_system = FileSystem::new(magic, false);
+    let mut file_system = FileSystem::from_magic(magic);
     if file_system.kind() == Userspace {
         let stat = retry_interrupted(|| Ok(rustix::fs::fstat(file)?))?;
         file_system.on_block_device = rustix::fs::major(stat.st_dev) != 0;
@@ -210,10 +223,25 @@ fn of(file: &File) -> io::Result<FileSystem> {
     Ok(file_system)
 }
 
+/// Nobody's rights on an open file keep fstatfs(2) from telling: it is a filter of system calls that
+/// refuses it (seccomp(2)).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn explain(error: io::Error) -> io::Error {
+    use rustix::io::Errno;
+
+    match Errno::from_io_error(&error) {
+        Some(Errno::PERM | Errno::NOSYS) => io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("a sandbox refuses fstatfs(2), which tells the file system: {error}"),
+        ),
+        _ => error,
+    }
+}
+
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 #[allow(clippy::unnecessary_wraps)]
-fn of(_: &File) -> io::Result<FileSystem> {
-    Ok(FileSystem::new(0, false))
+fn from_file(_: &File) -> io::Result<FileSystem> {
+    Ok(FileSystem::from_magic(0))
 }
 
 #[cfg(test)]
@@ -234,7 +262,7 @@ mod tests {
     #[test]
     fn the_system_s_own_are_local() {
         for path in ["/proc/version", "/sys"] {
-            let file_system = FileSystem::of(&File::open(path).unwrap()).unwrap();
+            let file_system = FileSystem::from_file(&File::open(path).unwrap()).unwrap();
             assert_eq!(file_system.kind(), Local);
             assert!(!file_system.may_stall());
         }
@@ -242,17 +270,33 @@ mod tests {
 
     #[test]
     fn fuse_is_local_only_on_a_device() {
-        assert_eq!(FileSystem::new(0x6573_5546, false).kind(), Userspace);
-        assert_eq!(FileSystem::new(0x6573_5546, false).name(), "fuse");
-        assert_eq!(FileSystem::new(0x6573_5546, true).kind(), Local);
-        assert_eq!(FileSystem::new(0x6573_5546, true).name(), "fuseblk");
+        assert_eq!(FileSystem::from_magic(0x6573_5546).kind(), Userspace);
+        assert_eq!(FileSystem::from_magic(0x6573_5546).name(), "fuse");
+        assert_eq!(
+            FileSystem::from_magic(0x6573_5546)
+                .with_block_device(true)
+                .kind(),
+            Local
+        );
+        assert_eq!(
+            FileSystem::from_magic(0x6573_5546)
+                .with_block_device(true)
+                .name(),
+            "fuseblk"
+        );
     }
 
     #[test]
     fn what_nobody_knows_is_unknown() {
-        assert_eq!(FileSystem::new(1, true).kind(), FileSystemKind::Unknown);
-        assert_eq!(FileSystem::new(1, true).name(), "of type 0x1");
-        assert_eq!(FileSystem::new(0, false).name(), "unknown");
+        assert_eq!(
+            FileSystem::from_magic(1).with_block_device(true).kind(),
+            FileSystemKind::Unknown
+        );
+        assert_eq!(
+            FileSystem::from_magic(1).with_block_device(true).name(),
+            "of type 0x1"
+        );
+        assert_eq!(FileSystem::from_magic(0).name(), "unknown");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The identity of a file, whatever its names.
 
 use std::cmp::Ordering;
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::Stat;
+use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
 use touchfile_core::OpenOptions;
 
@@ -89,14 +91,20 @@ impl FileId {
         }
     }
 
+    /// The identity of what `name` is in an open directory, which is no link that is followed.
+    pub(super) fn from_name_in(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<Self> {
+        let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(Self::from_stat(&stat))
+    }
+
     /// The identity of what a link in /proc/PID/fd leads to, without asking a server that may not
     /// answer.
     #[cfg(target_os = "linux")]
     pub(super) fn from_link(link: &str) -> io::Result<Self> {
-        use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+        use rustix::fs::{CWD, StatxFlags, makedev, statx};
 
         let stat = retry_interrupted(|| {
-            let flags = AtFlags::STATX_DONT_SYNC;
+            let flags = crate::STATX_DONT_SYNC;
             Ok(statx(CWD, link, flags, StatxFlags::INO)?)
         })?;
         Ok(Self {

@@ -68,6 +68,13 @@ pub fn opening_may_stall(path: &Path, follow_symlinks: bool) -> bool {
     false
 }
 
+/// `AT_STATX_DONT_SYNC` of statx(2), and the next one `AT_STATX_FORCE_SYNC`: rustix does not name them for
+/// Android, which has them.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const STATX_DONT_SYNC: rustix::fs::AtFlags = rustix::fs::AtFlags::from_bits_retain(0x4000);
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const STATX_FORCE_SYNC: rustix::fs::AtFlags = rustix::fs::AtFlags::from_bits_retain(0x2000);
+
 /// Repeats a system call for as long as a signal interrupts it.
 #[cfg(unix)]
 #[inline]

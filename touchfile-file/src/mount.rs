@@ -42,8 +42,8 @@ impl Mount {
     ///
     /// Asks no server: statx(2) with `AT_STATX_DONT_SYNC`, and /proc/self/mountinfo. The latter is
     /// as long as there are mounts, so this is not for every acquisition.
-    pub fn of(file: &File) -> io::Result<Option<Self>> {
-        of(file)
+    pub fn from_file(file: &File) -> io::Result<Option<Self>> {
+        from_file(file)
     }
 
     /// Parses a line of mountinfo; `None` if it is not one.
@@ -168,13 +168,13 @@ fn unescaped(field: &str) -> String {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn of(file: &File) -> io::Result<Option<Mount>> {
+fn from_file(file: &File) -> io::Result<Option<Mount>> {
     use std::io::{BufRead, BufReader};
 
     use rustix::fs::{AtFlags, StatxFlags};
 
     let stat = super::retry_interrupted(|| {
-        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let flags = AtFlags::EMPTY_PATH | crate::STATX_DONT_SYNC;
         Ok(rustix::fs::statx(file, c"", flags, StatxFlags::MNT_ID)?)
     });
     let id = match stat {
@@ -201,7 +201,7 @@ fn of(file: &File) -> io::Result<Option<Mount>> {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn of(_: &File) -> io::Result<Option<Mount>> {
+fn from_file(_: &File) -> io::Result<Option<Mount>> {
     Ok(None)
 }
 
@@ -253,9 +253,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_file_knows_the_mount_it_was_opened_through() {
-        let mount = Mount::of(&File::open("/proc/version").unwrap()).unwrap();
+        let mount = Mount::from_file(&File::open("/proc/version").unwrap()).unwrap();
         assert_eq!(mount.unwrap().file_system(), "proc");
-        let mount = Mount::of(&File::open("/sys").unwrap()).unwrap();
+        let mount = Mount::from_file(&File::open("/sys").unwrap()).unwrap();
         assert_eq!(mount.unwrap().file_system(), "sysfs");
     }
 }

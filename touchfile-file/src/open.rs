@@ -92,7 +92,9 @@ pub(super) fn open_with(
                 Err(Errno::EXIST) => {}
                 created => return Ok(created?),
             },
-            Err(Errno::LOOP) if !options.follow_symlinks && is_symlink(path) => {
+            Err(errno)
+                if is_link_refused(errno) && !options.follow_symlinks && is_symlink(path) =>
+            {
                 return Err(invalid(
                     "it is a symbolic link, which is followed only if asked for (follow_symlinks)",
                 ));
@@ -100,7 +102,10 @@ pub(super) fn open_with(
             Err(Errno::LOOP) => {
                 return Err(invalid("the symbolic links on the way to it form a loop"));
             }
-            Err(Errno::NXIO) => return Err(invalid("it is a socket or a device nobody serves")),
+            // macOS and the BSDs say EOPNOTSUPP of a socket.
+            Err(Errno::NXIO | Errno::OPNOTSUPP) => {
+                return Err(invalid("it is a socket or a device nobody serves"));
+            }
             opened => return checked(opened?),
         }
     }
@@ -161,6 +166,16 @@ fn checked(file: File) -> io::Result<File> {
         FileType::BlockDevice | FileType::CharacterDevice => Err(invalid("it is a device")),
         _ => Err(invalid("it is neither a regular file nor a directory")),
     }
+}
+
+/// Whether this is what open(2) says of a link with `O_NOFOLLOW`: ELOOP, but EMLINK on FreeBSD and
+/// DragonFly, and EFTYPE on NetBSD.
+fn is_link_refused(errno: Errno) -> bool {
+    #[cfg(target_os = "netbsd")]
+    if errno == Errno::FTYPE {
+        return true;
+    }
+    matches!(errno, Errno::LOOP | Errno::MLINK)
 }
 
 fn is_symlink(path: &Path) -> bool {

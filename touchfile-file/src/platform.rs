@@ -41,6 +41,7 @@ impl Platform for OperatingSystem {
             let reason = "it is relative, and there is no current directory";
             Error::invalid_path(name, reason, Some(error))
         })?;
+        check_length(name, &path)?;
         // What may not answer is asked when it is first locked, where a deadline can be set.
         if !self.open_may_block(&path, options) {
             check_parent(&path)?;
@@ -80,6 +81,23 @@ impl Platform for OperatingSystem {
     fn fork_generation(&self) -> u64 {
         ForkGeneration::current().number()
     }
+}
+
+/// Refuses a path that no system call takes. The directory that it is relative to is as deep as that.
+fn check_length(name: &Path, path: &Path) -> Result<()> {
+    /// PATH_MAX of Linux, with the zero at its end; other systems take less, and say so.
+    const PATH_MAX: usize = 4096;
+
+    let length = path.as_os_str().len();
+    if cfg!(not(unix)) || length < PATH_MAX {
+        return Ok(());
+    }
+    let reason = format!(
+        "its absolute name has {length} bytes, and the system takes {} at most",
+        PATH_MAX - 1
+    );
+    // The name as it was given: the whole would be no message.
+    Err(Error::invalid_path(name, reason, None))
 }
 
 /// Refuses a path whose parent directory is missing.
@@ -168,6 +186,17 @@ mod tests {
     use touchfile_flock::FlockBackend;
 
     use super::*;
+
+    #[test]
+    fn a_name_that_is_too_long_for_the_system_is_refused_with_its_length() {
+        let options = OpenOptions::new();
+        let name = "d/".repeat(3_000) + "a.lock";
+        let refused = platform().resolve(Path::new(&name), &options).unwrap_err();
+        let Error::InvalidPath { reason, .. } = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(reason.contains("4095 at most"), "{reason}");
+    }
 
     #[test]
     fn os_errors_are_told_apart() {

@@ -139,7 +139,7 @@ fn stalls(place: &File) -> io::Result<bool> {
     /// What was found out about the mounts of those numbers; small, as few are ever locked on.
     static KNOWN: Mutex<Vec<(u64, bool)>> = Mutex::new(Vec::new());
 
-    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let flags = AtFlags::EMPTY_PATH | crate::STATX_DONT_SYNC;
     let stat =
         super::retry_interrupted(|| Ok(rustix::fs::statx(place, c"", flags, MNT_ID_UNIQUE)?))?;
     let unique = StatxFlags::from_bits_retain(stat.stx_mask)
@@ -151,7 +151,7 @@ fn stalls(place: &File) -> io::Result<bool> {
     {
         return Ok(*stalls);
     }
-    let stalls = match Mount::of(place)? {
+    let stalls = match Mount::from_file(place)? {
         Some(mount) => !LOCAL.contains(&mount.file_system()),
         // Without /proc: no network file system is on a device of its own.
         None => stat.stx_dev_major == 0,

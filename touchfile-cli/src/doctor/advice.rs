@@ -159,7 +159,7 @@ mod tests {
     fn advice(magic: u32, mount: &str, export: Option<Export>) -> Advice {
         let mount = Mount::parse(&format!("41 27 {mount}")).unwrap();
         Advice::on(&Facts {
-            file_system: FileSystem::new(magic, mount.device().0 != 0),
+            file_system: FileSystem::from_magic(magic).with_block_device(mount.device().0 != 0),
             mount: Some(mount),
             export,
             place: Place::Nowhere(String::new()),

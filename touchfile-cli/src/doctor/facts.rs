@@ -42,8 +42,8 @@ impl Facts {
             found => found?,
         };
         let file = open(&path)?;
-        let file_system = FileSystem::of(&file)?;
-        let mount = Mount::of(&file)?;
+        let file_system = FileSystem::from_file(&file)?;
+        let mount = Mount::from_file(&file)?;
         let place = if file.metadata()?.is_dir() {
             Place::Directory(path.clone())
         } else {
@@ -70,7 +70,7 @@ fn canonical(path: &Path) -> io::Result<PathBuf> {
 /// The directory of a file, unless the file is mounted there from somewhere else.
 fn next_to(path: &Path, mount: Option<&Mount>) -> io::Result<Place> {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    if Mount::of(&open(directory)?)?.as_ref() == mount {
+    if Mount::from_file(&open(directory)?)?.as_ref() == mount {
         return Ok(Place::Directory(directory.to_owned()));
     }
     Ok(Place::Nowhere(

@@ -205,7 +205,7 @@ mod tests {
     fn report(magic: u32, mount: &str, outcome: impl Fn(Law) -> Outcome) -> Report {
         let mount = Mount::parse(&format!("41 27 {mount}")).expect("a line of mountinfo");
         let facts = Facts {
-            file_system: FileSystem::new(magic, mount.device().0 != 0),
+            file_system: FileSystem::from_magic(magic).with_block_device(mount.device().0 != 0),
             mount: Some(mount),
             export: None,
             place: Place::Nowhere(String::new()),

@@ -1,11 +1,12 @@
 //! A lock file, open: what is done to it, and to its path.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 use touchfile_core::backoff::Backoff;
 use touchfile_core::{Attempt, LockMode, OpenOptions};
 
@@ -30,6 +31,12 @@ pub(super) struct LockFile<R> {
     path: PathBuf,
     options: OpenOptions,
 }
+
+/// To look up names in it takes no right to read it where the system has `O_PATH`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const DIRECTORY_PLACE: OFlags = OFlags::PATH;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const DIRECTORY_PLACE: OFlags = OFlags::RDONLY;
 
 /// What opening brings.
 #[derive(Debug)]
@@ -139,12 +146,30 @@ impl<R: RawFileLock> LockFile<R> {
         let alone = mode == LockMode::Exclusive
             || retry_interrupted(|| self.raw.try_lock(&self.file, LockMode::Exclusive))?
                 == Attempt::Acquired;
-        if !alone || !self.is_at(&self.path)? {
+        // A client of a server must first be made to ask it.
+        if !alone || self.file_system.may_stall() && !self.is_at(&self.path)? {
             return Ok(());
         }
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()), // removed, or somebody else was quicker
+        self.remove()
+    }
+
+    /// Removes the name of this file, and no other: the directory is opened once, so that whoever can
+    /// exchange one above it cannot have the name looked up in one and removed in another.
+    fn remove(&self) -> io::Result<()> {
+        let (Some(directory), Some(name)) = (self.path.parent(), self.path.file_name()) else {
+            return Ok(()); // the root directory
+        };
+        let flags = DIRECTORY_PLACE | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let removed = rustix::io::retry_on_intr(|| {
+            let directory = rustix::fs::open(directory, flags, Mode::empty())?;
+            if FileId::from_name_in(&directory, name)? == self.id {
+                rustix::fs::unlinkat(&directory, name, AtFlags::empty())?;
+            }
+            Ok(())
+        });
+        match removed {
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(()), // somebody else was quicker
+            removed => Ok(removed?),
         }
     }
 
@@ -349,7 +374,16 @@ fn open_once(
     }
     Ok(Opened {
         id: FileId::from_file(&file)?,
-        file_system: FileSystem::of(&file)?,
+        file_system: file_system(&file)?,
         file,
     })
+}
+
+/// The file system of `file`; an unknown one if a sandbox refuses to tell. Then the lock is treated like
+/// that of another host, which is slower and never wrong.
+fn file_system(file: &File) -> io::Result<FileSystem> {
+    match FileSystem::from_file(file) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(FileSystem::UNKNOWN),
+        told => told,
+    }
 }

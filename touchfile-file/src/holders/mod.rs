@@ -206,12 +206,12 @@ pub async fn look_up_holders(
 fn file_system(path: &Path) -> io::Result<FileSystem> {
     #[cfg(target_os = "linux")]
     {
-        FileSystem::of(&place::open(path)?)
+        FileSystem::from_file(&place::open(path)?)
     }
     #[cfg(not(target_os = "linux"))]
     {
         let _ = path;
-        Ok(FileSystem::new(0, false))
+        Ok(FileSystem::from_magic(0))
     }
 }
 

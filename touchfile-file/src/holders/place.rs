@@ -19,7 +19,7 @@ use crate::{FileSystem, Mount, retry_interrupted};
 pub(super) fn of(path: &Path) -> io::Result<FileNumber> {
     let file = open(path)?;
     let stat = retry_interrupted(|| Ok(rustix::fs::fstat(&file)?))?;
-    let device = match Mount::of(&file)? {
+    let device = match Mount::from_file(&file)? {
         Some(mount) => mount.device(),
         // In a chroot the mount may be out of sight. On most file systems both are the same.
         None if same_device_everywhere(&file)? => (
@@ -52,7 +52,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 fn same_device_everywhere(file: &File) -> io::Result<bool> {
-    let file_system = FileSystem::of(file)?;
+    let file_system = FileSystem::from_file(file)?;
     Ok(!["bcachefs", "btrfs", "overlayfs"].contains(&&*file_system.name()))
 }
 

@@ -33,7 +33,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 use tokio::task::yield_now;
-use touchfile_core::{Attempt, LockMode, runtime};
+use touchfile_core::runtime::{self, Timer};
+use touchfile_core::{Attempt, LockMode};
 
 use self::fairness::Fairness;
 pub(crate) use self::poll_interval::Lock;
@@ -364,7 +365,7 @@ impl Waiter {
         mode: LockMode,
         kernel_wait: &mut Option<Box<dyn KernelWait>>,
         events: &mut Option<Box<dyn FileEvents>>,
-        mut alarm: Pin<&mut runtime::Timer>,
+        mut alarm: Pin<&mut Timer>,
     ) -> io::Result<Woken> {
         let mut is_woken = false;
         poll_fn(|cx| {
@@ -550,10 +551,7 @@ fn wait_in_kernel(lock: &impl Contended, mode: LockMode) -> Option<Box<dyn Kerne
 }
 
 /// The output of `future`, unless the alarm goes off first.
-async fn before<T>(
-    mut alarm: Pin<&mut runtime::Timer>,
-    future: impl Future<Output = T>,
-) -> Option<T> {
+async fn before<T>(mut alarm: Pin<&mut Timer>, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),

@@ -266,6 +266,8 @@ fn block_on<F: Future>(future: F) -> F::Output {
 fn refusals() {
     let dir = tempdir().unwrap();
     for (number, refusal) in [
+        "fstatfs:error=EPERM",
+        "fstatfs:error=ENOSYS",
         "inotify_init1:error=EMFILE",
         "inotify_add_watch:error=ENOSPC",
         "epoll_create1:error=ENOSYS",

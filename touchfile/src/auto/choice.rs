@@ -364,7 +364,7 @@ mod tests {
     ];
 
     fn on(magic: u32, mount: &Mount) -> FileSystem {
-        FileSystem::new(magic, mount.device().0 != 0)
+        FileSystem::from_magic(magic).with_block_device(mount.device().0 != 0)
     }
 
     #[cfg(target_os = "linux")]

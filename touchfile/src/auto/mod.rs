@@ -106,7 +106,7 @@ impl LockBackend for AutoBackend {
     }
 
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<AutoHandle> {
-        FileHandle::open_unleased(AutoLock::new(FileSystem::of), path, options).await
+        FileHandle::open_unleased(AutoLock::new(FileSystem::from_file), path, options).await
     }
 
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
@@ -133,7 +133,7 @@ impl LockBackend for AutoBackend {
             }
             opened => opened?,
         };
-        Ok(worth(FileSystem::of(&file)?, &file))
+        Ok(worth(FileSystem::from_file(&file)?, &file))
     }
 
     fn platform(&self) -> &'static dyn Platform {
@@ -157,7 +157,7 @@ impl AutoLock {
         Self {
             tell,
             // Until the file is open.
-            file_system: FileSystem::new(0, false),
+            file_system: FileSystem::from_magic(0),
             method: Method::Flock,
         }
     }
@@ -253,7 +253,7 @@ impl RawFileLock for AutoLock {
 
 fn worth(file_system: FileSystem, file: &File) -> Guarantee {
     // Whatever keeps mountinfo from being read, nothing is known then.
-    let mount = Mount::of(file).ok().flatten();
+    let mount = Mount::from_file(file).ok().flatten();
     guarantee(file_system, mount.as_ref())
 }
 
@@ -271,7 +271,7 @@ mod tests {
 
     /// As if the file were on NFS.
     fn open_on_nfs(path: &Path, options: &OpenOptions) -> io::Result<AutoHandle> {
-        let nfs = |_: &File| Ok(FileSystem::new(0x6969, false));
+        let nfs = |_: &File| Ok(FileSystem::from_magic(0x6969));
         let mut options = options.clone();
         options.write = true; // which the file system asks for, where it is one
         FileHandle::open(AutoLock::new(nfs), path, &options)
@@ -341,7 +341,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.lock");
         let backend = AutoBackend::new();
-        let there = FileSystem::of(&File::open(dir.path()).unwrap()).unwrap();
+        let there = FileSystem::from_file(&File::open(dir.path()).unwrap()).unwrap();
         let expected = guarantee(there, None);
         assert_eq!(backend.guarantee(&path).unwrap(), expected);
         assert!(!path.exists());
