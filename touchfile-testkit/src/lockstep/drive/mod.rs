@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// For how long, at the end of a schedule of a few steps: now and then a wait is to be seen to
 /// last, and all schedules with one would take too long.
 const LOOK: Duration = Duration::from_millis(80);
-const FEW: usize = 6;
+const FEW: usize = 12;
 
 /// How long a correct backend may take.
 #[derive(Clone, Copy, Debug)]
