@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::ValueHint;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use touchfile::{AutoBackend, FcntlBackend, FlockBackend};
 use touchfile_testkit::{CaseReport, Observer, Report, Suite, Verdict};
@@ -42,7 +43,7 @@ pub(crate) struct Args {
     backend: Backend,
 
     /// Where to put the lock files, in a new directory that is removed again
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     dir: PathBuf,
 
     /// How many random schedules to play; all else is tried in proportion [default: 256]
@@ -54,7 +55,7 @@ pub(crate) struct Args {
     seed: Option<u64>,
 
     /// Write a report for machines to this file as well
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     json: Option<PathBuf>,
 }
 

@@ -53,9 +53,10 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Conformance(args) => conformance::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::DoctorExaminer(args) => doctor::examine(&args),
         Command::DoctorWorker(args) => doctor::worker::run(&args),
         Command::Flock(_) => return flock::run(words.get(2..).unwrap_or_default()),
-        Command::Generate(args) => generate::run(&args, Cli::command()),
+        Command::Generate(args) => generate::run(&args, &Cli::command()),
         Command::Run(args) => run::run(args, &words),
         Command::Who(args) => who::run(&args),
     };
@@ -75,7 +76,17 @@ const EXAMPLES: &str = "\
 Examples:
   touchfile run /tmp/deploy.lock -- ./deploy.sh    # one at a time; whoever comes later waits
   touchfile flock -n /tmp/backup.lock backup       # as flock(1), with its options
-  touchfile conformance --dir /mnt/share           # can locks be relied on there?";
+  touchfile who                                    # who holds which lock?
+  touchfile conformance --dir /mnt/share           # can locks be relied on there?
+
+Exit status:
+  64       wrong usage
+  74       what is printed is lost
+  and those of each command, which its own help tells
+
+Environment:
+  NO_COLOR   Print nothing in colour, unless it is empty.
+  TERM       On a dumb terminal, print nothing that has to be erased.";
 
 /// Take turns with other processes by locking a file.
 #[derive(Debug, Parser)]
@@ -90,6 +101,8 @@ struct Cli {
 enum Command {
     Conformance(conformance::Args),
     Doctor(doctor::Args),
+    #[command(hide = true)]
+    DoctorExaminer(doctor::Args),
     #[command(hide = true)]
     DoctorWorker(doctor::worker::Args),
     Flock(flock::Args),

@@ -110,6 +110,66 @@ fn completions_know_the_options() {
 }
 
 #[test]
+fn completions_do_not_offer_what_is_hidden() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = touchfile()
+            .args(["generate", "completions", shell])
+            .assert();
+        let script = script.success().get_output().stdout.clone();
+        let script = String::from_utf8(script).unwrap();
+        for hidden in ["doctor-worker", "doctor-examiner", "generate"] {
+            assert!(!script.contains(hidden), "{shell}: {hidden}");
+        }
+    }
+}
+
+#[test]
+fn bash_completes_the_command_after_the_dashes() {
+    if std::process::Command::new("bash")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        println!("skipped: bash is not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("touchfile");
+    let script = touchfile()
+        .args(["generate", "completions", "bash"])
+        .assert();
+    fs::write(&file, &script.get_output().stdout).unwrap();
+    let complete = |words: &[&str]| {
+        // What bash does when Tab is pressed at the end of the last word.
+        let ask = r#"
+            source "$0"
+            COMP_WORDS=("$@")
+            COMP_CWORD=$(($# - 1))
+            how=$(complete -p touchfile)
+            [[ $how =~ -F\ ([a-z_]+) ]]
+            "${BASH_REMATCH[1]}" touchfile "${@: -1}" "${@: -2:1}"
+            printf '%s\n' "${COMPREPLY[@]}""#;
+        let mut bash = Command::new("bash");
+        bash.args(["--norc", "-c", ask]).arg(&file).args(words);
+        let answer = bash.assert().success().get_output().stdout.clone();
+        let answer = String::from_utf8(answer).unwrap();
+        answer.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let has = |words: &[&str], word: &str| complete(words).contains(&word.to_owned());
+    assert!(has(&["touchfile", ""], "run"));
+    assert!(has(&["touchfile", "run", "--no"], "--nonblock"));
+    assert!(has(&["touchfile", "run", "a.lock", "--", "env"], "env"));
+    assert!(has(
+        &["touchfile", "run", "-n", "a.lock", "b.lock", "--", "env"],
+        "env"
+    ));
+    assert!(!has(
+        &["touchfile", "run", "a.lock", "--", "env", "--no"],
+        "--nonblock"
+    ));
+}
+
+#[test]
 fn completions_are_what_their_shell_can_read() {
     let dir = tempfile::tempdir().unwrap();
     for shell in ["bash", "fish", "zsh"] {
@@ -147,18 +207,29 @@ fn man_pages_are_written_for_every_command() {
         .success()
         .stdout("")
         .stderr("");
-    for (page, says) in [
-        ("touchfile.1", "touchfile"),
-        ("touchfile-conformance.1", "laws of locking"),
-        ("touchfile-flock.1", "drop\\-in"),
-        ("touchfile-run.1", "SIGKILL"),
+    for (page, says, environment) in [
+        ("touchfile.1", "touchfile", true),
+        ("touchfile-conformance.1", "laws of locking", false),
+        ("touchfile-doctor.1", "file system", false),
+        ("touchfile-flock.1", "drop\\-in", true),
+        ("touchfile-run.1", "SIGKILL", true),
+        ("touchfile-who.1", "lslocks", true),
     ] {
         let text = fs::read_to_string(man.join(page)).unwrap();
         assert!(
             text.contains(".TH touchfile") && text.contains(says),
             "{page}: {text}"
         );
+        for section in ["EXIT STATUS", "EXAMPLES", "SEE ALSO"] {
+            let heading = format!("\n.SH {section}\n");
+            assert!(text.contains(&heading), "{page}: {section}");
+        }
+        assert_eq!(text.contains("\n.SH ENVIRONMENT\n"), environment, "{page}");
+        assert!(!text.contains("EXTRA"), "{page}");
+        // Examples stand as they are to be typed.
+        assert!(text.contains("\n.SH EXAMPLES\n.nf\n"), "{page}");
     }
+    assert_eq!(fs::read_dir(&man).unwrap().count(), 6);
     let told = touchfile()
         .args(["generate", "man", "/dev/null/man"])
         .assert()

@@ -61,12 +61,8 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Be the process that may get stuck
-    #[arg(long, hide = true)]
-    examine: bool,
-
     /// A directory, or a lock file that is there or will be
-    #[arg(value_name = "PATH", default_value = ".")]
+    #[arg(value_name = "PATH", default_value = ".", value_hint = clap::ValueHint::AnyPath)]
     path: OsString,
 }
 
@@ -77,9 +73,6 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let deadline = Instant::now() + PATIENCE;
     let path = Path::new(&args.path);
-    if args.examine {
-        return examine(path, args.json, deadline);
-    }
     // What can be wrong without the file system being asked.
     if args.path.is_empty() {
         return Err(Failure::empty_path());
@@ -137,7 +130,7 @@ const FAILED: u8 = 9;
 
 fn start(args: &Args) -> io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["doctor", "--examine"]);
+    command.arg("doctor-examiner");
     if args.json {
         command.arg("--json");
     }
@@ -160,8 +153,11 @@ fn record(report: &Report, json: bool) -> (u8, Vec<u8>) {
     (report.status(), text.into_bytes())
 }
 
-/// Says what there is to say whenever there is more. Every call in here may take for ever.
-fn examine(path: &Path, json: bool, deadline: Instant) -> Result<ExitCode, Failure> {
+/// Is the process that may get stuck.
+pub(crate) fn examine(args: &Args) -> Result<ExitCode, Failure> {
+    let (path, json) = (Path::new(&args.path), args.json);
+    let deadline = Instant::now() + PATIENCE;
+    // What there is to say is said whenever there is more: every call here may take for ever.
     let say = |(status, text): (u8, Vec<u8>)| {
         let record = [&[STATUS + status], &text[..], &[END]].concat();
         let mut stdout = io::stdout();

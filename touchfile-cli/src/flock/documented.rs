@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use clap::ValueHint;
+
 /// Lock files as flock(1) of util-linux does, with the same options and exit statuses
 ///
 /// A drop-in for flock(1): also under its name, as a link named flock to touchfile. It locks FILE,
@@ -82,12 +84,13 @@ pub(crate) struct Args {
     version: bool,
 
     /// The file to lock, or the number of a descriptor
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
     file: Option<OsString>,
 
     /// What to run
     #[arg(
         value_name = "COMMAND",
+        value_hint = ValueHint::CommandWithArguments,
         trailing_var_arg = true,
         allow_hyphen_values = true
     )]

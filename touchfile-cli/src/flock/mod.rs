@@ -80,6 +80,9 @@ Exit status:
   69       COMMAND cannot be run
   71       the system failed
 
+Environment:
+  SHELL    What runs the command of -c; /bin/sh if it is not set.
+
 Examples:
   touchfile flock -n /tmp/backup.lock backup
   touchfile flock -w 1.5 . -c 'make && ./run'

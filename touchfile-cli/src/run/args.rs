@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueHint;
+
 use super::locks::Told;
 use crate::duration;
 use crate::exit::Failure;
@@ -39,7 +41,12 @@ Exit status:
   66, 73   a lock file cannot be opened, or not be created
   69       COMMAND cannot be run, or the file system cannot lock
   71, 74   the system failed
-  75       a shortage that may pass";
+  75       a shortage that may pass
+
+Environment:
+  TOUCHFILE_LOCKS     Set for COMMAND by --env: what is held.
+  TOUCHFILE_WAITING   Set for the command of --on-wait: the lock file.
+  TERM                On a dumb terminal a wait is one line.";
 
 const DETAILS: &str = "\
 Run a command under a lock
@@ -116,7 +123,7 @@ pub(crate) struct Args {
 
     /// Run CMD with /bin/sh once if the wait takes longer than a second, with the lock file's name
     /// in TOUCHFILE_WAITING; nobody waits for its end
-    #[arg(long, value_name = "CMD")]
+    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]
     pub(super) on_wait: Option<OsString>,
 
     /// Tell COMMAND to end with SIGTERM if it runs for longer; the exit status is 124 then, as with
@@ -148,12 +155,13 @@ pub(crate) struct Args {
     pub(super) no_inherit: bool,
 
     /// The file or directory to lock, or several
-    #[arg(value_name = "LOCKFILE")]
+    #[arg(value_name = "LOCKFILE", value_hint = ValueHint::AnyPath)]
     path: OsString,
 
     /// What to run, with its arguments; the first -- before it may be left out if there is one
     /// lock file and no other --
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
+    #[arg(value_hint = ValueHint::CommandWithArguments)]
     pub(super) command: Vec<OsString>,
 }
 

@@ -12,6 +12,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::ValueHint;
+
 use crate::duration;
 use crate::exit::{Failure, say};
 use crate::output;
@@ -51,7 +53,11 @@ Exit status:
   64       wrong usage
   66       a file cannot be looked at; the others are
   69       this system does not tell
-  74       the answer cannot be printed";
+  74       the answer cannot be printed
+
+Environment:
+  NO_COLOR   Print nothing in colour, unless it is empty.
+  TERM       On a dumb terminal, print nothing in colour and redraw nothing.";
 
 /// Tell who holds a lock, and who waits for it
 #[derive(clap::Args, Debug)]
@@ -75,7 +81,7 @@ pub(crate) struct Args {
     watch: Option<Duration>,
 
     /// The lock files; if none is given, all files of this host that somebody has locked
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     paths: Vec<OsString>,
 }
 
