@@ -182,7 +182,10 @@ impl<'a> Walker<'a> {
             },
             0..40 => self.try_lock(slot, mode, false, place),
             40..50 => self.try_lock(slot, mode, true, place),
-            50..75 => self.start_waiting(slot, mode, place),
+            // A wait takes a hundred times what an attempt does.
+            50..60 => self.start_waiting(slot, mode, place),
+            60..75 if !self.lives_long() => self.start_waiting(slot, mode, place),
+            60..75 => self.try_lock(slot, mode, false, place),
             75..79 => self.unlock(slot, place),
             79..84 => self.ask_current(slot, place),
             84..87 => self.ask_lost(slot, place),
