@@ -1,8 +1,7 @@
 //! Questions, which change nothing.
 
 use std::io::ErrorKind;
-use std::time::Duration;
-use std::{process, thread};
+use std::process;
 
 use touchfile_core::{LockBackend, LockHandle};
 
@@ -112,40 +111,30 @@ impl Walker<'_> {
         self.look(file, place)
     }
 
-    /// Nobody may be named who has nothing to do with the lock. The answer may be old, by a moment.
+    /// Nobody may be named who has nothing to do with the lock. The answer may be old, but no other
+    /// process has ever used these files.
     fn ask_holders(&mut self, file: usize, place: Place) -> Result<(), Halt> {
         let path = self.files[file].path.clone();
-        for attempt in 0..10 {
-            let path = &path;
-            let said = self.call(place, "asking for the holders", Law::Errors, |runtime, backend| {
-                runtime.block_on(backend.holders(path))
-            })?;
-            let holders = match said {
-                Ok(holders) => holders,
-                Err(error) => {
-                    self.tell(file, format!("the backend is asked who holds the lock{}", how(place)));
-                    return Err(Halt::broken(
-                        Law::Errors,
-                        format!("the question who holds the lock failed: {error}"),
-                    ));
-                }
-            };
-            let stranger = holders
-                .iter()
-                .filter(|_| self.claims.real_files)
-                .find(|holder| holder.pid().is_some_and(|pid| pid != process::id()));
-            match stranger {
-                None => return Ok(()),
-                Some(stranger) if attempt == 9 => {
-                    self.tell(file, format!("the backend is asked who holds the lock{}", how(place)));
-                    return Err(Halt::broken(
-                        Law::NoFalseBusy,
-                        format!("{stranger} is named as a holder, but nobody else uses the lock"),
-                    ));
-                }
-                Some(_) => thread::sleep(Duration::from_millis(20)),
-            }
+        let said = self.call(place, "asking for the holders", Law::Errors, |runtime, backend| {
+            runtime.block_on(backend.holders(&path))
+        })?;
+        self.tell(file, format!("the backend is asked who holds the lock{}", how(place)));
+        let holders = said.map_err(|error| {
+            Halt::broken(
+                Law::Errors,
+                format!("the question who holds the lock failed: {error}"),
+            )
+        })?;
+        let stranger = holders
+            .iter()
+            .filter(|_| self.claims.real_files)
+            .find(|holder| holder.pid().is_some_and(|pid| pid != process::id()));
+        match stranger {
+            None => Ok(()),
+            Some(stranger) => Err(Halt::broken(
+                Law::NoFalseBusy,
+                format!("{stranger} is named as a holder, but no other process has used the lock"),
+            )),
         }
-        Ok(())
     }
 }

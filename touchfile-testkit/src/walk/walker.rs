@@ -38,6 +38,7 @@ pub(super) struct Walker<'a> {
     story: Vec<(usize, String)>,
     steps: u64,
     pub(super) names: u32,
+    pub(super) end: Instant,
     /// How many calls of each kind were slow, and how many others were in the meantime.
     slow: Vec<(&'static str, Law, u32)>,
 }
@@ -77,6 +78,7 @@ impl<'a> Walker<'a> {
             story: Vec::new(),
             steps: 0,
             names: 0,
+            end: Instant::now() + plan.time,
             slow: Vec::new(),
         })
     }
@@ -120,7 +122,9 @@ impl<'a> Walker<'a> {
             }
             Style::Crowded => {
                 for _ in 0..64 {
-                    self.open(1, HERE)?;
+                    if Instant::now() < self.end {
+                        self.open(1, HERE)?;
+                    }
                 }
             }
             Style::Everywhere | Style::Mixed => {}
