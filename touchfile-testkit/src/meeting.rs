@@ -29,7 +29,13 @@ pub(crate) fn attempts(
     rounds: u64,
     time: Duration,
 ) -> io::Result<Arrival> {
-    let end = Instant::now() + time;
+    if storm(backend, path, rounds, time / 2)? {
+        return Ok(broken(
+            Law::Exclusion,
+            "two threads that tried again and again were in at the same time".into(),
+        ));
+    }
+    let end = Instant::now() + time / 2;
     let (barrier, stop) = (Barrier::new(2), AtomicBool::new(false));
     let (got, both, neither, done) = (
         AtomicU32::new(0),
@@ -99,6 +105,40 @@ pub(crate) fn attempts(
     } else {
         Arrival::Done { steps: done }
     })
+}
+
+/// Two threads try to take the exclusive lock again and again, and let go at once: were both in at
+/// the same time?
+fn storm(backend: &BoxBackend, path: &Path, rounds: u64, time: Duration) -> io::Result<bool> {
+    let end = Instant::now() + time;
+    let (inside, both) = (AtomicU32::new(0), AtomicBool::new(false));
+    let part = || -> io::Result<()> {
+        let runtime = runtime()?;
+        let mut handle = open(backend, &runtime, path)?;
+        for _ in 0..rounds {
+            if Instant::now() > end || both.load(Ordering::Relaxed) {
+                break;
+            }
+            if runtime.block_on(handle.try_lock(Exclusive))? == Attempt::WouldBlock {
+                continue;
+            }
+            let met = inside.fetch_add(1, Ordering::AcqRel) > 0;
+            for _ in 0..30 {
+                spin_loop();
+            }
+            let met = inside.fetch_sub(1, Ordering::AcqRel) > 1 || met;
+            both.fetch_or(met, Ordering::Relaxed);
+            runtime.block_on(handle.unlock())?;
+        }
+        Ok(())
+    };
+    let joined = thread::scope(|scope| {
+        let other = scope.spawn(part);
+        part()?;
+        other.join().map_err(|_| io::Error::other("a thread panicked"))?
+    });
+    joined?;
+    Ok(both.into_inner())
 }
 
 /// A lock is released at some moment of the first 600 µs of a wait, and by nobody else.

@@ -14,6 +14,7 @@
 //! | `--seed S` | where all dice come from but those of the mutants; default: another each time |
 //! | `--jobs N` | so many suites at once; default: one for each processor |
 //! | `--table FILE` | write the tables there, as Markdown |
+//! | `--times` | say what each case did and took, of those that are not rejected |
 //! | `--list` | only say which there are |
 //! | anything else | a part of the names of those to try |
 
@@ -23,6 +24,7 @@ use std::collections::VecDeque;
 use std::env;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -105,10 +107,19 @@ impl Subject {
         }
     }
 
-    fn run(self, seed: u64) -> Tried {
+    fn run(self, seed: u64, times: bool) -> Tried {
         let suite = self.suite().patience(PATIENCE).seed(seed);
         let begun = Instant::now();
         let report = suite.until_first_finding().check(&());
+        if let Ok(report) = &report
+            && times
+            && report.passed()
+        {
+            for case in &report.cases {
+                let (name, tried, took) = (&case.name, case.tried, case.elapsed);
+                eprintln!("{took:8.1?} {tried:7} {name}");
+            }
+        }
         let fate = match &report {
             Err(error) => Fate::Failed(error.to_string()),
             Ok(report) => match report.findings().next() {
@@ -145,6 +156,7 @@ struct Arguments {
     jobs: Option<usize>,
     table: Option<String>,
     list: bool,
+    times: bool,
     parts: Vec<String>,
 }
 
@@ -167,6 +179,7 @@ impl Arguments {
                 }
                 "--table" => arguments.table = Some(value()?),
                 "--list" => arguments.list = true,
+                "--times" => arguments.times = true,
                 _ => arguments.parts.push(word),
             }
         }
@@ -222,10 +235,13 @@ fn main() -> ExitCode {
         .unwrap_or_else(|| RandomState::new().hash_one(0) & 0xFFFF_FFFF);
     let mut subjects = arguments.subjects(seed);
     if arguments.list {
+        let mut out = io::stdout().lock();
         for subject in &subjects {
-            println!("{}: {}", subject.name(), subject.what());
+            // Whoever reads may have read enough.
+            if writeln!(out, "{}: {}", subject.name(), subject.what()).is_err() {
+                break;
+            }
         }
-        println!("{} mutants", subjects.len());
         return ExitCode::SUCCESS;
     }
     let controls = subjects.len().div_ceil(CONTROLS).max(2) as u64;
@@ -237,7 +253,7 @@ fn main() -> ExitCode {
         thread::available_parallelism().map_or(1, |processors| processors.get())
     });
     let begun = Instant::now();
-    let tried = try_all(subjects, seed, jobs);
+    let tried = try_all(subjects, seed, jobs, arguments.times);
     let tables = tally::tables(&tried, seed, jobs, begun.elapsed());
     println!("\n{}", tables.summary);
     if let Some(file) = arguments.table
@@ -253,7 +269,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn try_all(subjects: Vec<Subject>, seed: u64, jobs: usize) -> Vec<Tried> {
+fn try_all(subjects: Vec<Subject>, seed: u64, jobs: usize, times: bool) -> Vec<Tried> {
     let all = subjects.len();
     let (queue, tried) = (
         Mutex::new(VecDeque::from(subjects)),
@@ -268,7 +284,7 @@ fn try_all(subjects: Vec<Subject>, seed: u64, jobs: usize) -> Vec<Tried> {
                         .unwrap_or_else(PoisonError::into_inner)
                         .pop_front();
                     let Some(subject) = next else { break };
-                    let one = subject.run(seed);
+                    let one = subject.run(seed, times);
                     let mut tried = tried.lock().unwrap_or_else(PoisonError::into_inner);
                     tried.push(one);
                     let one = &tried[tried.len() - 1];

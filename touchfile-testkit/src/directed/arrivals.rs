@@ -7,6 +7,9 @@ use crate::Law;
 use crate::case::{Case, Context, Done, Need, Outcome, Undone};
 use crate::walk::{Arrival, Style};
 
+/// What a walk may take: on a machine that is busy, or with a backend that is slow, it has fewer steps.
+const LONGEST_MS: u64 = 2_500;
+
 /// Cases of no law in particular, each named by its function.
 macro_rules! walks {
     ($($function:ident $([$($need:ident),+])?),+ $(,)?) => {
@@ -44,23 +47,23 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn one_process_does_everything_at_random(context: &Context<'_>) -> Outcome {
-    walk(context, Style::Mixed, 900, "walk")
+    walk(context, Style::Mixed, 6_000, "walk")
 }
 
 fn paths_and_files_of_every_kind(context: &Context<'_>) -> Outcome {
-    walk(context, Style::Everywhere, 900, "walk")
+    walk(context, Style::Everywhere, 5_000, "walk")
 }
 
 fn handles_that_have_locked_a_thousand_times(context: &Context<'_>) -> Outcome {
-    walk(context, Style::Worn, 700, "walk")
+    walk(context, Style::Worn, 5_000, "walk")
 }
 
 fn many_readers_and_many_handles(context: &Context<'_>) -> Outcome {
-    walk(context, Style::Crowded, 700, "walk")
+    walk(context, Style::Crowded, 4_000, "walk")
 }
 
 fn forked_children_do_everything_at_random(context: &Context<'_>) -> Outcome {
-    walk(context, Style::Mixed, 250, "walk-in-children")
+    walk(context, Style::Mixed, 1_500, "walk-in-children")
 }
 
 fn no_call_leaves_anything_behind(driver: &mut Driver<'_>) -> Result<u64, Undone> {
@@ -118,11 +121,17 @@ fn ms(context: &Context<'_>) -> u128 {
     context.patience.as_millis()
 }
 
-fn walk(context: &Context<'_>, style: Style, time_ms: u64, script: &str) -> Outcome {
+fn walk(context: &Context<'_>, style: Style, steps: u64, script: &str) -> Outcome {
     // A walk that does not end names no law; one that hangs says so itself.
     let mut driver = Driver::new(context, Law::Liveness)?;
-    let time_ms = context.times(time_ms);
-    let words: [&dyn Display; 4] = [&style.name(), &context.seed, &time_ms, &ms(context)];
+    let (steps, time_ms) = (context.times(steps), context.times(LONGEST_MS));
+    let words: [&dyn Display; 5] = [
+        &style.name(),
+        &context.seed,
+        &steps,
+        &time_ms,
+        &ms(context),
+    ];
     let tried = play(&mut driver, script, &words)?;
     driver.close();
     Ok(Done {

@@ -33,7 +33,7 @@ fn shared_locks_are_there_or_refused(driver: &mut Driver<'_>) -> Result<u64, Und
         return Ok(2);
     }
     for command in [Command::TryLock(0, Shared), Command::Start(0, Shared)] {
-        let answer = driver.ask(0, &command)?;
+        let answer = driver.ask_to_the_end(0, 0, &command)?;
         driver.must(
             answer.is_kind(ErrorKind::Unsupported),
             "shared locks are not claimed: they must be refused with Unsupported",

@@ -84,6 +84,19 @@ impl Driver<'_> {
     }
 
     /// An command that must succeed.
+    /// A call that must be refused; a wait may be so at any poll, since it may have to ask somebody.
+    pub(crate) fn ask_to_the_end(
+        &mut self,
+        process: ProcessNumber,
+        slot: Slot,
+        command: &Command,
+    ) -> Result<Answer, Undone> {
+        match self.ask(process, command)? {
+            Answer::Pending => self.ask(process, &Command::Poll(slot, self.bench.patience)),
+            answer => Ok(answer),
+        }
+    }
+
     pub(crate) fn must_be_done(
         &mut self,
         process: ProcessNumber,

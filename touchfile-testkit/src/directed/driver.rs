@@ -331,6 +331,12 @@ fn in_words(command: &Command) -> String {
     }
 }
 
+/// How often a script tried that says "3 acquired, 4 busy".
+pub(super) fn tries(said: &str) -> u64 {
+    let words = said.split(' ').filter_map(|word| word.parse::<u64>().ok());
+    words.sum()
+}
+
 /// What came of making a link: if there are none here, the case is left out.
 pub(super) fn linked(made: io::Result<()>) -> Result<(), Undone> {
     match made {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use touchfile_core::LockMode::{Exclusive, Shared};
 
-use super::driver::Driver;
+use super::driver::{Driver, tries};
 use crate::Law;
 use crate::case::{Case, Undone};
 use crate::process::{Answer, Command};
@@ -108,7 +108,7 @@ fn a_handle_that_holds_refuses_to_be_asked_again(driver: &mut Driver<'_>) -> Res
         driver.must_acquire(0, 0, held, "nobody holds it")?;
         for &asked in modes {
             for command in [Command::TryLock(0, asked), Command::Start(0, asked)] {
-                let answer = driver.ask(0, &command)?;
+                let answer = driver.ask_to_the_end(0, 0, &command)?;
                 let refused = answer.is_kind(std::io::ErrorKind::InvalidInput);
                 if !refused && matches!(answer, Answer::Failed { .. }) {
                     return Err(
@@ -179,8 +179,8 @@ fn one_attempt_in_thousands_is_not_granted_twice(driver: &mut Driver<'_>) -> Res
     driver.hold(0, 0)?;
     let said = driver.run(other, "try-many", &[&"exclusive", &attempts])?;
     driver.must(
-        said == format!("0 acquired, {attempts} busy"),
+        said.starts_with("0 acquired, "),
         "somebody holds the lock all the while",
     )?;
-    Ok(attempts)
+    Ok(tries(&said))
 }

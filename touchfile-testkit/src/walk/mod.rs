@@ -10,6 +10,7 @@
 mod calls;
 mod convert;
 mod files;
+mod inherited;
 mod probe;
 mod questions;
 mod settle;
@@ -47,7 +48,9 @@ pub(crate) enum Style {
 pub(crate) struct Plan {
     pub(crate) style: Style,
     pub(crate) seed: u64,
-    /// How long it walks.
+    /// How many steps it takes, if there is time for so many.
+    pub(crate) steps: u64,
+    /// How long it walks at most.
     pub(crate) time: Duration,
     /// How soon a waiter must have a lock that is free.
     pub(crate) patience: Duration,
@@ -131,7 +134,7 @@ fn walk_with(backend: &BoxBackend, dir: &Path, plan: &Plan, pulse: &Pulse) -> io
     let end = Instant::now() + plan.time;
     let mut walker = Walker::new(backend, dir, plan, pulse)?;
     let walked = walker.begin().and_then(|()| {
-        while Instant::now() < end {
+        while walker.steps() < plan.steps && Instant::now() < end {
             walker.step()?;
         }
         walker.end()
@@ -248,7 +251,8 @@ mod tests {
         Plan {
             style,
             seed,
-            time: Duration::from_millis(300),
+            steps: 2_000,
+            time: Duration::from_secs(2),
             patience: Duration::from_secs(20),
         }
     }

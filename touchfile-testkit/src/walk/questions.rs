@@ -1,8 +1,7 @@
 //! Questions, which change nothing.
 
 use std::io::ErrorKind;
-use std::time::Duration;
-use std::{process, thread};
+use std::process;
 
 use touchfile_core::{LockBackend, LockHandle};
 
@@ -20,10 +19,7 @@ impl Walker<'_> {
             (slot.name, slot.file, slot.stale)
         };
         let (path, names_it) = match self.dice.below(4) {
-            0 => (
-                self.files[(file + 1) % self.files.len()].path.clone(),
-                false,
-            ),
+            0 => (self.files[(file + 1) % self.files.len()].path.clone(), false),
             1 => {
                 let roads = &self.files[file].roads;
                 let at = self.dice.below(roads.len() as u64);
@@ -44,11 +40,7 @@ impl Walker<'_> {
         };
         self.tell(
             file,
-            format!(
-                "handle {name} is asked whether {} is what it locks{}: {answer}",
-                path.display(),
-                how(place)
-            ),
+            format!("handle {name} is asked whether {} is what it locks{}: {answer}", path.display(), how(place)),
         );
         let path = path.display();
         match said {
@@ -72,9 +64,7 @@ impl Walker<'_> {
             Err(error) => {
                 return Err(Halt::broken(
                     Law::Errors,
-                    format!(
-                        "the question whether handle {name} is current for {path} failed: {error}"
-                    ),
+                    format!("the question whether handle {name} is current for {path} failed: {error}"),
                 ));
             }
         }
@@ -88,13 +78,7 @@ impl Walker<'_> {
             move |runtime, _| (runtime.block_on(handle.is_lost()), handle)
         })?;
         self.slots[slot].kept = Kept::Idle(handle);
-        self.tell(
-            file,
-            format!(
-                "handle {name} is asked whether its lock was lost{}",
-                how(place)
-            ),
-        );
+        self.tell(file, format!("handle {name} is asked whether its lock was lost{}", how(place)));
         match said {
             Ok(false) => self.look(file, place),
             Ok(true) => Err(Halt::broken(
@@ -112,22 +96,14 @@ impl Walker<'_> {
     pub(super) fn ask_backend(&mut self, file: usize, place: Place) -> Result<(), Halt> {
         let claims = self.claims;
         for _ in 0..8 {
-            let now = self.call(
-                place,
-                "asking for the claims",
-                Law::Capabilities,
-                |_, backend| backend.capabilities(),
-            )?;
+            let now = self.call(place, "asking for the claims", Law::Capabilities, |_, backend| {
+                backend.capabilities()
+            })?;
             if now != claims {
-                self.tell(
-                    file,
-                    format!("the backend is asked for its claims{}", how(place)),
-                );
+                self.tell(file, format!("the backend is asked for its claims{}", how(place)));
                 return Err(Halt::broken(
                     Law::Capabilities,
-                    format!(
-                        "capabilities are constant for the life of a backend, but {claims:?} became {now:?}"
-                    ),
+                    format!("capabilities are constant for the life of a backend, but {claims:?} became {now:?}"),
                 ));
             }
         }
@@ -135,49 +111,30 @@ impl Walker<'_> {
         self.look(file, place)
     }
 
-    /// Nobody may be named who has nothing to do with the lock. The answer may be old, by a moment.
+    /// Nobody may be named who has nothing to do with the lock. The answer may be old, but no other
+    /// process has ever used these files.
     fn ask_holders(&mut self, file: usize, place: Place) -> Result<(), Halt> {
         let path = self.files[file].path.clone();
-        for attempt in 0..10 {
-            let path = &path;
-            let said = self.call(
-                place,
-                "asking for the holders",
+        let said = self.call(place, "asking for the holders", Law::Errors, |runtime, backend| {
+            runtime.block_on(backend.holders(&path))
+        })?;
+        self.tell(file, format!("the backend is asked who holds the lock{}", how(place)));
+        let holders = said.map_err(|error| {
+            Halt::broken(
                 Law::Errors,
-                |runtime, backend| runtime.block_on(backend.holders(path)),
-            )?;
-            let holders = match said {
-                Ok(holders) => holders,
-                Err(error) => {
-                    self.tell(
-                        file,
-                        format!("the backend is asked who holds the lock{}", how(place)),
-                    );
-                    return Err(Halt::broken(
-                        Law::Errors,
-                        format!("the question who holds the lock failed: {error}"),
-                    ));
-                }
-            };
-            let stranger = holders
-                .iter()
-                .filter(|_| self.claims.real_files)
-                .find(|holder| holder.pid().is_some_and(|pid| pid != process::id()));
-            match stranger {
-                None => return Ok(()),
-                Some(stranger) if attempt == 9 => {
-                    self.tell(
-                        file,
-                        format!("the backend is asked who holds the lock{}", how(place)),
-                    );
-                    return Err(Halt::broken(
-                        Law::NoFalseBusy,
-                        format!("{stranger} is named as a holder, but nobody else uses the lock"),
-                    ));
-                }
-                Some(_) => thread::sleep(Duration::from_millis(20)),
-            }
+                format!("the question who holds the lock failed: {error}"),
+            )
+        })?;
+        let stranger = holders
+            .iter()
+            .filter(|_| self.claims.real_files)
+            .find(|holder| holder.pid().is_some_and(|pid| pid != process::id()));
+        match stranger {
+            None => Ok(()),
+            Some(stranger) => Err(Halt::broken(
+                Law::NoFalseBusy,
+                format!("{stranger} is named as a holder, but no other process has used the lock"),
+            )),
         }
-        Ok(())
     }
 }

@@ -38,6 +38,7 @@ pub(super) struct Walker<'a> {
     story: Vec<(usize, String)>,
     steps: u64,
     pub(super) names: u32,
+    pub(super) end: Instant,
     /// How many calls of each kind were slow, and how many others were in the meantime.
     slow: Vec<(&'static str, Law, u32)>,
 }
@@ -77,6 +78,7 @@ impl<'a> Walker<'a> {
             story: Vec::new(),
             steps: 0,
             names: 0,
+            end: Instant::now() + plan.time,
             slow: Vec::new(),
         })
     }
@@ -120,7 +122,9 @@ impl<'a> Walker<'a> {
             }
             Style::Crowded => {
                 for _ in 0..64 {
-                    self.open(1, HERE)?;
+                    if Instant::now() < self.end {
+                        self.open(1, HERE)?;
+                    }
                 }
             }
             Style::Everywhere | Style::Mixed => {}
@@ -182,7 +186,10 @@ impl<'a> Walker<'a> {
             },
             0..40 => self.try_lock(slot, mode, false, place),
             40..50 => self.try_lock(slot, mode, true, place),
-            50..75 => self.start_waiting(slot, mode, place),
+            // A wait takes a hundred times what an attempt does.
+            50..60 => self.start_waiting(slot, mode, place),
+            60..75 if !self.lives_long() => self.start_waiting(slot, mode, place),
+            60..75 => self.try_lock(slot, mode, false, place),
             75..79 => self.unlock(slot, place),
             79..84 => self.ask_current(slot, place),
             84..87 => self.ask_lost(slot, place),

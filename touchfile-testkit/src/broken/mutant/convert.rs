@@ -157,6 +157,9 @@ pub(super) fn race(handle: &mut Handle) -> io::Result<Attempt> {
 
 pub(super) fn end_race(handle: &mut Handle) {
     handle.flagged = false;
+    if handle.common.process.is_child() {
+        return; // the parent's lock
+    }
     if let Ok(flag) = flag(handle) {
         flock(&flag.file, FlockOperation::Unlock).ok();
         flag.taken.store(false, Ordering::Release);

@@ -8,10 +8,10 @@ use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rustix::fs::{FlockOperation, flock};
@@ -85,7 +85,8 @@ impl Handle {
         if common.shows(Fault::OtherLock, None, &life, path)
             && let Some(directory) = path.parent()
         {
-            let other = common.honest.open(directory, &OpenOptions::new()).await?;
+            let directory = directory.canonicalize()?;
+            let other = common.honest.open(&directory, &OpenOptions::new()).await?;
             face = Some(std::mem::replace(&mut honest, other));
         }
         let handle = Self {
@@ -199,10 +200,7 @@ impl Handle {
         if self.shows(Fault::Lease, Some(mode))
             && let Some(copy) = self.copy.clone()
         {
-            thread::spawn(move || {
-                thread::sleep(LEASE);
-                flock(&*copy, FlockOperation::Unlock).ok();
-            });
+            lease(copy);
         }
         if self.shows(Fault::Inherited, Some(mode))
             && let Some(copy) = &self.copy
@@ -406,6 +404,23 @@ impl Drop for Handle {
         let panics = self.shows(Fault::DropPanics, self.held);
         assert!(!panics || thread::panicking(), "as it is dropped");
     }
+}
+
+/// Unlocks a file when its lease is over: in one thread for all, so that it is not the thread that
+/// is wrong.
+fn lease(file: Arc<File>) {
+    static LEASES: OnceLock<mpsc::Sender<(Instant, Arc<File>)>> = OnceLock::new();
+    let leases = LEASES.get_or_init(|| {
+        let (leases, ends) = mpsc::channel::<(Instant, Arc<File>)>();
+        thread::spawn(move || {
+            for (end, file) in ends {
+                thread::sleep(end.saturating_duration_since(Instant::now()));
+                flock(&*file, FlockOperation::Unlock).ok();
+            }
+        });
+        leases
+    });
+    leases.send((Instant::now() + LEASE, file)).ok();
 }
 
 pub(super) fn kept() -> std::sync::MutexGuard<'static, Vec<Honest>> {

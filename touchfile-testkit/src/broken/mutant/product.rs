@@ -88,6 +88,8 @@ fn scope_is_out(fault: Fault, trigger: Trigger, scope: Scope) -> Option<&'static
         Scope::All => None,
         Scope::Mode(_) if !fault.site().has_mode() => Some(NEVER),
         Scope::Mode(_) if matches!(fault, TakesShared | TakesExclusive) => Some(SAME),
+        // A handle that is being opened has no mode.
+        Scope::Mode(_) if fault == Fault::LostByOpening => Some(NEVER),
         Scope::Mode(Shared) if fault == Fault::ThreadRace => Some(SAME),
         // Where the mode is what chance does not give.
         Scope::Mode(Exclusive)

@@ -44,7 +44,10 @@ impl Drive<'_> {
             (Command::TryLock(slot(id), mode), Law::Liveness)
         };
         let (answer, judged) = loop {
-            let answer = self.ask(id, law, &command)?;
+            let mut answer = self.ask(id, law, &command)?;
+            if waits && answer == Answer::Pending && self.model.must_refuse(id, mode) {
+                answer = self.poll_until_refused(id)?;
+            }
             let judged = if waits {
                 self.model.started(id, mode, &answer)
             } else {
@@ -63,6 +66,19 @@ impl Drive<'_> {
             Err(Doubt::FalseBusy(inode)) => Err(self.investigate(id, mode, inode)?),
             Err(doubt) => Err(self.halt(doubt)),
         }
+    }
+
+    /// A wait that must be refused may be so at any poll, since a call may have to ask somebody.
+    fn poll_until_refused(&mut self, id: HandleId) -> Result<Answer, Halt> {
+        let mut countdown = Countdown::new(self.patience.grant);
+        while let Some(slice) = countdown.slice() {
+            let poll = Command::Poll(slot(id), slice);
+            let answer = self.ask(id, Law::CancelSafety, &poll)?;
+            if answer != Answer::Pending {
+                return Ok(answer);
+            }
+        }
+        Ok(Answer::Pending)
     }
 
     /// Polls a wait: until somebody gets the lock, if somebody must.

@@ -148,6 +148,11 @@ impl Model {
         }
     }
 
+    /// Whether somebody who asks for the lock must be refused.
+    pub(crate) fn must_refuse(&self, id: HandleId, mode: LockMode) -> bool {
+        matches!(self.expect(id, mode), Expected::Refused(_))
+    }
+
     /// Who must be granted the lock if this wait and those beside it are polled long enough: one
     /// of these. Empty if nobody need be.
     pub(crate) fn must_be_granted(&self, id: HandleId) -> Vec<HandleId> {

@@ -9,29 +9,36 @@ use touchfile_core::{Attempt, LockHandle, LockMode};
 
 use super::ScriptContext;
 
-/// So many attempts on one handle, each unlocked if it succeeds.
+/// So many attempts on one handle, if there is time, each unlocked if it succeeds.
 pub(super) fn try_many(context: &ScriptContext<'_>) -> io::Result<String> {
     let (mode, attempts): (_, u64) = (context.mode(0)?, context.number(1)?);
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
-        let mut acquired = 0;
-        for _ in 0..attempts {
+        let (mut acquired, mut busy) = (0, 0);
+        while acquired + busy < attempts && !context.is_over() {
             if handle.try_lock(mode).await? == Attempt::Acquired {
                 acquired += 1;
                 handle.unlock().await?;
+            } else {
+                busy += 1;
             }
         }
-        Ok(format!("{acquired} acquired, {} busy", attempts - acquired))
+        Ok(format!("{acquired} acquired, {busy} busy"))
     })
 }
 
-/// So many turns, each waited for; each holds the lock for so many microseconds.
+/// So many turns, if there is time, each waited for; each holds the lock for so many microseconds.
 pub(super) fn lock_and_unlock(context: &ScriptContext<'_>) -> io::Result<String> {
     let turns: u64 = context.number(0)?;
     let hold = Duration::from_micros(context.number(1)?);
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
+        let mut done = 0;
         for turn in 0..turns {
+            if context.is_over() {
+                break;
+            }
+            done += 1;
             handle.lock(LockMode::Exclusive).await?;
             let begun = Instant::now();
             // Not on a timer, whose shortest time is a millisecond.
@@ -43,7 +50,7 @@ pub(super) fn lock_and_unlock(context: &ScriptContext<'_>) -> io::Result<String>
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
-        Ok(format!("{turns} turns"))
+        Ok(format!("{done} turns"))
     })
 }
 

@@ -12,6 +12,7 @@ mod walks;
 use std::io;
 use std::path::Path;
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use touchfile_core::{Attempt, BoxBackend, LockBackend, LockHandle, LockMode, OpenOptions};
@@ -25,7 +26,13 @@ struct ScriptContext<'a> {
     runtime: &'a Runtime,
     path: &'a Path,
     words: &'a [String],
+    /// When it is to come to an end, having done less, so that slow backends are not taken for such
+    /// as hang.
+    end: Instant,
 }
+
+/// How long a script goes on.
+const LONGEST: Duration = Duration::from_secs(6);
 
 /// Plays a script, and says in words how it went.
 pub(super) fn run(
@@ -40,6 +47,7 @@ pub(super) fn run(
         runtime,
         path,
         words,
+        end: Instant::now() + LONGEST,
     };
     match script {
         "claim-again-and-again" => Ok(claim_again(&context)),
@@ -81,6 +89,11 @@ fn claim_again(context: &ScriptContext<'_>) -> String {
 }
 
 impl ScriptContext<'_> {
+    /// Whether there is no time for more.
+    fn is_over(&self) -> bool {
+        Instant::now() > self.end
+    }
+
     async fn open(&self) -> io::Result<Handle> {
         self.backend.open(self.path, &OpenOptions::new()).await
     }

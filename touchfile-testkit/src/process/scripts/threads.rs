@@ -22,6 +22,7 @@ pub(super) fn try_in_others(context: &ScriptContext<'_>) -> io::Result<String> {
             runtime: &runtime,
             path,
             words: &words,
+            end: context.end,
         };
         runtime.block_on(async {
             let mut handle = context.open().await?;
@@ -73,13 +74,18 @@ pub(super) fn lock_while_spawning(context: &ScriptContext<'_>) -> io::Result<Str
         // However this ends, or else the threads would not.
         let _stop = SetOnDrop(&stop);
         context.runtime.block_on(async {
+            let mut done = 0;
             for _ in 0..turns {
+                if context.is_over() {
+                    break;
+                }
+                done += 1;
                 let mut handle = context.open().await?;
                 handle.lock(LockMode::Exclusive).await?;
                 handle.unlock().await?;
                 handle.lock(LockMode::Exclusive).await?;
             }
-            Ok(format!("{turns} turns"))
+            Ok(format!("{done} turns"))
         })
     })
 }

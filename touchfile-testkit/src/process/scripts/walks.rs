@@ -12,7 +12,8 @@ use crate::process::Answer;
 use crate::process::children::run_in_child;
 use crate::walk::{self, Arrival, Plan, Style};
 
-/// A walk of this style, with this seed, for so many milliseconds, with so many of patience.
+/// A walk of this style, with this seed, of so many steps and milliseconds at most, with so many of
+/// patience.
 pub(super) fn walk(context: &ScriptContext<'_>) -> io::Result<String> {
     let plan = plan(context)?;
     let dir = directory(context, &plan, "walk")?;
@@ -62,8 +63,9 @@ fn plan(context: &ScriptContext<'_>) -> io::Result<Plan> {
     Ok(Plan {
         style: style.ok_or_else(|| io::Error::other("there is no such walk"))?,
         seed: context.number(1)?,
-        time: Duration::from_millis(context.number(2)?),
-        patience: Duration::from_millis(context.number(3)?),
+        steps: context.number(2)?,
+        time: Duration::from_millis(context.number(3)?),
+        patience: Duration::from_millis(context.number(4)?),
     })
 }
 

@@ -1,0 +1,47 @@
+//! Descriptors of lock files that an executed program would inherit.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::Halt;
+use super::walker::Walker;
+use crate::Law;
+
+/// The flag of open(2), as /proc shows it. It is this on every architecture that Linux runs on but
+/// three old ones, where nothing is found then.
+const CLOSE_ON_EXEC: u32 = 0o2_000_000;
+
+impl Walker<'_> {
+    /// Whoever holds the lock of a file must not pass it on to a program that it executes.
+    pub(super) fn look_for_inheritable(&mut self, file: usize) -> Result<(), Halt> {
+        let path = self.files[file].path.clone();
+        if !self.claims.fork_safe || !self.claims.real_files || !is_inheritable(&path) {
+            return Ok(());
+        }
+        Err(Halt::broken(
+            Law::ForkAndExec,
+            "a descriptor of the lock file is not close-on-exec: a program that is executed now \
+             inherits it, and the lock with it",
+        ))
+    }
+}
+
+/// Whether this process has a descriptor of the file that is not close-on-exec.
+fn is_inheritable(path: &Path) -> bool {
+    let (Ok(file), Ok(descriptors)) = (fs::metadata(path), fs::read_dir("/proc/self/fd")) else {
+        return false;
+    };
+    descriptors.flatten().any(|descriptor| {
+        let same = fs::metadata(descriptor.path())
+            .is_ok_and(|other| (other.dev(), other.ino()) == (file.dev(), file.ino()));
+        same && flags(&descriptor.file_name().to_string_lossy())
+            .is_some_and(|flags| flags & CLOSE_ON_EXEC == 0)
+    })
+}
+
+fn flags(descriptor: &str) -> Option<u32> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    u32::from_str_radix(flags.trim(), 8).ok()
+}

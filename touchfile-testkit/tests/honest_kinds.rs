@@ -1,0 +1,47 @@
+//! Honest backends that are slow, late or particular pass, too: run after run, whatever the seed.
+//!
+//! `TOUCHFILE_TESTKIT_RUNS` is how many runs each of them passes; by default it is two.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod kinds;
+
+use std::env;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use touchfile_testkit::Suite;
+
+use self::kinds::{Backend, Kind};
+
+/// Few, because there are so many runs.
+const CASES: u32 = 16;
+
+/// The suites wait for most of their time.
+const AT_ONCE: usize = 8;
+
+fn main() -> ExitCode {
+    for kind in Kind::ALL {
+        suite(kind).work();
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    let trials = Kind::ALL.map(|kind| {
+        Trial::test(format!("{}_passes_every_run", kind.name()), move || {
+            passes(kind);
+            Ok(())
+        })
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
+}
+
+fn suite(kind: Kind) -> Suite {
+    Suite::new(kind.name(), move |_| Backend(kind))
+}
+
+fn passes(kind: Kind) {
+    let runs = env::var("TOUCHFILE_TESTKIT_RUNS").map_or(2, |runs| runs.parse().unwrap());
+    for run in 1..=runs {
+        let report = suite(kind).cases(CASES).check(&()).unwrap();
+        assert!(report.passed(), "run {run}: {report}");
+    }
+}
