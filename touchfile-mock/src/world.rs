@@ -15,11 +15,13 @@ use crate::{Call, Claim, Event, Failure, Fault, MockBackend};
 /// Clones are the same world. Paths are names and nothing more: there are no directories and no
 /// symbolic links, nothing is resolved, and every name may be created.
 ///
+/// # Examples
+///
 /// ```
-/// # use touchfile_core::{LockBackend, LockHandle, OpenOptions};
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
 /// use touchfile_core::LockMode::Exclusive;
+/// use touchfile_core::{LockBackend, LockHandle, OpenOptions};
 /// use touchfile_mock::World;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
 ///
 /// let world = World::new();
 /// let mut a = world.process("a").open("/a.lock".as_ref(), &OpenOptions::new()).await?;
@@ -56,9 +58,13 @@ impl World {
     /// was killed". The name may be started anew by [`process`](Self::process); backends and
     /// handles of the dead process stay dead.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
     /// let _held = touch.blocking().lock_exclusive()?;
@@ -78,9 +84,13 @@ impl World {
     /// the queue but neither take the lock nor hold up those behind them. Dropping a handle is
     /// not a call: that releases at once.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
     /// let guard = touch.blocking().lock_exclusive()?;
@@ -97,9 +107,11 @@ impl World {
 
     /// Lets a stopped process go on, as SIGCONT does; false if there is none of this name.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// let _backend = world.process("a");
     /// world.stop("a");
@@ -120,9 +132,12 @@ impl World {
 
     /// How many handles this process has open: what a leak test counts.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
     /// drop(touch.blocking().lock_exclusive()?);
@@ -144,10 +159,14 @@ impl World {
 
     /// Who waits for the lock of the file that `path` names now, in the order of the queue.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::LockMode::Shared;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///
     /// let world = World::new();
     /// let holder = TouchFile::new(world.process("a"), "/a.lock")?;
     /// let waiter = TouchFile::new(world.process("b"), "/a.lock")?;
@@ -172,9 +191,11 @@ impl World {
 
     /// Creates a file, unless `path` names one already.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// world.create("/a.lock");
     /// assert!(world.exists("/a.lock"));
@@ -190,9 +211,13 @@ impl World {
     ///
     /// [`io::ErrorKind::NotFound`] if `path` names nothing.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
     /// let _guard = touch.blocking().lock_exclusive()?;
@@ -208,9 +233,13 @@ impl World {
 
     /// Renames a fresh file, locked by nobody, over `path`, which may have named nothing.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
     /// drop(touch.blocking().lock_exclusive()?);
@@ -229,9 +258,13 @@ impl World {
     ///
     /// [`io::ErrorKind::NotFound`] if `from` names nothing.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
     /// let _guard = touch.blocking().lock_exclusive()?;
@@ -252,9 +285,13 @@ impl World {
     /// [`io::ErrorKind::NotFound`] if `original` names nothing,
     /// [`io::ErrorKind::AlreadyExists`] if `link` names something.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::LockMode::Shared;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// world.create("/a.lock");
     /// world.hard_link("/a.lock", "/b.lock")?;
@@ -277,10 +314,13 @@ impl World {
     ///
     /// [`io::ErrorKind::NotFound`] if `path` names nothing.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # use touchfile_core::LockBackend;
+    /// use touchfile_core::LockMode::{Exclusive, Shared};
+    /// use touchfile_core::{LockBackend, TouchFile};
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// world.create("/a.lock");
     /// world.set_read_only("/a.lock", true)?;
@@ -303,9 +343,13 @@ impl World {
     /// tell. When such a holder unlocks or drops its handle it gets no error and releases nothing:
     /// the lock of whoever has it now stays.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
     /// let guard = touch.blocking().lock_exclusive()?;
@@ -325,9 +369,12 @@ impl World {
     /// Takes every lock that this process holds, like [`lose_lock`](Self::lose_lock), and says
     /// how many that were.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
     /// let _guard = touch.blocking().lock_exclusive()?;
@@ -348,11 +395,11 @@ impl World {
     ///
     /// `error` is an errno or an [`io::ErrorKind`].
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # use touchfile_core::Error;
-    /// use touchfile_mock::Call;
+    /// use touchfile_core::{Error, TouchFile};
+    /// use touchfile_mock::{Call, World};
     ///
     /// let world = World::new();
     /// world.fail_next(Call::Open, 13); // EACCES
@@ -367,13 +414,15 @@ impl World {
 
     /// The next such call of any process takes this long: [`Fault::delay`] without conditions.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # use std::time::Duration;
+    /// use std::time::Duration;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::{Call, World};
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use touchfile_mock::Call;
     ///
     /// let world = World::new();
     /// world.delay_next(Call::Open, Duration::from_secs(60));
@@ -389,9 +438,13 @@ impl World {
     /// The next `times` attempts find the lock busy, though it is free: [`Fault::refuse`] without
     /// conditions.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// world.refuse_next(1);
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
@@ -406,9 +459,13 @@ impl World {
     /// How many calls the armed faults will still strike. Zero at the end of a test says that
     /// what it tests was really met.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// world.refuse_next(2);
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
@@ -423,9 +480,13 @@ impl World {
 
     /// Disarms all faults.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// world.refuse_next(1);
     /// world.clear_faults();
@@ -447,9 +508,12 @@ impl World {
 
     /// The [history](Self::history) as text, one line for each event: for messages of assertions.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
     /// drop(touch.blocking().lock_exclusive()?);

@@ -17,6 +17,8 @@ use crate::{Error, LockBackend, OpenOptions, Operation, Result};
 
 /// Settings of a [`TouchFile`]; made by [`TouchFile::builder`].
 ///
+/// # Examples
+///
 /// ```
 /// use std::time::Duration;
 /// use touchfile_core::TouchFile;
@@ -73,11 +75,14 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     /// [`build`](Self::build) creates it on the calling thread, which blocks for as long as a network
     /// file system takes for that.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
+    ///
     /// let touch = TouchFile::builder(FlockBackend::new()).temporary_in(dir.path()).build()?;
     /// assert!(touch.path().starts_with(dir.path()));
     /// # Ok::<(), touchfile_core::Error>(())
@@ -89,11 +94,14 @@ impl<B: LockBackend> TouchFileBuilder<B> {
 
     /// Whether a missing file is created. Default: true.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
+    ///
     /// let touch = TouchFile::builder(FlockBackend::new()).path(path).create(false).build()?;
     /// let error = touch.blocking().lock_exclusive().unwrap_err();
     /// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::NotFound);
@@ -107,12 +115,15 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     /// The permission bits of a file that is created, whatever the umask.
     /// Default: `0o666` less the umask. Users of one group share a lock only if its mode lets them.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
-    /// # use std::os::unix::fs::PermissionsExt;
+    ///
     /// let touch = TouchFile::builder(FlockBackend::new()).path(&path).create_mode(0o660).build()?;
     /// drop(touch.blocking().lock_exclusive()?);
     /// assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o660);
@@ -125,11 +136,14 @@ impl<B: LockBackend> TouchFileBuilder<B> {
 
     /// Whether a symbolic link as the last component of the path is followed. Default: false.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
+    ///
     /// let link = dir.path().join("link");
     /// std::os::unix::fs::symlink(&path, &link).unwrap();
     /// # std::fs::write(&path, "").unwrap();
@@ -152,11 +166,14 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     ///
     /// Requires [`Capabilities::remove_on_release`](crate::Capabilities).
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
+    ///
     /// let touch = TouchFile::builder(FlockBackend::new()).path(&path).remove_on_release(true).build()?;
     /// let guard = touch.blocking().lock_exclusive()?;
     /// assert!(path.exists());
@@ -174,6 +191,8 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     /// A holder can then write to the [file of the guard](crate::Guard::file).
     /// While such a file is open nobody can execute it, and whoever watches it is told of a change
     /// when it is closed.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::io::Write;
@@ -201,11 +220,15 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     /// who has to wait for the lock of a real file looks at the path all the same.
     /// Requires [`Capabilities::identity`](crate::Capabilities) to be turned on.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
+    ///
     /// let careless = TouchFile::builder(FlockBackend::new()).path(&path).verify(false).build()?;
     /// drop(careless.blocking().lock_exclusive()?);
     /// std::fs::remove_file(&path).unwrap();
@@ -221,21 +244,26 @@ impl<B: LockBackend> TouchFileBuilder<B> {
 
     /// Calls `report` when a wait passes `period`, and again each time it passes another.
     ///
-    /// It runs in the waiting task or thread: it should be quick, and must not block on this lock
-    /// or another. [`WaitEvent::holders`] tells who is in the way, if it is asked. A period under a millisecond counts as one.
+    /// `report` runs in the waiting task or thread: it should be quick, and must not block on this
+    /// lock or another. The event displays as a sentence that names the holder, and
+    /// [`WaitEvent::holders`] tells who is in the way. A period under a millisecond counts as one.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// use std::time::Duration;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
     /// # use touchfile_mock::World;
     /// # let world = World::new();
     /// # let backend = world.process("a");
-    /// # use std::time::Duration;
+    ///
     /// let touch = TouchFile::builder(backend)
     ///     .path("/some/where/a.lock")
     ///     .on_wait(Duration::from_secs(1), |wait| {
-    ///         eprintln!("{:?}: still waiting for the {} lock", wait.waited(), wait.mode());
+    ///         eprintln!("{wait} ({:.0?} so far)", wait.waited());
     ///     })
     ///     .build()?;
     /// # let _held = touch.lock_exclusive().await?;
@@ -292,11 +320,13 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     /// [`Error::InvalidPath`] as in [`TouchFile::new`], [`Error::Unsupported`] if a setting asks
     /// for what the backend does not claim, and what keeps a temporary file from being created.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// use touchfile_core::{Error, TouchFile};
     /// # use touchfile_mock::World;
     /// # let backend = World::new().process("a");
-    /// # use touchfile_core::Error;
+    ///
     /// let refused = TouchFile::builder(backend).path("").build().unwrap_err();
     /// assert!(matches!(refused, Error::InvalidPath { .. }), "{refused:?}");
     /// # Ok::<(), touchfile_core::Error>(())

@@ -123,11 +123,14 @@ impl<B: LockBackend> TouchFile<B> {
     /// that exists (on a network file system, which may not answer, that shows when it is first
     /// locked). For a file without a name of its own, see [`temporary`](Self::temporary).
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// use touchfile_core::TouchFile;
     /// # use touchfile_mock::World;
     /// # let world = World::new();
     /// # let backend = world.process("a");
+    ///
     /// let touch = TouchFile::new(backend, "a.lock")?;
     /// assert!(touch.path().is_absolute());
     /// # Ok::<(), touchfile_core::Error>(())
@@ -148,11 +151,14 @@ impl<B: LockBackend> TouchFile<B> {
     /// Whatever keeps a file from being created there; [`Error::Unsupported`] if the backend
     /// cannot remove files safely.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
+    ///
     /// let touch = TouchFile::temporary(FlockBackend::new())?;
     /// let path = touch.path().to_owned();
     /// assert!(path.exists());
@@ -166,10 +172,13 @@ impl<B: LockBackend> TouchFile<B> {
 
     /// Settings beyond the path. Without a path, what is built is [`temporary`](Self::temporary).
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// use touchfile_core::TouchFile;
     /// # use touchfile_mock::World;
     /// # let backend = World::new().process("a");
+    ///
     /// let touch = TouchFile::builder(backend).path("/some/where/a.lock").build()?;
     /// assert_eq!(touch.path().to_str(), Some("/some/where/a.lock"));
     /// # Ok::<(), touchfile_core::Error>(())
@@ -298,11 +307,14 @@ impl<B: LockBackend> TouchFile<B> {
 
     /// Leaves a temporary file in place when this is gone, and returns its path.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
+    ///
     /// let touch = TouchFile::temporary(FlockBackend::new())?;
     /// let path = touch.keep().to_owned();
     /// drop(touch);
