@@ -135,7 +135,9 @@ fn storm(backend: &BoxBackend, path: &Path, rounds: u64, time: Duration) -> io::
     let joined = thread::scope(|scope| {
         let other = scope.spawn(part);
         part()?;
-        other.join().map_err(|_| io::Error::other("a thread panicked"))?
+        other
+            .join()
+            .map_err(|_| io::Error::other("a thread panicked"))?
     });
     joined?;
     Ok(both.into_inner())

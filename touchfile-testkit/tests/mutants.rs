@@ -36,12 +36,24 @@ const SAMPLE: &[(&str, &str)] = &[
     ("downgrade-gap/after-wait/all", "exclusion::nobody_gets_in"),
     ("never-wakes/early/all", "liveness::a_release"),
     ("lease/after-wait/all", "exclusion::locks_that"),
-    ("truncates-waiting/after-wait/all", "acquired-means-acquired::no_call"),
-    ("leaks-descriptor-asking-current/always/all", "acquired-means-acquired::no_call"),
-    ("leaves-file-opening/always/all", "acquired-means-acquired::no_call"),
+    (
+        "truncates-waiting/after-wait/all",
+        "acquired-means-acquired::no_call",
+    ),
+    (
+        "leaks-descriptor-asking-current/always/all",
+        "acquired-means-acquired::no_call",
+    ),
+    (
+        "leaves-file-opening/always/all",
+        "acquired-means-acquired::no_call",
+    ),
     ("opens-as-busy-else/always/all", "errors::what"),
     ("leaks-failed-open/always/all", "errors::what"),
-    ("claims-exclusive-read-only/always/all", "capabilities::a_user"),
+    (
+        "claims-exclusive-read-only/always/all",
+        "capabilities::a_user",
+    ),
     ("claims-fair/always/all", "liveness::those_who_wait"),
     ("ghost-holder/always/all", "walk::"),
     ("inherited/after-wait/all", "walk::"),

@@ -125,13 +125,7 @@ fn walk(context: &Context<'_>, style: Style, steps: u64, script: &str) -> Outcom
     // A walk that does not end names no law; one that hangs says so itself.
     let mut driver = Driver::new(context, Law::Liveness)?;
     let (steps, time_ms) = (context.times(steps), context.times(LONGEST_MS));
-    let words: [&dyn Display; 5] = [
-        &style.name(),
-        &context.seed,
-        &steps,
-        &time_ms,
-        &ms(context),
-    ];
+    let words: [&dyn Display; 5] = [&style.name(), &context.seed, &steps, &time_ms, &ms(context)];
     let tried = play(&mut driver, script, &words)?;
     driver.close();
     Ok(Done {

@@ -28,7 +28,9 @@ impl Walker<'_> {
     /// What an attempt of somebody else than `slot` must come to.
     pub(super) fn expect(&self, file: usize, mode: LockMode) -> Expected {
         let held = self.slots.iter().any(|slot| {
-            slot.file == file && !slot.stale && slot.held.is_some_and(|held| held.conflicts_with(mode))
+            slot.file == file
+                && !slot.stale
+                && slot.held.is_some_and(|held| held.conflicts_with(mode))
         });
         if held {
             Expected::Busy
@@ -58,33 +60,40 @@ impl Walker<'_> {
             slot.file == file && (slot.has_place || slot.waits_for().is_some())
         };
         let others = self.slots.iter().any(stand);
-        let looks = if others || expected == Expected::Busy { 0 } else { 40 };
+        let looks = if others || expected == Expected::Busy {
+            0
+        } else {
+            40
+        };
         let mut handle = self.take(slot);
         let kind = if fair { "a fair attempt" } else { "an attempt" };
-        let (said, handle) =
-            self.call(place, kind, Law::Errors, move |runtime, _| {
-                let said = runtime.block_on(async {
-                    if !fair {
-                        return handle.try_lock(mode).await;
+        let (said, handle) = self.call(place, kind, Law::Errors, move |runtime, _| {
+            let said = runtime.block_on(async {
+                if !fair {
+                    return handle.try_lock(mode).await;
+                }
+                let mut said = handle.try_lock_fair(mode).await;
+                // Those who stand before it may just be about to leave.
+                for _ in 0..looks {
+                    if !matches!(said, Ok(Attempt::WouldBlock)) {
+                        break;
                     }
-                    let mut said = handle.try_lock_fair(mode).await;
-                    // Those who stand before it may just be about to leave.
-                    for _ in 0..looks {
-                        if !matches!(said, Ok(Attempt::WouldBlock)) {
-                            break;
-                        }
-                        tokio::time::sleep(Duration::from_millis(5)).await;
-                        said = handle.try_lock_fair(mode).await;
-                    }
-                    said
-                });
-                (said, handle)
-            })?;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    said = handle.try_lock_fair(mode).await;
+                }
+                said
+            });
+            (said, handle)
+        })?;
         self.slots[slot].kept = Kept::Idle(handle);
         let fairly = if fair { " fairly" } else { "" };
         self.tell(
             file,
-            format!("handle {name} tries{fairly} to take the {mode} lock{}: {}", how(place), in_words(&said)),
+            format!(
+                "handle {name} tries{fairly} to take the {mode} lock{}: {}",
+                how(place),
+                in_words(&said)
+            ),
         );
         // Who was told fairly that it is busy may keep a place.
         self.slots[slot].has_place |= fair && matches!(said, Ok(Attempt::WouldBlock));
@@ -112,7 +121,13 @@ impl Walker<'_> {
         let handle = self.take(slot);
         self.slots[slot].has_place = false;
         self.slots[slot].kept = Kept::Waiting(Wait::new(handle, mode, place.runtime));
-        self.tell(file, format!("handle {name} starts to wait for the {mode} lock{}", how(place)));
+        self.tell(
+            file,
+            format!(
+                "handle {name} starts to wait for the {mode} lock{}",
+                how(place)
+            ),
+        );
         let over = self.poll(slot, 1, place.thread)?;
         if !over {
             self.settle(file)?;
@@ -149,22 +164,23 @@ impl Walker<'_> {
             thread,
             runtime: wait.runtime,
         };
-        let (end, wait) = self.call(place, "a poll of a wait", Law::Errors, move |runtime, _| {
-            let end = runtime.block_on(async {
-                for _ in 0..polls {
-                    let polled = poll_fn(|cx| Poll::Ready(wait.future().poll(cx))).await;
-                    if let Poll::Ready(end) = polled {
-                        return Some(end);
+        let (end, wait) =
+            self.call(place, "a poll of a wait", Law::Errors, move |runtime, _| {
+                let end = runtime.block_on(async {
+                    for _ in 0..polls {
+                        let polled = poll_fn(|cx| Poll::Ready(wait.future().poll(cx))).await;
+                        if let Poll::Ready(end) = polled {
+                            return Some(end);
+                        }
+                        tokio::task::yield_now().await;
                     }
-                    tokio::task::yield_now().await;
-                }
-                if time.is_zero() {
-                    return None;
-                }
-                tokio::time::timeout(time, wait.future()).await.ok()
-            });
-            (end, wait)
-        })?;
+                    if time.is_zero() {
+                        return None;
+                    }
+                    tokio::time::timeout(time, wait.future()).await.ok()
+                });
+                (end, wait)
+            })?;
         let (name, file) = (self.slots[slot].name, self.slots[slot].file);
         let Some((handle, end)) = end else {
             self.slots[slot].kept = Kept::Waiting(wait);
@@ -207,12 +223,18 @@ impl Walker<'_> {
             return Ok(());
         };
         let (name, file) = (self.slots[slot].name, self.slots[slot].file);
-        self.tell(file, format!("handle {name} gives up its wait{}", how(place)));
+        self.tell(
+            file,
+            format!("handle {name} gives up its wait{}", how(place)),
+        );
         wait.give_up();
         // Wherever it began, it is given up here.
-        let handle = self.call(place, "giving up a wait", Law::CancelSafety, move |runtime, _| {
-            runtime.block_on(wait.future()).0
-        })?;
+        let handle = self.call(
+            place,
+            "giving up a wait",
+            Law::CancelSafety,
+            move |runtime, _| runtime.block_on(wait.future()).0,
+        )?;
         self.slots[slot].kept = Kept::Idle(handle);
         self.remember(file, Event::GivenUp);
         Ok(())
@@ -264,14 +286,20 @@ impl Walker<'_> {
         let what = if waits { "waits for" } else { "tries to take" };
         self.tell(
             file,
-            format!("handle {name}, which holds a lock, {what} the {mode} one{}: {}", how(place), in_words(&said)),
+            format!(
+                "handle {name}, which holds a lock, {what} the {mode} one{}: {}",
+                how(place),
+                in_words(&said)
+            ),
         );
         match said {
             Err(error) if error.kind() == ErrorKind::InvalidInput => {}
             Err(error) => {
                 return Err(Halt::broken(
                     Law::Errors,
-                    format!("a handle that holds a lock was to refuse another with InvalidInput, not: {error}"),
+                    format!(
+                        "a handle that holds a lock was to refuse another with InvalidInput, not: {error}"
+                    ),
                 ));
             }
             Ok(_) => {
@@ -301,7 +329,10 @@ impl Walker<'_> {
         })?;
         self.slots[slot].kept = Kept::Idle(handle);
         if let Err(error) = said {
-            return Err(Halt::broken(Law::Errors, format!("unlocking failed: {error}")));
+            return Err(Halt::broken(
+                Law::Errors,
+                format!("unlocking failed: {error}"),
+            ));
         }
         if self.slots[slot].held.take().is_some() && !self.slots[slot].stale {
             self.remember(file, Event::Released);
@@ -320,16 +351,24 @@ impl Walker<'_> {
             (true, _) => ", where a runtime runs",
             _ => "",
         };
-        self.tell(file, format!("handle {} is dropped{}{way}", slot.name, how(place)));
+        self.tell(
+            file,
+            format!("handle {} is dropped{}{way}", slot.name, how(place)),
+        );
         let kept = slot.kept;
-        self.call(place, "dropping the handle", Law::Release, move |runtime, _| {
-            let _runs = inside.then(|| runtime.enter());
-            if unwinds {
-                unwind_with(kept);
-            } else {
-                drop(kept);
-            }
-        })?;
+        self.call(
+            place,
+            "dropping the handle",
+            Law::Release,
+            move |runtime, _| {
+                let _runs = inside.then(|| runtime.enter());
+                if unwinds {
+                    unwind_with(kept);
+                } else {
+                    drop(kept);
+                }
+            },
+        )?;
         if waited {
             self.remember(file, Event::GivenUp);
         }
@@ -356,7 +395,11 @@ impl Walker<'_> {
                     if Instant::now() > end {
                         break;
                     }
-                    let mode = if shared && time % 3 == 0 { Shared } else { Exclusive };
+                    let mode = if shared && time % 3 == 0 {
+                        Shared
+                    } else {
+                        Exclusive
+                    };
                     match handle.try_lock(mode).await? {
                         Attempt::Acquired => handle.unlock().await?,
                         Attempt::WouldBlock => return Ok(Some(mode)),
@@ -367,7 +410,10 @@ impl Walker<'_> {
             (said, handle)
         })?;
         self.slots[slot].kept = Kept::Idle(handle);
-        self.tell(file, format!("handle {name} takes the lock {times} times and lets go of it"));
+        self.tell(
+            file,
+            format!("handle {name} takes the lock {times} times and lets go of it"),
+        );
         self.remember(file, Event::Released);
         match said {
             Ok(None) => self.look(file, HERE),
@@ -379,7 +425,8 @@ impl Walker<'_> {
     /// Renames a new file over a lock file, whose handles lock what has no name from then on.
     pub(super) fn replace(&mut self, file: usize) -> Result<(), Halt> {
         let path = self.files[file].path.clone();
-        if self.files[file].roads.len() != 1 && self.files[file].roads[1].parent() == path.parent() {
+        if self.files[file].roads.len() != 1 && self.files[file].roads[1].parent() == path.parent()
+        {
             return Ok(()); // one of two names: the other stays
         }
         let (new, left) = (self.dir.join("new"), fs::read(&path).unwrap_or_default());
@@ -396,7 +443,11 @@ impl Walker<'_> {
         (new.witness, new.events) = (None, Vec::new());
         new.replaced += 1;
         // Nobody can look at the locks of a nameless file: who waits for one gives up.
-        while let Some(slot) = self.slots.iter().position(|slot| slot.file == file && slot.waits_for().is_some()) {
+        while let Some(slot) = self
+            .slots
+            .iter()
+            .position(|slot| slot.file == file && slot.waits_for().is_some())
+        {
             self.end_wait(slot, HERE)?;
         }
         self.files[file].events.clear();
@@ -427,7 +478,9 @@ impl Walker<'_> {
 
     pub(super) fn double(&self, file: usize, mode: LockMode) -> Halt {
         let holder = self.slots.iter().find(|slot| {
-            slot.file == file && !slot.stale && slot.held.is_some_and(|held| held.conflicts_with(mode))
+            slot.file == file
+                && !slot.stale
+                && slot.held.is_some_and(|held| held.conflicts_with(mode))
         });
         let holder = holder.map_or(0, |holder| holder.name);
         Halt::broken(

@@ -23,7 +23,10 @@ const STAYS: Duration = Duration::from_millis(40);
 impl Walker<'_> {
     /// Looks whether the lock of a file is held, which is known.
     pub(super) fn look(&mut self, file: usize, _after: Place) -> Result<(), Halt> {
-        let held = self.slots.iter().any(|slot| slot.file == file && slot.held.is_some());
+        let held = self
+            .slots
+            .iter()
+            .any(|slot| slot.file == file && slot.held.is_some());
         if held && self.dice.below(25) == 0 {
             self.look_for_inheritable(file)?;
         }

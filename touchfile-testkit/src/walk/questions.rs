@@ -19,7 +19,10 @@ impl Walker<'_> {
             (slot.name, slot.file, slot.stale)
         };
         let (path, names_it) = match self.dice.below(4) {
-            0 => (self.files[(file + 1) % self.files.len()].path.clone(), false),
+            0 => (
+                self.files[(file + 1) % self.files.len()].path.clone(),
+                false,
+            ),
             1 => {
                 let roads = &self.files[file].roads;
                 let at = self.dice.below(roads.len() as u64);
@@ -40,7 +43,11 @@ impl Walker<'_> {
         };
         self.tell(
             file,
-            format!("handle {name} is asked whether {} is what it locks{}: {answer}", path.display(), how(place)),
+            format!(
+                "handle {name} is asked whether {} is what it locks{}: {answer}",
+                path.display(),
+                how(place)
+            ),
         );
         let path = path.display();
         match said {
@@ -64,7 +71,9 @@ impl Walker<'_> {
             Err(error) => {
                 return Err(Halt::broken(
                     Law::Errors,
-                    format!("the question whether handle {name} is current for {path} failed: {error}"),
+                    format!(
+                        "the question whether handle {name} is current for {path} failed: {error}"
+                    ),
                 ));
             }
         }
@@ -78,7 +87,13 @@ impl Walker<'_> {
             move |runtime, _| (runtime.block_on(handle.is_lost()), handle)
         })?;
         self.slots[slot].kept = Kept::Idle(handle);
-        self.tell(file, format!("handle {name} is asked whether its lock was lost{}", how(place)));
+        self.tell(
+            file,
+            format!(
+                "handle {name} is asked whether its lock was lost{}",
+                how(place)
+            ),
+        );
         match said {
             Ok(false) => self.look(file, place),
             Ok(true) => Err(Halt::broken(
@@ -96,14 +111,22 @@ impl Walker<'_> {
     pub(super) fn ask_backend(&mut self, file: usize, place: Place) -> Result<(), Halt> {
         let claims = self.claims;
         for _ in 0..8 {
-            let now = self.call(place, "asking for the claims", Law::Capabilities, |_, backend| {
-                backend.capabilities()
-            })?;
+            let now = self.call(
+                place,
+                "asking for the claims",
+                Law::Capabilities,
+                |_, backend| backend.capabilities(),
+            )?;
             if now != claims {
-                self.tell(file, format!("the backend is asked for its claims{}", how(place)));
+                self.tell(
+                    file,
+                    format!("the backend is asked for its claims{}", how(place)),
+                );
                 return Err(Halt::broken(
                     Law::Capabilities,
-                    format!("capabilities are constant for the life of a backend, but {claims:?} became {now:?}"),
+                    format!(
+                        "capabilities are constant for the life of a backend, but {claims:?} became {now:?}"
+                    ),
                 ));
             }
         }
@@ -115,10 +138,16 @@ impl Walker<'_> {
     /// process has ever used these files.
     fn ask_holders(&mut self, file: usize, place: Place) -> Result<(), Halt> {
         let path = self.files[file].path.clone();
-        let said = self.call(place, "asking for the holders", Law::Errors, |runtime, backend| {
-            runtime.block_on(backend.holders(&path))
-        })?;
-        self.tell(file, format!("the backend is asked who holds the lock{}", how(place)));
+        let said = self.call(
+            place,
+            "asking for the holders",
+            Law::Errors,
+            |runtime, backend| runtime.block_on(backend.holders(&path)),
+        )?;
+        self.tell(
+            file,
+            format!("the backend is asked who holds the lock{}", how(place)),
+        );
         let holders = said.map_err(|error| {
             Halt::broken(
                 Law::Errors,
