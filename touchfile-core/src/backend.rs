@@ -70,8 +70,8 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
 
     /// Who holds a lock on `path` that this backend's locks would conflict with, and who waits.
     ///
-    /// It is asked for messages: when a wait ends in a timeout, or takes long. The answer may be
-    /// incomplete, and old by the time it is read; nothing is decided by it. The provided method
+    /// The answer is for messages, such as that of a timeout. It may be incomplete, and out of date by
+    /// the time it is read; nothing is decided by it. The provided method
     /// knows of nobody. Backends on real files have `touchfile_file::look_up_holders`.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
     /// Whether [`open`](Self::open) may block its thread for long, as it may where `path` is on a
     /// network file system. `TouchFile` then opens on a thread of its own.
     ///
-    /// Asked before each opening: it must be cheap, and must not block itself. The provided method
+    /// It is asked before each opening, so it must be cheap, and must not block. The provided method
     /// asks the [platform](Self::platform).
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
         self.platform().open_may_block(path, options)
@@ -189,7 +189,7 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
 
     /// Releases the lock; after `Ok` the handle can lock again.
     ///
-    /// `Ok` too when nothing is held.
+    /// It returns `Ok` when nothing is held, too.
     ///
     /// # Errors
     ///
@@ -205,7 +205,8 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Whatever keeps the question from being answered. A path that names nothing is `Ok(false)`.
+    /// Whatever keeps the question from being answered. For a path that names nothing, the answer is
+    /// `Ok(false)`.
     ///
     /// # Cancel safety
     ///
@@ -214,10 +215,10 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
 
     /// Whether the lock that this handle took is known to have been lost since.
     ///
-    /// A lock can be lost while it is held where something else than this kernel keeps it: a server
+    /// A lock can be lost while it is held if something else than this kernel keeps it: a server
     /// that has not heard of its client for too long, or was started anew. `false` means that
     /// nothing is known of a loss, not that there was none. The provided method knows of nothing
-    /// that could take a lock away. Nothing is asked for here that would take the lock again.
+    /// that could take a lock away. An implementation must not take the lock again to find out.
     ///
     /// # Errors
     ///
@@ -232,9 +233,9 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
 
     /// Whether a call on this handle, or dropping it, may block its thread for long.
     ///
-    /// True on network file systems, say. `TouchFile` then gives the handle a thread of its own, on
-    /// which each call is made and on which it is dropped, and waits by repeating
-    /// [`try_lock`](Self::try_lock). Asked once, when the handle has been opened.
+    /// It is true on network file systems, for instance. `TouchFile` then gives the handle a thread of
+    /// its own, on which each call is made and on which it is dropped, and waits by repeating
+    /// [`try_lock`](Self::try_lock). It is asked once, when the handle has been opened.
     fn may_block(&self) -> bool {
         false
     }
@@ -257,8 +258,8 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
 
     /// This handle as one that can change the mode of its lock, if it is one.
     ///
-    /// So that what can be done is not lost behind a [`BoxBackend`](crate::BoxBackend): a handle
-    /// with [`ConvertLock`] answers `Some(self)`, which the provided method cannot know.
+    /// A handle with [`ConvertLock`] answers `Some(self)`, which the provided method cannot know. This
+    /// carries the power through a [`BoxBackend`](crate::BoxBackend).
     fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {
         None
     }

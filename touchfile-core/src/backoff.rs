@@ -12,6 +12,8 @@ const LONGEST_US: u64 = 10_000;
 ///
 /// Jitter keeps processes that started to wait together from trying together ever after.
 ///
+/// # Examples
+///
 /// ```
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
 /// # runtime.block_on(async {

@@ -14,6 +14,8 @@ use crate::{Capabilities, Guarantee, Holder, LockBackend, LockHandle, OpenOption
 /// Clones share the backend. Each call costs one dynamic dispatch and each `open` one more
 /// allocation; locking and unlocking allocate no more than the backend itself does.
 ///
+/// # Examples
+///
 /// ```
 /// use touchfile_core::{BoxBackend, TouchFile};
 /// use touchfile_mock::World;

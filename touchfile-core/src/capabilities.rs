@@ -8,6 +8,8 @@
 ///
 /// Start from [`Capabilities::NONE`] and claim what you keep:
 ///
+/// # Examples
+///
 /// ```
 /// use touchfile_core::Capabilities;
 ///
@@ -34,7 +36,7 @@ pub struct Capabilities {
     pub identity: bool,
     /// Handles honour [`OpenOptions::remove_on_release`](crate::OpenOptions).
     pub remove_on_release: bool,
-    /// Paths name files of the operating system, which other programs can open, remove and replace.
+    /// The paths are files of the operating system, which other programs can open, remove and replace.
     /// A backend in memory leaves this unset.
     pub real_files: bool,
     /// An exclusive lock can be taken on a file that cannot be opened for writing: one without

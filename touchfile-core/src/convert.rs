@@ -18,6 +18,8 @@ use crate::{Attempt, LockHandle};
 /// In a forked child both methods leave the parent's lock as it is, and refuse with
 /// [`io::ErrorKind::InvalidInput`] (law 6).
 ///
+/// # Examples
+///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> std::io::Result<()> {

@@ -13,9 +13,11 @@ const SHORT: usize = 60;
 
 /// Somebody who holds a lock or waits for it.
 ///
-/// Made by `touchfile_file::holders` for files, and by whatever backend can tell
-/// ([`LockBackend::holders`](crate::LockBackend::holders)). It tells what was so when it was looked
-/// at: locks come and go. Displays as it stands in a message: `pid 4242 (cargo build)`.
+/// `touchfile_file::holders` finds the holders of a file, and a backend those of its lock
+/// ([`LockBackend::holders`](crate::LockBackend::holders)). What is told was so at that moment: locks
+/// come and go. A holder displays as it stands in a message: `pid 4242 (cargo build)`.
+///
+/// # Examples
 ///
 /// ```
 /// use touchfile_core::{Holder, LockMode, ProcessId};
@@ -37,8 +39,8 @@ pub struct Holder {
     pub process: ProcessId,
     /// The effective user of the process.
     pub uid: Option<u32>,
-    /// What it runs, with its arguments, or the name of a thread of the kernel. Anybody may have
-    /// put anything there; [`short_command`](Self::short_command) is fit to be shown.
+    /// The command that the process runs, with its arguments, or the name of a thread of the kernel.
+    /// Anybody may have put anything there; [`short_command`](Self::short_command) is fit to be shown.
     pub command: Option<String>,
     /// When the process began: it has not held the lock for longer, unless it inherited it.
     pub started: Option<SystemTime>,
@@ -48,7 +50,7 @@ pub struct Holder {
     pub mode: LockMode,
     /// The bytes that are locked, the last one included; `None` if that is the whole file.
     pub range: Option<RangeInclusive<u64>>,
-    /// It does not hold the lock but is blocked until it does.
+    /// Whether it is blocked until it gets the lock, and does not hold it.
     pub waiting: bool,
     /// False if all that is known is that this process *took* the lock: we may not look at its
     /// descriptors, and it could have passed the lock on to another process since.
@@ -85,7 +87,7 @@ impl Holder {
         }
     }
 
-    /// Whether this is what keeps somebody else from taking the lock in `mode`.
+    /// Whether this holder keeps somebody else from taking the lock in `mode`.
     #[must_use]
     pub fn is_in_the_way_of(&self, mode: LockMode) -> bool {
         !self.waiting && self.mode.conflicts_with(mode)
@@ -93,7 +95,7 @@ impl Holder {
 
     /// Whether both are the same lock of the same process.
     ///
-    /// Two that are not named are not known to be the same.
+    /// Two holders that are not named are not known to be the same.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let key = |holder: &Self| {
@@ -113,6 +115,8 @@ impl Holder {
     /// Names those who hold a lock, for the end of a message: `held by pid 1 (a), pid 2 (b)`.
     ///
     /// `None` if there is nobody. Of many, the first three are named.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use touchfile_core::{Holder, LockMode, ProcessId};
@@ -137,7 +141,7 @@ impl Holder {
     }
 
     fn in_a_few_words(&self) -> String {
-        // Nobody else can let go of it: worth a word to whoever waits for himself.
+        // A process that waits for itself waits for ever: the message says so.
         let this = if self.process == ProcessId::Known(std::process::id()) {
             "this process, "
         } else {
@@ -158,7 +162,7 @@ impl Holder {
             Some((program, arguments)) => (program, Some(arguments)),
             None => (command, None),
         };
-        // Not of what only looks like a path, such as the kernel's `kworker/0:1`.
+        // A name that only looks like a path, such as the kernel's `kworker/0:1`, stays whole.
         let program = match program.rsplit_once('/') {
             Some((_, name)) if program.starts_with(['/', '.']) && !name.is_empty() => name,
             _ => program,

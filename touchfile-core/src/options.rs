@@ -4,6 +4,8 @@
 ///
 /// A backend refuses what it cannot do with [`std::io::ErrorKind::Unsupported`].
 ///
+/// # Examples
+///
 /// ```
 /// use touchfile_core::OpenOptions;
 ///

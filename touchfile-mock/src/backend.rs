@@ -57,12 +57,14 @@ impl MockBackend {
     /// `crash_release`, locks outlive a killed process. Claims that the simulation does not keep
     /// are repeated, not made true.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockBackend, LockHandle, OpenOptions};
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
     /// use std::io::ErrorKind;
     /// use touchfile_core::LockMode::Shared;
+    /// use touchfile_core::{LockBackend, LockHandle, OpenOptions};
     /// use touchfile_mock::MockBackend;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
     ///
     /// let full = MockBackend::new();
     /// let mut capabilities = full.capabilities();

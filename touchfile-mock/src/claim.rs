@@ -9,6 +9,8 @@ use touchfile_core::LockMode;
 ///
 /// Compares with a pair, so that a test can write down what it expects:
 ///
+/// # Examples
+///
 /// ```
 /// use touchfile_core::LockMode::Exclusive;
 /// use touchfile_mock::World;

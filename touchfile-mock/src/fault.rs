@@ -46,6 +46,8 @@ impl fmt::Display for Call {
 
 /// The error that a call fails with: an errno, or a kind of [`io::Error`].
 ///
+/// # Examples
+///
 /// ```
 /// use std::io;
 /// use touchfile_mock::Failure;
@@ -95,6 +97,8 @@ impl fmt::Display for Failure {
 /// Arm it with [`World::inject`](crate::World::inject). A call first sits out the oldest delay
 /// that matches it, then meets the oldest failure or refusal that matches it; each strikes as
 /// many [`times`](Self::times) as it says, and is spent.
+///
+/// # Examples
 ///
 /// ```
 /// use touchfile_mock::{Call, Fault, World};

@@ -22,11 +22,12 @@
 //! # What if the lock times out, the unlock fails, the holder dies?
 //!
 //! ```
-//! # use std::io;
-//! # use std::path::Path;
-//! # use std::time::Duration;
-//! # use touchfile_core::{LockBackend, LockHandle, LockMode::Exclusive, OpenOptions};
+//! use std::io;
+//! use std::time::Duration;
+//! use touchfile_core::LockMode::Exclusive;
+//! use touchfile_core::{LockBackend, LockHandle, OpenOptions};
 //! use touchfile_mock::{Call, World};
+//! # use std::path::Path;
 //!
 //! # async fn hold(backend: impl LockBackend) -> impl LockHandle {
 //! #     let mut handle = backend.open(Path::new("/job.lock"), &OpenOptions::new()).await.unwrap();

@@ -103,7 +103,7 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// Each time the lock was taken, the path had come to name another file.
+    /// The path named another file each time that the lock had been taken.
     #[error(
         "{} was replaced {times} times while its lock was being taken; something else keeps \
          removing or renaming it",
@@ -119,9 +119,9 @@ pub enum Error {
 
     /// The lock was not free within the time given, the queue inside this process included.
     ///
-    /// The message ends with who held it, where that is known: `held by pid 4242 (cargo build) for
-    /// 12.0s`. The time is that between two looks, early in the wait and at its end, which both
-    /// found it so.
+    /// The message ends with the holder, if it is known: `held by pid 4242 (cargo build) for 12.0s`.
+    /// That is the time between two samples, early in the wait and at its end, both of which found
+    /// this holder.
     #[error(
         "gave up after {waited:.1?} waiting for the {mode} lock on {}{}",
         path.display(),
@@ -136,8 +136,8 @@ pub enum Error {
         /// How long it was waited for.
         waited: Duration,
         /// Who was in the way shortly before the deadline, as far as that could be found out by
-        /// then: a look begins when a quarter of the timeout is left, or 250 ms if that is less.
-        /// Nobody looks in a wait of less than 50 ms.
+        /// then. A sample is begun when a quarter of the timeout is left, or 250 ms if that is less.
+        /// None is taken in a wait of less than 50 ms.
         holders: Vec<Holder>,
         /// Whether the wait was still in the queue inside this process. Then a guard of this
         /// [`TouchFile`](crate::TouchFile) has the turn, or a future that waits for its lock: if that
@@ -216,6 +216,8 @@ impl Error {
     ///
     /// `reason` completes the sentence "cannot use `path` as a lock file: …"; `source` is what the
     /// system said, if it was asked.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use touchfile_core::Error;

@@ -19,8 +19,8 @@ use crate::offload::OffloadHandle;
 use crate::runtime::now_or_never;
 use crate::{Attempt, Error, LockBackend, LockMode, Operation, Result};
 
-/// How often an acquisition starts over because the file was replaced. Files removed on release
-/// are replaced at every release, so many rounds are ordinary; this many in a row are not.
+/// How often an acquisition starts over because the file was replaced. A file that is removed on
+/// release is replaced at every release, so many rounds are ordinary; this many in a row are not.
 const MAX_REPLACED: u32 = 1_000;
 
 /// How an acquisition waits.
@@ -96,9 +96,9 @@ impl<B: LockBackend> TouchFile<B> {
             let acquisition = pin!(self.acquire(mode, wait));
             supervise(self, mode, timeout, progress, acquisition).await
         };
-        // By now the acquisition has given back its place in the queue.
+        // By now the acquisition has given back its turn in the queue.
         match done {
-            // Perhaps those before it did not take their turn.
+            // Those before it in the backend's order may have let the lock lie free.
             Err(error) if error.is_timeout() && progress.stands_behind.is_set() => {
                 match now_or_never(pin!(self.acquire(mode, None))) {
                     Some(Ok(Some(held))) => Ok(Some(held)),
@@ -109,7 +109,7 @@ impl<B: LockBackend> TouchFile<B> {
         }
     }
 
-    /// Takes the lock, and returns `None` only if somebody is in the way and this does not `wait`.
+    /// Takes the lock. Returns `None` only if somebody is in the way and this does not `wait`.
     async fn acquire(&self, mode: LockMode, wait: Option<Wait<'_>>) -> Result<Option<Held<B>>> {
         let mut contended = None;
         let permit = match self.queue.try_enter(mode) {
@@ -211,8 +211,8 @@ impl<B: LockBackend> TouchFile<B> {
     }
 }
 
-/// Whether a handle says that its path names another file by now. A server of NFS says so too, of a
-/// file that another host has removed.
+/// Whether a handle says that its path names another file by now. A server of NFS says the same of
+/// a file that another host has removed.
 fn is_stale(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StaleNetworkFileHandle
 }

@@ -1,21 +1,17 @@
-//! Making a `TouchFile` with settings of its own.
+//! Settings of a `TouchFile`.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::TouchFile;
-use super::idle::IdleHandles;
-use super::sampler::SharedSample;
 use super::wait::OnWait;
 use super::wait_event::WaitEvent;
-use crate::platform::Process;
-use crate::queue::Queue;
-use crate::{Error, LockBackend, OpenOptions, Operation, Result};
+use crate::{LockBackend, OpenOptions};
 
-/// Settings of a [`TouchFile`]; made by [`TouchFile::builder`].
+/// Settings of a [`TouchFile`](super::TouchFile); made by its method
+/// [`builder`](super::TouchFile::builder).
+///
+/// # Examples
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,17 +31,17 @@ use crate::{Error, LockBackend, OpenOptions, Operation, Result};
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct TouchFileBuilder<B> {
-    backend: B,
-    place: Place,
-    options: OpenOptions,
-    verify: Option<bool>,
-    on_wait: Option<OnWait>,
-    timeout: Option<Duration>,
+    pub(super) backend: B,
+    pub(super) place: Place,
+    pub(super) options: OpenOptions,
+    pub(super) verify: Option<bool>,
+    pub(super) on_wait: Option<OnWait>,
+    pub(super) timeout: Option<Duration>,
 }
 
 /// Where the file is to be.
 #[derive(Debug)]
-enum Place {
+pub(super) enum Place {
     Path(PathBuf),
     TemporaryIn(Option<PathBuf>),
 }
@@ -73,11 +69,14 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     /// [`build`](Self::build) creates it on the calling thread, which blocks for as long as a network
     /// file system takes for that.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
+    ///
     /// let touch = TouchFile::builder(FlockBackend::new()).temporary_in(dir.path()).build()?;
     /// assert!(touch.path().starts_with(dir.path()));
     /// # Ok::<(), touchfile_core::Error>(())
@@ -89,11 +88,14 @@ impl<B: LockBackend> TouchFileBuilder<B> {
 
     /// Whether a missing file is created. Default: true.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
+    ///
     /// let touch = TouchFile::builder(FlockBackend::new()).path(path).create(false).build()?;
     /// let error = touch.blocking().lock_exclusive().unwrap_err();
     /// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::NotFound);
@@ -107,12 +109,15 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     /// The permission bits of a file that is created, whatever the umask.
     /// Default: `0o666` less the umask. Users of one group share a lock only if its mode lets them.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
-    /// # use std::os::unix::fs::PermissionsExt;
+    ///
     /// let touch = TouchFile::builder(FlockBackend::new()).path(&path).create_mode(0o660).build()?;
     /// drop(touch.blocking().lock_exclusive()?);
     /// assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o660);
@@ -125,11 +130,14 @@ impl<B: LockBackend> TouchFileBuilder<B> {
 
     /// Whether a symbolic link as the last component of the path is followed. Default: false.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
+    ///
     /// let link = dir.path().join("link");
     /// std::os::unix::fs::symlink(&path, &link).unwrap();
     /// # std::fs::write(&path, "").unwrap();
@@ -152,11 +160,14 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     ///
     /// Requires [`Capabilities::remove_on_release`](crate::Capabilities).
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
+    ///
     /// let touch = TouchFile::builder(FlockBackend::new()).path(&path).remove_on_release(true).build()?;
     /// let guard = touch.blocking().lock_exclusive()?;
     /// assert!(path.exists());
@@ -174,6 +185,8 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     /// A holder can then write to the [file of the guard](crate::Guard::file).
     /// While such a file is open nobody can execute it, and whoever watches it is told of a change
     /// when it is closed.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::io::Write;
@@ -201,11 +214,15 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     /// who has to wait for the lock of a real file looks at the path all the same.
     /// Requires [`Capabilities::identity`](crate::Capabilities) to be turned on.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
+    ///
     /// let careless = TouchFile::builder(FlockBackend::new()).path(&path).verify(false).build()?;
     /// drop(careless.blocking().lock_exclusive()?);
     /// std::fs::remove_file(&path).unwrap();
@@ -221,21 +238,26 @@ impl<B: LockBackend> TouchFileBuilder<B> {
 
     /// Calls `report` when a wait passes `period`, and again each time it passes another.
     ///
-    /// It runs in the waiting task or thread: it should be quick, and must not block on this lock
-    /// or another. [`WaitEvent::holders`] tells who is in the way, if it is asked. A period under a millisecond counts as one.
+    /// `report` runs in the waiting task or thread: it should be quick, and must not block on this
+    /// lock or another. The event displays as a sentence that names the holder, and
+    /// [`WaitEvent::holders`] tells who is in the way. A period under a millisecond counts as one.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// use std::time::Duration;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
     /// # use touchfile_mock::World;
     /// # let world = World::new();
     /// # let backend = world.process("a");
-    /// # use std::time::Duration;
+    ///
     /// let touch = TouchFile::builder(backend)
     ///     .path("/some/where/a.lock")
     ///     .on_wait(Duration::from_secs(1), |wait| {
-    ///         eprintln!("{:?}: still waiting for the {} lock", wait.waited(), wait.mode());
+    ///         eprintln!("{wait} ({:.0?} so far)", wait.waited());
     ///     })
     ///     .build()?;
     /// # let _held = touch.lock_exclusive().await?;
@@ -257,9 +279,8 @@ impl<B: LockBackend> TouchFileBuilder<B> {
         self
     }
 
-    /// How long a wait may take that has no timeout of its own: those of [`lock`](TouchFile::lock),
-    /// [`lock_exclusive`](TouchFile::lock_exclusive), [`lock_shared`](TouchFile::lock_shared) and
-    /// [`with_lock`](TouchFile::with_lock), owned and blocking alike. Default: for ever.
+    /// How long a wait may take that has no timeout of its own: those of `lock`, `lock_exclusive`,
+    /// `lock_shared` and `with_lock`, owned and blocking alike. Default: for ever.
     ///
     /// # Examples
     ///
@@ -283,81 +304,5 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
-    }
-
-    /// Makes the `TouchFile`. A temporary file is created now, any other when it is first locked.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidPath`] as in [`TouchFile::new`], [`Error::Unsupported`] if a setting asks
-    /// for what the backend does not claim, and what keeps a temporary file from being created.
-    ///
-    /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    /// # use touchfile_core::Error;
-    /// let refused = TouchFile::builder(backend).path("").build().unwrap_err();
-    /// assert!(matches!(refused, Error::InvalidPath { .. }), "{refused:?}");
-    /// # Ok::<(), touchfile_core::Error>(())
-    /// ```
-    pub fn build(self) -> Result<TouchFile<B>> {
-        let Self {
-            backend,
-            place,
-            mut options,
-            verify,
-            on_wait,
-            timeout,
-        } = self;
-        let (capabilities, platform) = (backend.capabilities(), backend.platform());
-        let temporary = matches!(place, Place::TemporaryIn(_));
-        if temporary && options.create_mode.is_none() {
-            // Should somebody remove it, what takes its place is private as well.
-            options.create_mode = Some(0o600);
-        }
-        let path = match place {
-            Place::Path(path) => path,
-            Place::TemporaryIn(directory) => {
-                directory.unwrap_or_else(|| platform.temporary_directory())
-            }
-        };
-        let unsupported = |operation| {
-            let why = "it does not claim that it can";
-            let source = io::Error::new(io::ErrorKind::Unsupported, why);
-            Err(Error::from_io(&backend, &path, operation, source))
-        };
-        if (options.remove_on_release || temporary) && !capabilities.remove_on_release {
-            return unsupported(Operation::Remove);
-        }
-        if verify == Some(true) && !capabilities.identity {
-            return unsupported(Operation::CheckIdentity);
-        }
-        let path = if temporary {
-            let created = platform.create_temporary(&path, &options);
-            created.map_err(|error| {
-                Error::from_io(&backend, &path, Operation::CreateTemporary, error)
-            })?
-        } else if path.as_os_str().is_empty() {
-            let reason = "it is empty; TouchFile::temporary makes a file with a new name";
-            return Err(Error::invalid_path(path, reason, None));
-        } else {
-            platform.resolve(&path, &options)?
-        };
-        // Where holders remove the file, whoever waits for it gets one that is gone.
-        let verify = verify.unwrap_or(true) || options.remove_on_release || temporary;
-        Ok(TouchFile {
-            path,
-            options,
-            verify: verify && capabilities.identity,
-            on_wait,
-            timeout,
-            temporary: AtomicBool::new(temporary),
-            process: Process::current(platform),
-            backend: Arc::new(backend),
-            queue: Queue::new(),
-            idle: IdleHandles::new(),
-            sample: SharedSample::default(),
-        })
     }
 }

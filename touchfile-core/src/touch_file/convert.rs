@@ -1,8 +1,8 @@
 //! Changing the mode of a guard without letting go of its lock.
 //!
-//! The queue inside the process follows: at every await point a guard has as many places in it as
-//! its mode takes, and never waits for more, so that two guards that want to become exclusive
-//! cannot wait for each other.
+//! The guard's permit of the queue inside the process changes with the mode: at every await point it
+//! is what the mode takes. A guard never waits for more, so that two guards that want to become
+//! exclusive cannot wait for each other.
 
 use std::io;
 use std::ops::Deref;
@@ -25,8 +25,7 @@ where
     /// Makes the exclusive lock a shared one, and never lets go of it: nobody can have had it
     /// exclusively in between.
     ///
-    /// Those who wait for a shared lock in this process get in at once. A shared lock stays as it
-    /// is.
+    /// Tasks of this process that wait for a shared lock get it at once. A shared lock stays as it is.
     ///
     /// Requires [`Capabilities::atomic_conversion`](crate::Capabilities).
     ///
@@ -39,12 +38,16 @@ where
     ///
     /// After a dropped future the lock is held, and counts as shared.
     ///
+    /// # Examples
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// use touchfile_core::LockMode::Shared;
+    /// use touchfile_core::TouchFile;
     /// # use touchfile_mock::World;
     /// # let backend = World::new().process("a");
+    ///
     /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
     /// let mut guard = touch.lock_exclusive().await?;
     /// // … write …
@@ -59,8 +62,8 @@ where
         self.refuse_unclaimed(Operation::Downgrade)?;
         let before = std::mem::replace(&mut self.mode, LockMode::Shared);
         let (handle, permit) = self.parts();
-        // From here on, whoever drops this future has a shared guard with a shared one's place. A
-        // guard that is shared already may have a handle that is not, of an upgrade given up.
+        // If this future is dropped from here on, the guard is shared and has the permit of a shared
+        // one. The handle of a shared guard may be exclusive still, after an upgrade that was given up.
         let rest = queue::split_surplus(permit);
         match handle.downgrade().await {
             Ok(()) => {
@@ -97,13 +100,16 @@ where
     ///
     /// After a dropped future the lock is held, and counts as shared.
     ///
+    /// # Examples
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// use touchfile_core::TouchFile;
     /// # use touchfile_mock::World;
     /// # let backend = World::new().process("a");
     /// # let out_of_date = || true;
+    ///
     /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
     /// let mut guard = touch.lock_shared().await?;
     /// if out_of_date() && guard.try_upgrade().await? {

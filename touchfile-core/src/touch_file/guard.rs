@@ -79,15 +79,17 @@ where
     ///
     /// Dropping the future releases the lock as dropping the guard does.
     ///
+    /// # Examples
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// use touchfile_core::{Error, TouchFile};
+    /// use touchfile_mock::Call;
     /// # use touchfile_mock::World;
     /// # let world = World::new();
     /// # let backend = world.process("a");
-    /// # use touchfile_core::Error;
-    /// # use touchfile_mock::Call;
+    ///
     /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
     /// touch.lock_exclusive().await?.unlock().await?;
     ///

@@ -1,7 +1,9 @@
 //! `TouchFile`: all the comfort, over any backend.
 
 mod acquire;
+mod asking;
 mod blocking;
+mod build;
 mod builder;
 mod convert;
 mod guard;
@@ -32,7 +34,7 @@ pub use wait_event::WaitEvent;
 use crate::offload::{self, OffloadHandle};
 use crate::platform::Process;
 use crate::queue::Queue;
-use crate::{Error, Guarantee, Holder, LockBackend, OpenOptions, Operation, Result};
+use crate::{Error, LockBackend, OpenOptions, Operation, Result};
 use idle::IdleHandles;
 use sampler::SharedSample;
 use wait::OnWait;
@@ -123,11 +125,14 @@ impl<B: LockBackend> TouchFile<B> {
     /// that exists (on a network file system, which may not answer, that shows when it is first
     /// locked). For a file without a name of its own, see [`temporary`](Self::temporary).
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// use touchfile_core::TouchFile;
     /// # use touchfile_mock::World;
     /// # let world = World::new();
     /// # let backend = world.process("a");
+    ///
     /// let touch = TouchFile::new(backend, "a.lock")?;
     /// assert!(touch.path().is_absolute());
     /// # Ok::<(), touchfile_core::Error>(())
@@ -148,11 +153,14 @@ impl<B: LockBackend> TouchFile<B> {
     /// Whatever keeps a file from being created there; [`Error::Unsupported`] if the backend
     /// cannot remove files safely.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
+    ///
     /// let touch = TouchFile::temporary(FlockBackend::new())?;
     /// let path = touch.path().to_owned();
     /// assert!(path.exists());
@@ -166,10 +174,13 @@ impl<B: LockBackend> TouchFile<B> {
 
     /// Settings beyond the path. Without a path, what is built is [`temporary`](Self::temporary).
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
+    /// use touchfile_core::TouchFile;
     /// # use touchfile_mock::World;
     /// # let backend = World::new().process("a");
+    ///
     /// let touch = TouchFile::builder(backend).path("/some/where/a.lock").build()?;
     /// assert_eq!(touch.path().to_str(), Some("/some/where/a.lock"));
     /// # Ok::<(), touchfile_core::Error>(())
@@ -217,75 +228,6 @@ impl<B: LockBackend> TouchFile<B> {
         Blocking::new(self)
     }
 
-    /// Who holds the lock and who waits for it, as far as anybody can tell
-    /// ([`LockBackend::holders`]).
-    ///
-    /// The answer is about a moment that is over when it arrives, and may be incomplete: it is for
-    /// messages. Nothing is locked for it.
-    ///
-    /// # Errors
-    ///
-    /// Whatever keeps the backend from finding out; [`Error::Unsupported`] where the system does not
-    /// tell.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future changes nothing.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// use touchfile_core::{LockMode, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let world = World::new();
-    /// # let backend = world.process("a");
-    /// # let other = TouchFile::new(world.process("b"), "/some/where/a.lock")?;
-    /// # let _held = other.lock_exclusive().await?;
-    ///
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// if touch.try_lock(LockMode::Exclusive).await?.is_none() {
-    ///     for holder in touch.holders().await? {
-    ///         println!("{holder} is at it already");
-    ///     }
-    /// }
-    /// # assert_eq!(touch.holders().await?.len(), 1);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn holders(&self) -> Result<Vec<Holder>> {
-        let holders = self.backend.holders(&self.path).await;
-        holders.map_err(|source| self.error(Operation::FindHolders, source))
-    }
-
-    /// Whom a lock on this file can be expected to exclude ([`LockBackend::guarantee`]).
-    ///
-    /// A backend on files opens the file for it, or its directory if there is no file yet, and blocks
-    /// the thread for as long as that takes. A guard knows without asking: [`Guard::guarantee`].
-    ///
-    /// # Errors
-    ///
-    /// Whatever keeps the backend from finding out.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use touchfile_core::{Guarantee, TouchFile};
-    /// # use touchfile_mock::World;
-    /// # let backend = World::new().process("a");
-    ///
-    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
-    /// if touch.guarantee()? != Guarantee::CrossHost {
-    ///     eprintln!("take care: this lock may keep out nobody on other hosts");
-    /// }
-    /// # Ok::<(), touchfile_core::Error>(())
-    /// ```
-    pub fn guarantee(&self) -> Result<Guarantee> {
-        let guarantee = self.backend.guarantee(&self.path);
-        guarantee.map_err(|source| self.error(Operation::FindGuarantee, source))
-    }
-
     /// The absolute path of the lock file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -298,11 +240,14 @@ impl<B: LockBackend> TouchFile<B> {
 
     /// Leaves a temporary file in place when this is gone, and returns its path.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::{LockMode::{Exclusive, Shared}, TouchFile};
-    /// # use touchfile_flock::FlockBackend;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_flock::FlockBackend;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("a.lock");
+    ///
     /// let touch = TouchFile::temporary(FlockBackend::new())?;
     /// let path = touch.keep().to_owned();
     /// drop(touch);

@@ -10,8 +10,8 @@ use super::TouchFile;
 use super::guard::Guard;
 use crate::{Error, LockBackend, Loss, Operation, Result, runtime};
 
-/// How long an answer is waited for. Shorter than any lease on a lock that is in use: that of
-/// Linux's NFS server is 90 s unless set, and 10 s at least.
+/// How long an answer is waited for. It is shorter than any lease on a lock that is in use: the lease
+/// of Linux's NFS server is 90 s by default, and 10 s at least.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
 impl<T, B> Guard<T, B>
@@ -34,8 +34,8 @@ where
     /// | NFS 3 | noticed | **not noticed**: its client is not told and cannot ask |
     /// | SMB, FUSE, other network file systems | noticed | **not noticed** |
     ///
-    /// And an answer is about a moment that is over when it arrives. To let nothing through that
-    /// was done without the lock, whatever it protects must refuse it by itself.
+    /// An answer is about a moment that is over when it arrives. Only what the lock protects can refuse
+    /// everything that is done without it.
     ///
     /// # Errors
     ///
@@ -55,11 +55,14 @@ where
     /// lock file. On a mount with the option `soft`, a server that does not answer is
     /// taken for a loss.
     ///
+    /// # Examples
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), touchfile_core::Error> {
-    /// # use touchfile_core::{Error, TouchFile};
-    /// # use touchfile_mock::World;
+    /// use touchfile_core::{Error, TouchFile};
+    /// use touchfile_mock::World;
+    ///
     /// let world = World::new();
     /// let touch = TouchFile::new(world.process("a"), "/some/where/a.lock")?;
     /// let guard = touch.lock_exclusive().await?;
@@ -101,12 +104,12 @@ where
         }
     }
 
-    /// Waits until the lock turns out to be gone, and returns what [`verify`](Self::verify) says
-    /// of it. It asks at once, and then each `interval` (a millisecond at least).
+    /// Waits until the lock turns out to be lost, and returns what [`verify`](Self::verify) says of
+    /// that. It verifies at once, and then each `interval` (a millisecond at least).
     ///
-    /// An answer that does not come ends nothing, as the outage may pass with the lock still held:
-    /// the next is waited for. Who would rather stop then calls [`verify`](Self::verify) in a loop
-    /// of their own. What `verify` cannot notice, this does not notice.
+    /// An answer that does not come does not end the wait, as the outage may pass with the lock still
+    /// held. To stop in that case, call [`verify`](Self::verify) in a loop of your own. What `verify`
+    /// cannot notice, this does not notice.
     ///
     /// # Cancel safety
     ///

@@ -85,7 +85,8 @@ async fn watch<B: LockBackend, R>(
     progress: &Progress,
     mut acquisition: Pin<&mut impl Future<Output = Result<R>>>,
 ) -> Result<R> {
-    // It has been polled without a runtime, perhaps, and must not be asked again before it has one.
+    // The first poll may have had no runtime, and the acquisition must not be polled again before it
+    // has one.
     runtime::yield_once().await;
     let sampler = HolderSampler::new(touch, mode);
     // A deadline beyond the end of time is none.
@@ -156,7 +157,7 @@ async fn watch<B: LockBackend, R>(
                 sampler: &sampler,
             });
             let following = next.checked_add(on_wait.period).filter(|next| *next > now);
-            // What was missed while the task did not run does not pile up.
+            // Reports that were missed while the task did not run do not pile up.
             match following.or_else(|| now.checked_add(on_wait.period)) {
                 Some(following) => *next = following,
                 None => report = None,

@@ -46,21 +46,24 @@ impl WaitEvent<'_> {
         self.waited
     }
 
-    /// Who is in the way, as far as anybody can tell ([`LockBackend::holders`]).
+    /// Who is in the way, as far as anybody can tell ([`LockBackend::holders`](crate::LockBackend::holders)).
     ///
-    /// It is found out now, and costs nothing if nobody asks. With backends on real files it takes
-    /// some milliseconds, in which this thread is blocked: ask once in a while, not each time.
+    /// The answer is found when this is called. With backends on real files that takes some
+    /// milliseconds, in which this thread is blocked: call it once in a while, not each time.
     ///
     /// # Errors
     ///
     /// Those of the backend; [`io::ErrorKind::TimedOut`] if there is no answer in a quarter of a
     /// second.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use touchfile_core::TouchFile;
+    /// use std::time::Duration;
+    /// use touchfile_core::TouchFile;
     /// # use touchfile_mock::World;
-    /// # use std::time::Duration;
     /// # let backend = World::new().process("a");
+    ///
     /// let touch = TouchFile::builder(backend)
     ///     .path("/some/where/a.lock")
     ///     .on_wait(Duration::from_secs(10), |wait| {

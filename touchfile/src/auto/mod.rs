@@ -30,6 +30,8 @@ pub use choice::{Method, choose, guarantee};
 ///
 /// What the locks are worth there is another question: [`TouchFile::guarantee`](crate::TouchFile::guarantee) answers it.
 ///
+/// # Examples
+///
 /// ```
 /// use touchfile::{Guarantee, TouchFile};
 ///

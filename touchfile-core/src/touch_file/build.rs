@@ -1,0 +1,93 @@
+//! Making the `TouchFile` that a builder describes.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::TouchFile;
+use super::builder::{Place, TouchFileBuilder};
+use super::idle::IdleHandles;
+use super::sampler::SharedSample;
+use crate::platform::Process;
+use crate::queue::Queue;
+use crate::{Error, LockBackend, Operation, Result};
+
+impl<B: LockBackend> TouchFileBuilder<B> {
+    /// Makes the `TouchFile`. A temporary file is created now, any other when it is first locked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidPath`] as in [`TouchFile::new`], [`Error::Unsupported`] if a setting asks
+    /// for what the backend does not claim, and what keeps a temporary file from being created.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::{Error, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    ///
+    /// let refused = TouchFile::builder(backend).path("").build().unwrap_err();
+    /// assert!(matches!(refused, Error::InvalidPath { .. }), "{refused:?}");
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
+    pub fn build(self) -> Result<TouchFile<B>> {
+        let Self {
+            backend,
+            place,
+            mut options,
+            verify,
+            on_wait,
+            timeout,
+        } = self;
+        let (capabilities, platform) = (backend.capabilities(), backend.platform());
+        let temporary = matches!(place, Place::TemporaryIn(_));
+        if temporary && options.create_mode.is_none() {
+            // Should somebody remove it, what takes its place is private as well.
+            options.create_mode = Some(0o600);
+        }
+        let path = match place {
+            Place::Path(path) => path,
+            Place::TemporaryIn(directory) => {
+                directory.unwrap_or_else(|| platform.temporary_directory())
+            }
+        };
+        let unsupported = |operation| {
+            let why = "it does not claim that it can";
+            let source = io::Error::new(io::ErrorKind::Unsupported, why);
+            Err(Error::from_io(&backend, &path, operation, source))
+        };
+        if (options.remove_on_release || temporary) && !capabilities.remove_on_release {
+            return unsupported(Operation::Remove);
+        }
+        if verify == Some(true) && !capabilities.identity {
+            return unsupported(Operation::CheckIdentity);
+        }
+        let path = if temporary {
+            let created = platform.create_temporary(&path, &options);
+            created.map_err(|error| {
+                Error::from_io(&backend, &path, Operation::CreateTemporary, error)
+            })?
+        } else if path.as_os_str().is_empty() {
+            let reason = "it is empty; TouchFile::temporary makes a file with a new name";
+            return Err(Error::invalid_path(path, reason, None));
+        } else {
+            platform.resolve(&path, &options)?
+        };
+        // Where holders remove the file, whoever waits for it gets one that is gone.
+        let verify = verify.unwrap_or(true) || options.remove_on_release || temporary;
+        Ok(TouchFile {
+            path,
+            options,
+            verify: verify && capabilities.identity,
+            on_wait,
+            timeout,
+            temporary: AtomicBool::new(temporary),
+            process: Process::current(platform),
+            backend: Arc::new(backend),
+            queue: Queue::new(),
+            idle: IdleHandles::new(),
+            sample: SharedSample::default(),
+        })
+    }
+}

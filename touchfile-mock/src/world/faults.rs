@@ -1,0 +1,172 @@
+//! What goes wrong in a world.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::World;
+use crate::backend::absolute;
+use crate::{Call, Failure, Fault};
+
+impl World {
+    /// Takes the lock on `path` from everybody who holds it, and says how many that were.
+    ///
+    /// Each holder goes on believing that it holds the lock, as a client of NFS does whose lease
+    /// ran out, and somebody else may take it, until it asks: `Guard::verify` and `Guard::lost`
+    /// tell. When such a holder unlocks or drops its handle it gets no error and releases nothing:
+    /// the lock of whoever has it now stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
+    /// let world = World::new();
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// world.lose_lock("/a.lock");
+    /// let other = TouchFile::new(world.process("b"), "/a.lock")?;
+    /// let taken = other.blocking().try_lock(Exclusive)?;
+    /// assert!(taken.is_some()); // and "a" does not know
+    /// guard.unlock()?;
+    /// assert_eq!(world.holders("/a.lock"), [("b", Exclusive)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lose_lock(&self, path: impl AsRef<Path>) -> usize {
+        self.0
+            .with(|state| state.lose_locks_on(&absolute(path.as_ref())))
+    }
+
+    /// Takes every lock that this process holds, like [`lose_lock`](Self::lose_lock), and says
+    /// how many that were.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
+    /// let world = World::new();
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let _guard = touch.blocking().lock_exclusive()?;
+    /// assert_eq!(world.lose_locks_of("a"), 1);
+    /// assert!(world.holders("/a.lock").is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lose_locks_of(&self, name: &str) -> usize {
+        self.0.with(|state| state.lose_locks_of(name))
+    }
+
+    /// Arms a fault.
+    pub fn inject(&self, fault: Fault) {
+        self.0.with(|state| state.faults.arm(fault));
+    }
+
+    /// The next such call of any process fails: [`Fault::fail`] without conditions.
+    ///
+    /// `error` is an errno or an [`std::io::ErrorKind`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::{Error, TouchFile};
+    /// use touchfile_mock::{Call, World};
+    ///
+    /// let world = World::new();
+    /// world.fail_next(Call::Open, 13); // EACCES
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let error = touch.blocking().lock_exclusive().unwrap_err();
+    /// assert!(matches!(error, Error::Permission { .. }), "{error:?}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn fail_next(&self, call: Call, error: impl Into<Failure>) {
+        self.inject(Fault::fail(call, error));
+    }
+
+    /// The next such call of any process takes this long: [`Fault::delay`] without conditions.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::{Call, World};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///
+    /// let world = World::new();
+    /// world.delay_next(Call::Open, Duration::from_secs(60));
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let lock = touch.lock_timeout(Exclusive, Duration::from_secs(5));
+    /// assert!(lock.await.unwrap_err().is_timeout());
+    /// # Ok(()) }
+    /// ```
+    pub fn delay_next(&self, call: Call, by: Duration) {
+        self.inject(Fault::delay(call, by));
+    }
+
+    /// The next `times` attempts find the lock busy, though it is free: [`Fault::refuse`] without
+    /// conditions.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
+    /// let world = World::new();
+    /// world.refuse_next(1);
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// assert!(touch.blocking().try_lock(Exclusive)?.is_none());
+    /// assert!(touch.blocking().try_lock(Exclusive)?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn refuse_next(&self, times: u32) {
+        self.inject(Fault::refuse().times(times));
+    }
+
+    /// How many calls the armed faults will still strike. Zero at the end of a test says that
+    /// what it tests was really met.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
+    /// let world = World::new();
+    /// world.refuse_next(2);
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// assert!(touch.blocking().try_lock(Exclusive)?.is_none());
+    /// assert_eq!(world.armed_faults(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn armed_faults(&self) -> u64 {
+        self.0.with(|state| state.faults.armed())
+    }
+
+    /// Disarms all faults.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
+    /// let world = World::new();
+    /// world.refuse_next(1);
+    /// world.clear_faults();
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// assert!(touch.blocking().try_lock(Exclusive)?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn clear_faults(&self) {
+        self.0.with(|state| state.faults.clear());
+    }
+}
