@@ -1,4 +1,4 @@
-//! The command as a process.
+//! Starting the command, and waiting for its end.
 
 use std::convert::Infallible;
 use std::env;
@@ -17,7 +17,8 @@ use rustix::process::WaitOptions;
 
 use crate::inherited::inherited;
 
-/// Where files are looked for that are named without a slash, if the environment does not say.
+/// The directories in which a program without a slash in its name is looked up if `PATH` is not
+/// set.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// A command to be started.
@@ -54,24 +55,24 @@ impl<'a> Launch<'a> {
         self
     }
 
-    /// Lets it not have `descriptor`.
+    /// Closes `descriptor` in the new process.
     pub(crate) fn close(mut self, descriptor: RawFd) -> Self {
         self.closed = Some(descriptor);
         self
     }
 
-    /// Gives it nothing to read, and standard error to write to, since standard input and output
-    /// are another command's.
+    /// Redirects standard input from /dev/null and standard output to standard error, for a command
+    /// that runs beside the one which standard input and output belong to.
     pub(crate) fn aside(mut self) -> Self {
         self.aside = true;
         self
     }
 
-    /// Starts it.
+    /// Starts the command.
     ///
     /// # Errors
     ///
-    /// Those of execve(2) as well: then nothing was started.
+    /// Those of fork(2) and execve(2). In both cases nothing was started.
     pub(crate) fn start(self) -> io::Result<Child> {
         let started = self.try_with(|command| command.spawn())?;
         let pid = i32::try_from(started.id()).map_err(io::Error::other)?;
@@ -81,15 +82,16 @@ impl<'a> Launch<'a> {
         })
     }
 
-    /// Becomes it: this process goes on as the command. Returns why it does not.
+    /// Replaces this process by the command. Returns only if that fails, with the reason.
     pub(crate) fn replace_this_process(self) -> io::Error {
         let replaced = self.try_with(|command| Err::<Infallible, _>(command.exec()));
         let Err(error) = replaced;
         error
     }
 
-    /// Tries to execute it, and then with a shell if it is a script without an interpreter (POSIX,
-    /// "Command Search and Execution"). Not every C library looks after that.
+    /// Executes the program, or a shell with it if the program is a script that names no
+    /// interpreter (POSIX, "Command Search and Execution"). Not every C library does the latter by
+    /// itself.
     fn try_with<T>(&self, execute: impl Fn(&mut Command) -> io::Result<T>) -> io::Result<T> {
         let (name, arguments) = self
             .words
@@ -120,7 +122,7 @@ impl<'a> Launch<'a> {
     }
 }
 
-/// The file that running `name` means.
+/// The file that is executed if `name` is run.
 fn find(name: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return Some(name.into());
@@ -139,8 +141,10 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// How it ended, if it has. No other child that has ended stays a zombie: neither one that
-    /// nobody waits for, nor one that process 1 has from a parent that ended before.
+    /// The exit status, if the child has ended.
+    ///
+    /// All other children that have ended are reaped as well: the command of `--on-wait`, and the
+    /// orphans that process 1 gets.
     pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         while self.status.is_none() {
             match wait_for_any(WaitOptions::NOHANG)? {
@@ -151,7 +155,7 @@ impl Child {
         Ok(self.status)
     }
 
-    /// Waits for its end, whatever signals do, and for that of other children meanwhile.
+    /// Waits until the child ends, and reaps all other children that end meanwhile.
     pub(crate) fn wait(&mut self) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = self.status {
@@ -165,7 +169,7 @@ impl Child {
 
     /// Sends it `signal`, if it has not ended.
     pub(crate) fn send(&self, signal: Signal) -> io::Result<()> {
-        // Once it is waited for, its number may be somebody else's.
+        // Once the child is reaped, the kernel may give its number to another process.
         if self.status.is_none() {
             kill(self.pid, signal)?;
         }
@@ -179,12 +183,12 @@ impl Child {
     }
 }
 
-/// Lets no child that has ended stay a zombie, where none is waited for.
+/// Reaps all children that have ended, where no exit status is of interest.
 pub(crate) fn reap() {
     while let Ok(Some(_)) = wait_for_any(WaitOptions::NOHANG) {}
 }
 
-/// The next child that has ended, if there is one or the options are to wait for it.
+/// Reaps the next child that ends, or one that has ended, as `options` say.
 fn wait_for_any(options: WaitOptions) -> io::Result<Option<(Pid, ExitStatus)>> {
     let ended = rustix::io::retry_on_intr(|| rustix::process::wait(options))?;
     Ok(ended.map(|(pid, status)| {

@@ -228,7 +228,7 @@ pub(crate) fn with_clap(answer: &clap::Error, command: &str) -> ExitCode {
         return printed.map_or_else(Failure::report, |()| ExitCode::SUCCESS);
     }
     if is_help {
-        // Where it cannot be printed, nobody is there to be told so.
+        // There is no other stream on which a failure could be reported.
         answer.print().ok();
     } else {
         let what = in_one_line(&answer.to_string());
@@ -264,7 +264,7 @@ fn in_one_line(error: &str) -> String {
     let what = what.unwrap_or(error);
     let what = what.strip_prefix("error: ").unwrap_or(what);
     let lines = what.lines().map(str::trim);
-    // How to give it as a value is never what was meant: it would be the command's, or a file's.
+    // The tip to pass the word as a value does not apply: it would be part of COMMAND or a file.
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("tip: to pass "));
     let lines: Vec<&str> = lines.collect();
     lines.join(" ").replace(" tip: ", "; ")
@@ -273,7 +273,7 @@ fn in_one_line(error: &str) -> String {
 /// Prints one line on standard error, whatever is in it, and whether or not anybody reads it.
 pub(crate) fn say(line: &str) {
     let line = format!("touchfile: {}\n", shortened(&printable(line)));
-    // One call, so that the lines of several processes do not mix.
+    // One call of write(2), so that the lines of several processes do not mix.
     io::stderr().write_all(line.as_bytes()).ok();
 }
 
@@ -292,7 +292,7 @@ fn status(error: &Error) -> u8 {
     }
 }
 
-/// What to do about it, where that is known and the message does not say it yet.
+/// What the user can do about the error, unless its message says so already.
 fn advice(error: &Error) -> Option<&'static str> {
     match error {
         _ if is_refused_call(error) => Some(
@@ -308,14 +308,14 @@ fn advice(error: &Error) -> Option<&'static str> {
     }
 }
 
-/// Whether the library does not follow a link. Its own words name an option of the library, which the
-/// command has under another name.
+/// Whether the library does not follow a link. Its own words name an option of the library, which
+/// the command has under another name.
 fn is_refused_link(error: &Error) -> bool {
     matches!(error, Error::InvalidPath { reason, .. } if reason.contains("(follow_symlinks)"))
 }
 
-/// Whether the system refuses a call, whatever file it is for: a sandbox answers EPERM or ENOSYS, and
-/// the permissions of a file are EACCES.
+/// Whether the system refuses a call, whatever file it is for: a sandbox answers EPERM or ENOSYS,
+/// and the permissions of a file are EACCES.
 fn is_refused_call(error: &Error) -> bool {
     let source = match error {
         Error::Permission { source, .. } if !cannot_create(error) => source,
@@ -330,7 +330,7 @@ fn is_refused_call(error: &Error) -> bool {
     code.is_some_and(|code| [Errno::EPERM as i32, Errno::ENOSYS as i32].contains(&code))
 }
 
-/// Whether it was missing, and stays so.
+/// Whether the lock file is missing because it cannot be created.
 fn cannot_create(error: &Error) -> bool {
     let opening = match error {
         Error::Io { operation, .. } | Error::Permission { operation, .. } => {

@@ -47,8 +47,8 @@ extern "C" fn read_before_main() {
     INHERITED.get_or_init(Inherited::read);
 }
 
-/// Lets this process have as many descriptors as it may. The soft limit is low for the sake of programs
-/// that use select(2), of which this is none.
+/// Lets this process have as many descriptors as it may. The soft limit is low for the sake of
+/// programs that use select(2), of which this is none.
 pub(crate) fn raise_descriptor_limit() {
     if let Some((_, hard)) = inherited().descriptors {
         // Where it cannot be raised, it is what it was.
@@ -100,9 +100,9 @@ impl Inherited {
             }
             self.restore()
         };
-        // SAFETY: in the child of fork(2), `prepare` allocates nothing and calls close(2), signal(2)
-        // and sigprocmask(2), which are async-signal-safe (signal-safety(7)), and setrlimit(2), which
-        // is nothing but a system call.
+        // SAFETY: in the child of fork(2), `prepare` allocates nothing and calls close(2),
+        // signal(2) and sigprocmask(2), which are async-signal-safe (signal-safety(7)), and
+        // setrlimit(2), which is nothing but a system call.
         unsafe { command.pre_exec(prepare) };
     }
 

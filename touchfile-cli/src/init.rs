@@ -1,8 +1,8 @@
-//! Being process 1, as in a container.
+//! What process 1 of a pid namespace has to do, as in a container.
 //!
-//! The kernel keeps from process 1 of a pid namespace every signal that it has no handler for
-//! (`pid_namespaces(7)`): what ends any other process leaves it waiting for its lock, deaf to all
-//! but SIGKILL from outside.
+//! The kernel delivers no signal to process 1 that has no handler there (`pid_namespaces(7)`). So a
+//! signal that ends any other process would leave process 1 waiting for its lock. Only SIGKILL from
+//! outside of the namespace would end it.
 
 use std::process;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 
 use crate::inherited::inherited;
 
-/// What ends a process that waits.
+/// The signals that end a process which waits for a lock.
 const ENDING: [Signal; 4] = [
     Signal::SIGHUP,
     Signal::SIGINT,
@@ -22,26 +22,27 @@ const ENDING: [Signal; 4] = [
 
 /// While this lives, process 1 ends with 128+n at signal n, as any other process is ended by it.
 #[derive(Debug)]
-pub(crate) struct Mortal {
+pub(crate) struct ExitOnSignal {
     ends: Arc<AtomicBool>,
 }
 
-/// Lets signals end this process even if it is process 1. In any other they do without handlers,
-/// and it stays so: whoever waits for it then sees the signal itself.
-pub(crate) fn mortal() -> Mortal {
+/// Lets signals end this process even if it is process 1.
+///
+/// Every other process is ended without a handler, so that its parent sees the signal itself.
+pub(crate) fn exit_on_signals() -> ExitOnSignal {
     let ends = Arc::new(AtomicBool::new(true));
     if process::id() == 1 {
         let harmful = |signal: &Signal| !inherited().ignores(*signal);
         for signal in ENDING.into_iter().filter(harmful) {
             let (signal, status) = (signal as i32, 128 + signal as i32);
-            // Without it, it is as it was.
+            // If the handler cannot be registered, the signal has no effect, as before.
             signal_hook::flag::register_conditional_shutdown(signal, status, ends.clone()).ok();
         }
     }
-    Mortal { ends }
+    ExitOnSignal { ends }
 }
 
-impl Drop for Mortal {
+impl Drop for ExitOnSignal {
     fn drop(&mut self) {
         self.ends.store(false, Ordering::SeqCst);
     }

@@ -21,7 +21,7 @@ use nix::sys::signal::{SigSet, Signal};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 
-/// What there is to do for whoever has a command running.
+/// What the supervisor of a command has to react to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
     /// A child has ended, stopped or continued.
@@ -98,7 +98,7 @@ impl Signals {
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(Event::DeadlinePassed);
             }
-            // Rounded up, so as not to ask again and again in the last millisecond.
+            // The time is rounded up, so that the last millisecond is not polled in a loop.
             let left = left.map_or(PollTimeout::NONE, |left| {
                 let millis = left.as_millis().saturating_add(1);
                 PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)

@@ -153,7 +153,7 @@ fn warnings(file_system: FileSystem, mount: Option<&Mount>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::super::exports::Export;
-    use super::super::facts::Place;
+    use super::super::facts::TrialDirectory;
     use super::*;
 
     fn advice(magic: u32, mount: &str, export: Option<Export>) -> Advice {
@@ -162,7 +162,7 @@ mod tests {
             file_system: FileSystem::from_magic(magic).with_block_device(mount.device().0 != 0),
             mount: Some(mount),
             export,
-            place: Place::Nowhere(String::new()),
+            trial_directory: TrialDirectory::None(String::new()),
         })
     }
 

@@ -14,23 +14,24 @@ use crate::paths::{reachable, whole};
 pub(super) struct Facts {
     pub(super) file_system: FileSystem,
     pub(super) mount: Option<Mount>,
-    /// By which local NFS server it is exported.
+    /// The export of a local NFS server that the file is in.
     pub(super) export: Option<Export>,
-    /// Where locks can be tried.
-    pub(super) place: Place,
+    /// Where locks are tried.
+    pub(super) trial_directory: TrialDirectory,
 }
 
-/// Where to try locks.
+/// The directory in which locks are tried.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
-    /// In this directory.
-    Directory(PathBuf),
-    /// Nowhere, for this reason.
-    Nowhere(String),
+pub(super) enum TrialDirectory {
+    /// Lock files can be created there.
+    Usable(PathBuf),
+    /// There is none, for this reason.
+    None(String),
 }
 
 impl Facts {
-    /// Of what `path` names or, if that is nothing, of the directory it would be in.
+    /// Collects the facts of the file that `path` names, or of its directory if there is no such
+    /// file.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let path = match canonical(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -44,8 +45,8 @@ impl Facts {
         let file = open(&path)?;
         let file_system = FileSystem::from_file(&file)?;
         let mount = Mount::from_file(&file)?;
-        let place = if file.metadata()?.is_dir() {
-            Place::Directory(path.clone())
+        let trial_directory = if file.metadata()?.is_dir() {
+            TrialDirectory::Usable(path.clone())
         } else {
             next_to(&path, mount.as_ref())?
         };
@@ -53,7 +54,7 @@ impl Facts {
             file_system,
             mount,
             export: exports::find(&whole(&path)),
-            place,
+            trial_directory,
         })
     }
 }
@@ -68,12 +69,12 @@ fn canonical(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// The directory of a file, unless the file is mounted there from somewhere else.
-fn next_to(path: &Path, mount: Option<&Mount>) -> io::Result<Place> {
+fn next_to(path: &Path, mount: Option<&Mount>) -> io::Result<TrialDirectory> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     if Mount::from_file(&open(directory)?)?.as_ref() == mount {
-        return Ok(Place::Directory(directory.to_owned()));
+        return Ok(TrialDirectory::Usable(directory.to_owned()));
     }
-    Ok(Place::Nowhere(
+    Ok(TrialDirectory::None(
         "the file is mounted by itself, and nothing can be created next to it".into(),
     ))
 }

@@ -24,8 +24,9 @@ use crate::output;
 use facts::Facts;
 use report::Report;
 
-/// When it says what it knows by then. A server that does not answer can keep a call for ever.
-const PATIENCE: Duration = Duration::from_millis(1_800);
+/// After this time the doctor prints what is known by then. A server that does not answer can block
+/// a call for ever.
+const TIME_LIMIT: Duration = Duration::from_millis(1_800);
 
 const DETAILS: &str = "\
 Tell what a lock is worth on the file system of PATH
@@ -66,14 +67,14 @@ pub(crate) struct Args {
     path: OsString,
 }
 
-/// Prints the last that another process could say in time.
+/// Prints the last report that the examiner has sent in time.
 ///
-/// That other process makes all the calls that may take for ever, and may not even be killed while
-/// the file system is stuck: it is left to the system then.
+/// The examiner is another process, which makes all the calls that may block for ever. While the
+/// file system is stuck it may not even be killed; then it is left behind.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIME_LIMIT;
     let path = Path::new(&args.path);
-    // What can be wrong without the file system being asked.
+    // This is checked without any access to the file system.
     if args.path.is_empty() {
         return Err(Failure::empty_path());
     }
@@ -109,7 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         None => record(&Report::new(path, None), args.json),
     };
     if status == FAILED {
-        // The examiner has said it as one line.
+        // The text is the error as the examiner has sent it, in one line.
         return Err(Failure::look(
             path,
             &io::Error::other(String::from_utf8_lossy(&text)),
@@ -119,13 +120,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(status))
 }
 
-/// What ends what the examiner has to say, which begins with the exit status as a byte.
+/// The byte that ends each report of the examiner. The first byte of a report is the exit status.
 const END: u8 = 0;
 
-/// What is added to that byte, so that it is not the end.
+/// The offset of the exit status, so that its byte differs from [`END`].
 const STATUS: u8 = b'0';
 
-/// Instead of an exit status: the path cannot be looked at, and why.
+/// The status of a report that is an error: the path cannot be looked at.
 const FAILED: u8 = 9;
 
 fn start(args: &Args) -> io::Result<Child> {
@@ -149,15 +150,15 @@ fn record(report: &Report, json: bool) -> (u8, Vec<u8>) {
     } else {
         report.to_text()
     };
-    // It is all printable: there is no such byte in it.
+    // The text is printable, so that it contains no [`END`].
     (report.status(), text.into_bytes())
 }
 
-/// Is the process that may get stuck.
+/// The examiner: makes the calls that may block, and sends a report to the parent.
 pub(crate) fn examine(args: &Args) -> Result<ExitCode, Failure> {
     let (path, json) = (Path::new(&args.path), args.json);
-    let deadline = Instant::now() + PATIENCE;
-    // What there is to say is said whenever there is more: every call here may take for ever.
+    let deadline = Instant::now() + TIME_LIMIT;
+    // A report is sent whenever more is known, as each of the calls may block for ever.
     let say = |(status, text): (u8, Vec<u8>)| {
         let record = [&[STATUS + status], &text[..], &[END]].concat();
         let mut stdout = io::stdout();
@@ -171,12 +172,12 @@ pub(crate) fn examine(args: &Args) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
     };
-    let place = facts.place.clone();
+    let trial_directory = facts.trial_directory.clone();
     let mut report = Report::new(path, Some(facts));
     if !say(record(&report, json)) {
         return Ok(ExitCode::SUCCESS);
     }
-    trial::run(&place, deadline, &mut |outcome| {
+    trial::run(&trial_directory, deadline, &mut |outcome| {
         report.add(outcome);
         say(record(&report, json))
     });

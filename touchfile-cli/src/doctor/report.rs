@@ -1,4 +1,4 @@
-//! What the doctor says.
+//! The report of the doctor.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::facts::Facts;
 use super::trial::{BACKENDS, LAWS, Law, Outcome, Tried};
 use crate::text::printable;
 
-/// All is well.
+/// Locks work here.
 const WELL: u8 = 0;
 /// Locks are of no use.
 const USELESS: u8 = 1;
@@ -28,7 +28,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// As if time had run out after this much was found out.
+    /// A report of what is known so far. It says that time has run out until it is
+    /// [complete](Self::complete).
     pub(super) fn new(path: &Path, facts: Option<Facts>) -> Self {
         Self {
             path: path.to_owned(),
@@ -43,7 +44,7 @@ impl Report {
         self.tried.push(tried);
     }
 
-    /// There is no more to come.
+    /// Notes that everything was tried in time.
     pub(super) fn complete(&mut self) {
         self.in_time = true;
     }
@@ -198,7 +199,7 @@ pub(super) fn guarantee(guarantee: Guarantee) -> &'static str {
 mod tests {
     use touchfile_file::{FileSystem, Mount};
 
-    use super::super::facts::Place;
+    use super::super::facts::TrialDirectory;
     use super::*;
 
     /// A report on this file system, where each law came out like this.
@@ -208,7 +209,7 @@ mod tests {
             file_system: FileSystem::from_magic(magic).with_block_device(mount.device().0 != 0),
             mount: Some(mount),
             export: None,
-            place: Place::Nowhere(String::new()),
+            trial_directory: TrialDirectory::None(String::new()),
         };
         let mut report = Report::new(Path::new("/a"), Some(facts));
         for backend in BACKENDS {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use touchfile::auto::Method;
 
 use super::advice;
-use super::facts::Place;
+use super::facts::TrialDirectory;
 
 /// A law that was tried with one way of locking.
 #[derive(Debug)]
@@ -31,9 +31,9 @@ pub(super) enum Law {
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Outcome {
     Holds,
-    /// What was seen instead.
+    /// The law was broken, in this way.
     Broken(String),
-    /// Why it could not be tried.
+    /// The law could not be tried, for this reason.
     NotTried(String),
 }
 
@@ -52,10 +52,14 @@ impl Law {
 
 /// Tries all laws with each way of locking, and tells of each as soon as it is known, for as long
 /// as `tell` wants more.
-pub(super) fn run(place: &Place, deadline: Instant, tell: &mut dyn FnMut(Tried) -> bool) {
-    let directory = match place {
-        Place::Directory(directory) => private(directory),
-        Place::Nowhere(why) => Err(why.clone()),
+pub(super) fn run(
+    trial_directory: &TrialDirectory,
+    deadline: Instant,
+    tell: &mut dyn FnMut(Tried) -> bool,
+) {
+    let directory = match trial_directory {
+        TrialDirectory::Usable(directory) => private(directory),
+        TrialDirectory::None(why) => Err(why.clone()),
     };
     for backend in BACKENDS {
         let laws = directory.as_ref().map(|directory| {
@@ -92,7 +96,7 @@ fn private(directory: &Path) -> Result<tempfile::TempDir, String> {
         .prefix(".touchfile-doctor-")
         .tempdir_in(directory);
     made.map_err(|error| {
-        // It ends with the path of what was to be created.
+        // The message of tempfile ends with the path that was to be created.
         let error = error.to_string();
         let (why, _) = error.split_once(" at path ").unwrap_or((&error, ""));
         format!("nothing can be created in {}: {why}", directory.display())
@@ -156,7 +160,7 @@ impl Trial {
         other.expect("unlock", "released", "a lock was not released", deadline)
     }
 
-    /// Both have had the file that is replaced.
+    /// Both processes have opened the file before it is replaced.
     fn identity(&mut self) -> Result<(), Stop> {
         let new = self.lock.with_extension("new");
         let replaced = fs::write(&new, "").and_then(|()| fs::rename(&new, &self.lock));
@@ -192,7 +196,7 @@ impl Trial {
     }
 }
 
-/// This program as another process, which locks as it is told.
+/// The command that starts this program as a worker process.
 fn worker(backend: Method, lock: &Path) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command
@@ -202,7 +206,7 @@ fn worker(backend: Method, lock: &Path) -> io::Result<Command> {
     Ok(command)
 }
 
-/// A process that answers orders.
+/// A worker process, which executes commands and answers each.
 struct Worker {
     child: Child,
     orders: ChildStdin,
@@ -262,7 +266,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.kill();
-        // One that is stuck in the kernel is left to it.
+        // A process that is stuck in the kernel is left behind.
         let patience = Instant::now() + Duration::from_millis(100);
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < patience {
             thread::sleep(Duration::from_millis(1));

@@ -1,8 +1,8 @@
 //! The locks themselves, and opening what they are on.
 //!
-//! Not by way of `TouchFile`: flock(1) follows links, opens whatever there is, locks descriptors it
-//! was given, does not look back at the path, and its lock outlives it. And it waits in the
-//! kernel's own queue, in its turn among other waiters.
+//! This does not use `TouchFile`, since flock(1) follows links, opens files of every type, locks
+//! descriptors that it was given, does not check the identity of the path, and lets its lock
+//! outlive it. It waits in the kernel's queue, in its turn among other waiters.
 
 use std::ffi::OsStr;
 use std::io;
@@ -63,7 +63,7 @@ impl Kind {
         };
         match done {
             Ok(()) => Ok(true),
-            // fcntl(2) allows for either.
+            // fcntl(2) allows both codes.
             Err(error)
                 if [Some(libc::EAGAIN), Some(libc::EACCES)].contains(&error.raw_os_error()) =>
             {
@@ -138,7 +138,8 @@ mod ofd {
     }
 }
 
-/// There are none here. Those of a process would be gone with the process that took them.
+/// This system has no locks of an open file description. Locks of a process would be released with
+/// the process that took them.
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
 mod ofd {
     use std::io;

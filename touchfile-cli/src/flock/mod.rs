@@ -25,7 +25,7 @@ pub(crate) use documented::Args;
 use crate::child::Launch;
 use crate::{exit, init, output};
 use lock::{Mode, Opening};
-use numbers::Patience;
+use numbers::WaitLimit;
 use options::{Plan, Request, Target};
 
 // From sysexits.h, as flock(1) uses them.
@@ -168,11 +168,11 @@ fn lock_and_run(plan: &Plan) -> Result<ExitCode, Stop> {
         wait::end_with(parent).map_err(|error| Stop::system(OS_ERROR, b"waiter", &error))?;
     }
     let (mut file, mut opening) = open(plan)?;
-    let patience = plan.patience.checked()?;
-    debug_assert_eq!(patience, plan.patience);
+    let limit = plan.limit.checked()?;
+    debug_assert_eq!(limit, plan.limit);
 
     let started = Instant::now();
-    let ready = init::mortal();
+    let ready = init::exit_on_signals();
     loop {
         match wait::acquire(plan, &file, number(plan, &file)) {
             Ok(true) => break,
@@ -245,8 +245,8 @@ fn number(plan: &Plan, file: &OwnedFd) -> RawFd {
 }
 
 fn conflict(plan: &Plan, started: Instant) -> Stop {
-    let line = match plan.patience {
-        Patience::Time(time) if started.elapsed() >= time => "timeout while waiting to get lock",
+    let line = match plan.limit {
+        WaitLimit::Time(time) if started.elapsed() >= time => "timeout while waiting to get lock",
         _ => "failed to get lock",
     };
     if plan.verbose {

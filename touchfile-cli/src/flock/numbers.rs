@@ -10,15 +10,15 @@ use super::{OS_ERROR, Stop};
 
 /// How long to wait for the lock.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Patience {
-    Endless,
+pub(super) enum WaitLimit {
+    Unlimited,
     None,
     Time(Duration),
     /// A time that no timer can be set to; it is only complained of once the file is open.
     Unfit,
 }
 
-impl Patience {
+impl WaitLimit {
     /// Complains of a time that no timer can be set to.
     pub(super) fn checked(self) -> Result<Self, Stop> {
         match self {
@@ -49,7 +49,7 @@ pub(super) fn number(value: &OsStr, complaint: &str) -> Result<i32, Stop> {
 }
 
 /// A number of seconds, as strtod(3) reads it, to the microsecond.
-pub(super) fn timeout(value: &OsStr) -> Result<Patience, Stop> {
+pub(super) fn timeout(value: &OsStr) -> Result<WaitLimit, Stop> {
     let text = value
         .to_str()
         .map(str::trim_ascii_start)
@@ -64,15 +64,15 @@ pub(super) fn timeout(value: &OsStr) -> Result<Patience, Stop> {
     };
     let seconds: f64 = seconds.ok_or_else(|| unfit("invalid timeout value", value, ""))?;
     let Ok(time) = Duration::try_from_secs_f64(seconds) else {
-        return Ok(Patience::Unfit);
+        return Ok(WaitLimit::Unfit);
     };
     if i64::try_from(time.as_secs()).is_err() {
-        return Ok(Patience::Unfit);
+        return Ok(WaitLimit::Unfit);
     }
     // Zero is no time at all; a timer that is set to it is off.
     match time.as_micros() {
-        0 => Ok(Patience::None),
-        _ => Ok(Patience::Time(time)),
+        0 => Ok(WaitLimit::None),
+        _ => Ok(WaitLimit::Time(time)),
     }
 }
 
@@ -157,15 +157,18 @@ mod tests {
         let time = |text| timeout(OsStr::new(text)).ok();
         assert_eq!(
             time("1.5"),
-            Some(Patience::Time(Duration::from_millis(1500)))
+            Some(WaitLimit::Time(Duration::from_millis(1500)))
         );
-        assert_eq!(time(".007"), Some(Patience::Time(Duration::from_millis(7))));
-        assert_eq!(time("0x10"), Some(Patience::Time(Duration::from_secs(16))));
+        assert_eq!(
+            time(".007"),
+            Some(WaitLimit::Time(Duration::from_millis(7)))
+        );
+        assert_eq!(time("0x10"), Some(WaitLimit::Time(Duration::from_secs(16))));
         for none in ["0", "-0", "0.0", "1e-9"] {
-            assert_eq!(time(none), Some(Patience::None), "{none}");
+            assert_eq!(time(none), Some(WaitLimit::None), "{none}");
         }
         for unfit in ["-1", "inf", "nan", "1e30"] {
-            assert_eq!(time(unfit), Some(Patience::Unfit), "{unfit}");
+            assert_eq!(time(unfit), Some(WaitLimit::Unfit), "{unfit}");
         }
         for wrong in ["", "s", "1s", "1 ", "1,5", "0xg", "."] {
             assert_eq!(time(wrong), None, "{wrong}");

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::getopt::{Long, Options, Short};
 use super::lock::{Kind, Mode};
-use super::numbers::{Patience, exit_code, number, size, timeout};
+use super::numbers::{WaitLimit, exit_code, number, size, timeout};
 use super::{Stop, USAGE};
 
 /// The shell of `-c`, unless the environment names another.
@@ -94,7 +94,7 @@ pub(super) struct Plan {
     pub(super) target: Target,
     pub(super) mode: Mode,
     pub(super) kind: Kind,
-    pub(super) patience: Patience,
+    pub(super) limit: WaitLimit,
     pub(super) conflict: u8,
     pub(super) close: bool,
     pub(super) no_fork: bool,
@@ -111,7 +111,7 @@ pub(super) fn parse(words: &[OsString]) -> Result<Request, Stop> {
         return Err(Stop::usage("not enough arguments").with_hint());
     }
     let mut mode = Mode::Exclusive;
-    let mut patience = Patience::Endless;
+    let mut limit = WaitLimit::Unlimited;
     let mut nonblock = false;
     let (mut fcntl, mut start, mut length) = (false, 0, 0);
     let mut conflict = 1;
@@ -151,7 +151,7 @@ pub(super) fn parse(words: &[OsString]) -> Result<Request, Stop> {
             Means::Question => return Err(Stop::silent(USAGE).with_hint()),
             Means::Shared => mode = Mode::Shared,
             Means::Start => (start, fcntl) = (size(&value, "invalid as start offset")?, true),
-            Means::Timeout => patience = timeout(&value)?,
+            Means::Timeout => limit = timeout(&value)?,
             Means::Unlock => mode = Mode::Unlock,
             Means::Verbose => verbose = true,
             Means::Version => return Ok(Request::Version),
@@ -183,10 +183,10 @@ pub(super) fn parse(words: &[OsString]) -> Result<Request, Stop> {
         } else {
             Kind::Flock
         },
-        patience: if nonblock && patience != Patience::Unfit {
-            Patience::None
+        limit: if nonblock && limit != WaitLimit::Unfit {
+            WaitLimit::None
         } else {
-            patience
+            limit
         },
         conflict,
         close,

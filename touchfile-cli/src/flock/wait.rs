@@ -1,13 +1,13 @@
-//! Waiting for a lock, for ever or for a time.
+//! Waiting for a lock, with and without a time limit.
 //!
-//! Without a limit the wait is the kernel's: the call blocks, and any signal ends the process with
-//! nothing left behind.
+//! Without a limit the system call blocks in the kernel. Any signal ends the process, and nothing
+//! is left behind.
 //!
-//! With a limit it must be called off, and only a signal handler could do that, of a kind that no
-//! safe interface installs. So another process waits: this program again, with the same open file
-//! description, whose locks they share. It is killed in the end, whether it has the lock or not,
-//! and one more attempt tells which it is. So there is no moment when the time is over and the
-//! lock is taken all the same.
+//! With a limit the call has to be interrupted. Only a signal handler without `SA_RESTART` does
+//! that, which no safe interface installs. So a second process waits: this program, with the same
+//! open file description, so that both share its locks. That process is killed in the end, whether
+//! it has the lock or not, and one last attempt tells which. So the lock cannot be taken after the
+//! time is over.
 
 use std::fs::File;
 use std::io;
@@ -21,25 +21,25 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use rustix::io::FdFlags;
 
-use super::numbers::Patience;
+use super::numbers::WaitLimit;
 use super::options::{Plan, for_waiter};
 use crate::child::{Child, Launch};
 
 /// How often to try again where no other process can wait.
-const PAUSE: Duration = Duration::from_millis(10);
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Takes the lock on `file`, which a process that is started has as `number`; says whether it has
 /// it.
 pub(super) fn acquire(plan: &Plan, file: &OwnedFd, number: RawFd) -> io::Result<bool> {
-    match plan.patience {
-        Patience::Endless => plan.kind.wait(file, plan.mode).map(|()| true),
-        Patience::Time(time) => within(time, plan, file, number),
-        Patience::None | Patience::Unfit => plan.kind.attempt(file, plan.mode),
+    match plan.limit {
+        WaitLimit::Unlimited => plan.kind.wait(file, plan.mode).map(|()| true),
+        WaitLimit::Time(time) => within(time, plan, file, number),
+        WaitLimit::None | WaitLimit::Unfit => plan.kind.attempt(file, plan.mode),
     }
 }
 
 fn within(time: Duration, plan: &Plan, file: &OwnedFd, number: RawFd) -> io::Result<bool> {
-    // A time beyond the end of time has none.
+    // A deadline that cannot be represented never comes.
     let Some(deadline) = Instant::now().checked_add(time) else {
         return plan.kind.wait(file, plan.mode).map(|()| true);
     };
@@ -49,11 +49,11 @@ fn within(time: Duration, plan: &Plan, file: &OwnedFd, number: RawFd) -> io::Res
     if let Ok((mut waiter, ended)) = start(plan, number) {
         let over = until_closed(&ended, deadline);
         waiter.send(Signal::SIGKILL).ok();
-        // Where SIGCHLD is ignored, it leaves no status; it has ended all the same.
+        // If SIGCHLD is ignored, there is no exit status, but the process has ended.
         waiter.wait().ok();
         over?;
     }
-    // It has the lock by now, the time is over, or there is no such process.
+    // The second process has the lock, or the time is over, or the process could not be started.
     loop {
         if plan.kind.attempt(file, plan.mode)? {
             return Ok(true);
@@ -62,7 +62,7 @@ fn within(time: Duration, plan: &Plan, file: &OwnedFd, number: RawFd) -> io::Res
         if left.is_zero() {
             return Ok(false);
         }
-        thread::sleep(left.min(PAUSE));
+        thread::sleep(left.min(RETRY_INTERVAL));
     }
 }
 
@@ -83,7 +83,7 @@ fn until_closed(pipe: &File, deadline: Instant) -> io::Result<()> {
         if left.is_zero() {
             return Ok(());
         }
-        // Rounded up, so as not to ask again and again in the last millisecond.
+        // The time is rounded up, so that the last millisecond is not polled in a loop.
         let left = left.as_millis().saturating_add(1);
         let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let mut pipes = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
@@ -95,13 +95,14 @@ fn until_closed(pipe: &File, deadline: Instant) -> io::Result<()> {
     }
 }
 
-/// In the process that waits: ends with `parent`, so as not to take the lock for nobody.
+/// Lets the process that waits end with `parent`, so that it does not take a lock that nobody
+/// wants.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 pub(super) fn end_with(parent: i32) -> io::Result<()> {
     use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    // It may have ended before.
+    // The parent may have ended before that call.
     if getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(parent) {
         process::exit(1);
     }

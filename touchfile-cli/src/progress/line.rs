@@ -13,12 +13,12 @@ const USUAL_WIDTH: usize = 80;
 
 const FRAMES: [char; 8] = ['⠁', '⠂', '⠄', '⡀', '⢀', '⠠', '⠐', '⠈'];
 
-/// Goes to the start of the line and erases all from there on. If the window has shrunk since the line
-/// was drawn, the terminal may have broken it into several.
+/// Goes to the start of the line and erases all from there on. If the window has shrunk since the
+/// line was drawn, the terminal may have broken it into several.
 const ERASE: &str = "\r\x1b[J";
 
-/// Keeps the terminal from breaking a line that is too long after all, as some letters take two columns
-/// (DECAWM), and puts an end to that.
+/// Keeps the terminal from breaking a line that is too long after all, as some letters take two
+/// columns (DECAWM), and puts an end to that.
 const NO_BREAKS: &str = "\x1b[?7l";
 const BREAKS: &str = "\x1b[?7h";
 

@@ -1,4 +1,4 @@
-//! What is said of a wait.
+//! The text of the report of a wait.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ impl Message<'_> {
         }
     }
 
-    /// As much of it as there is room for: first who has the lock, whom one may want to do something
+    /// The text in so many columns. The holder comes first: it is what a user can do something
     /// about.
     pub(super) fn within(&self, columns: usize) -> String {
         let holders = Holder::in_words(self.holders);
@@ -56,7 +56,7 @@ impl Message<'_> {
     }
 }
 
-/// A holder in some twenty letters.
+/// A holder in about twenty letters.
 fn briefly(holder: &Holder) -> String {
     const PROGRAM: usize = 12;
     let command = holder.short_command().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Telling the user that the lock is being waited for.
+//! Reporting to the user that a lock is being waited for.
 
 mod line;
 mod message;
@@ -17,16 +17,16 @@ use crate::exit::say;
 use line::Line;
 use message::Message;
 
-/// A shorter wait is not worth a word.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A wait that is shorter is not reported.
+const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// How often the line is drawn.
-const TURN: Duration = Duration::from_millis(100);
+const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often it is looked who holds the lock, for somebody who watches.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often the holders are looked up while the line is shown.
+const HOLDER_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A command to run when a wait begins to be long.
+/// The command that runs when a wait becomes long.
 #[derive(Debug)]
 pub(crate) struct OnWait {
     script: OsString,
@@ -42,7 +42,8 @@ impl OnWait {
         }
     }
 
-    /// Runs it, the first time. Nobody waits for its end: the lock may be free any moment.
+    /// Runs the command, at the first call only. Its end is not waited for, as the lock may become
+    /// free at any moment.
     fn run(&self, wait: &WaitEvent<'_>) {
         self.once.call_once(|| {
             let words = ["/bin/sh".into(), "-c".into(), self.script.clone()];
@@ -57,7 +58,8 @@ impl OnWait {
     }
 }
 
-/// What happens during a wait. Standard output is the command's alone: this uses standard error.
+/// What is shown and run during a wait. All output goes to standard error, as standard output
+/// belongs to the command.
 #[derive(Debug)]
 pub(crate) struct Progress {
     shown: Shown,
@@ -67,14 +69,14 @@ pub(crate) struct Progress {
 #[derive(Debug)]
 enum Shown {
     Nothing,
-    /// One line, for a log.
+    /// A single line, for a log.
     Once,
-    /// A line that moves and goes away, for somebody who watches.
+    /// A line on a terminal that is redrawn, and erased in the end.
     Line(Arc<Line>),
 }
 
 impl Progress {
-    /// What shows waits, unless it is to be `quiet`.
+    /// Chooses how waits are shown. If `quiet`, they are not.
     pub(crate) fn new(on_wait: Option<OnWait>, quiet: bool) -> Self {
         let shown = if quiet {
             Shown::Nothing
@@ -87,7 +89,7 @@ impl Progress {
         Self { shown, on_wait }
     }
 
-    /// Lets what is built show its waits.
+    /// Lets the lock that is built report its waits.
     pub(crate) fn show_waits_of<B: LockBackend>(
         &self,
         builder: TouchFileBuilder<B>,
@@ -100,30 +102,30 @@ impl Progress {
         };
         let once = Once::new();
         match &self.shown {
-            Shown::Nothing => builder.on_wait(PATIENCE, move |wait| {
+            Shown::Nothing => builder.on_wait(LONG_WAIT, move |wait| {
                 reap();
                 once.call_once(|| begin(wait));
             }),
-            Shown::Once => builder.on_wait(PATIENCE, move |wait| {
+            Shown::Once => builder.on_wait(LONG_WAIT, move |wait| {
                 reap();
                 once.call_once(|| {
                     say(&message(wait, &holders(wait)).whole());
                     begin(wait);
                 });
             }),
-            // The wait itself draws the line: it needs no thread for that.
+            // The callback of the wait redraws the line, so that no thread is needed.
             Shown::Line(line) => {
                 let line = line.clone();
                 let seen = Mutex::new((u64::MAX, Vec::new()));
-                builder.on_wait(TURN, move |wait| {
+                builder.on_wait(REDRAW_INTERVAL, move |wait| {
                     reap();
-                    if wait.waited() < PATIENCE {
+                    if wait.waited() < LONG_WAIT {
                         return;
                     }
                     once.call_once(|| begin(wait));
-                    // It may pass from one to the next while this waits.
+                    // The lock may pass from one holder to the next during the wait.
                     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                    let look = wait.waited().as_secs() / LOOK.as_secs();
+                    let look = wait.waited().as_secs() / HOLDER_INTERVAL.as_secs();
                     if seen.0 != look {
                         *seen = (look, holders(wait));
                     }
@@ -134,7 +136,7 @@ impl Progress {
         }
     }
 
-    /// Ends what is shown, so that the terminal is the command's.
+    /// Erases what is shown, before the command uses the terminal.
     pub(crate) fn finish(self) {
         if let Shown::Line(line) = self.shown {
             line.erase();
@@ -142,7 +144,7 @@ impl Progress {
     }
 }
 
-/// Who has the lock. Where it cannot be told, there is less to say.
+/// The holders of the lock, or nobody where they cannot be looked up.
 fn holders(wait: &WaitEvent<'_>) -> Vec<Holder> {
     wait.holders().unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::ValueHint;
 
-use super::locks::Told;
+use super::locks::Verbosity;
 use crate::duration;
 use crate::exit::Failure;
 
@@ -16,7 +16,7 @@ Examples:
   # One at a time; whoever comes later waits.
   touchfile run /tmp/deploy.lock -- ./deploy.sh --all
 
-  # From cron: not at all if the last run still goes on; that is no failure, and one line in the log.
+  # From cron: skip it if the last run still goes on, with one line in the log.
   touchfile run -n -v -E 0 /tmp/backup.lock -- backup
 
   # Readers together, writers alone; give up after a minute and a half.
@@ -131,8 +131,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(super) limit: Option<Duration>,
 
-    /// After a HUP, INT, QUIT or TERM was passed on or --limit has passed, kill COMMAND with SIGKILL if it is still there
-    /// this much later, as timeout(1) does
+    /// After a HUP, INT, QUIT or TERM was passed on or --limit has passed, kill COMMAND with
+    /// SIGKILL if it is still there this much later, as timeout(1) does
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(super) kill_after: Option<Duration>,
 
@@ -141,8 +141,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["no_inherit", "kill_after", "limit"])]
     pub(super) exec: bool,
 
-    /// Tell COMMAND what is held: a line "MODE flock|fcntl PATH" for each lock in TOUCHFILE_LOCKS, after
-    /// those it has from an outer touchfile; \n and \\ stand for a line feed and a \ in PATH
+    /// Tell COMMAND what is held: a line "MODE flock|fcntl PATH" for each lock in TOUCHFILE_LOCKS,
+    /// after those it has from an outer touchfile; \n and \\ stand for a line feed and a \ in PATH
     #[arg(long)]
     pub(super) env: bool,
 
@@ -176,19 +176,19 @@ pub(super) enum Backend {
 }
 
 impl Args {
-    /// What giving up is worth a line.
-    pub(super) fn told(&self) -> Told {
+    /// Which ways of giving up are reported.
+    pub(super) fn verbosity(&self) -> Verbosity {
         match (self.quiet, self.verbose) {
-            (true, _) => Told::Nothing,
-            (false, false) => Told::Timeouts,
-            (false, true) => Told::Skips,
+            (true, _) => Verbosity::Quiet,
+            (false, false) => Verbosity::Normal,
+            (false, true) => Verbosity::Verbose,
         }
     }
 
-    /// Parts the lock files from the command: up to the first `--` all are lock files.
+    /// Splits the lock files from the command. All words up to the first `--` are lock files.
     ///
-    /// The parser has eaten a `--` that was right behind the first lock file, and what it took for a
-    /// command starts with the other lock files if it was not.
+    /// The parser has removed a `--` directly behind the first lock file. If there was none,
+    /// `command` begins with the other lock files.
     pub(super) fn split_off_paths(&mut self, words: &[OsString]) -> Result<Vec<PathBuf>, Failure> {
         let before = words.len().checked_sub(self.command.len() + 1);
         let eaten = before.is_some_and(|before| words[before] == "--");

@@ -15,11 +15,11 @@ use super::name;
 use crate::child::{Child, Launch};
 use crate::exit::{Failure, say};
 use crate::inherited::inherited;
-use crate::init::Mortal;
+use crate::init::ExitOnSignal;
 use crate::signals::{Event, Signals};
 
-/// What is meant to end a command, unless it was ignored from the start, as by nohup(1). The others
-/// that are passed on have no such meaning.
+/// The forwarded signals that are meant to end a command. A signal that was ignored when
+/// `touchfile` was started, as by nohup(1), is not.
 const TERMINATING: [Signal; 4] = [
     Signal::SIGHUP,
     Signal::SIGINT,
@@ -30,13 +30,13 @@ const TERMINATING: [Signal; 4] = [
 /// How to run the command.
 #[derive(Debug)]
 pub(super) struct Supervision<'a, B: LockBackend> {
-    /// What to tell it that is held.
+    /// The value of [`VARIABLE`] for the command, if it is to be told.
     pub(super) locks: Option<OsString>,
-    /// Which locks to leave to it if this process is killed.
+    /// The locks that stay with the command if this process is killed.
     pub(super) inherited: &'a [Held<B>],
-    /// How long it may take to end after it was told to.
+    /// How long the command may take to end after it was first told to.
     pub(super) kill_after: Option<Duration>,
-    /// How long it may run.
+    /// How long the command may run before it is told to end.
     pub(super) limit: Option<Duration>,
 }
 
@@ -46,11 +46,15 @@ where
     B::Handle: AsFd,
 {
     /// Runs the command and waits for its end, passing signals on to it.
-    pub(super) fn run(self, command: &[OsString], mortal: Mortal) -> Result<Ended, Failure> {
+    pub(super) fn run(
+        self,
+        command: &[OsString],
+        exit_on_signals: ExitOnSignal,
+    ) -> Result<Ended, Failure> {
         let name = name(command);
-        // Before the command exists, so that no signal falls between.
+        // The handlers are there before the command is, so that no signal is lost.
         let signals = Signals::listen();
-        drop(mortal);
+        drop(exit_on_signals);
         let mut signals = signals.map_err(|error| Failure::signals(&error))?;
         let (launch, moved) = self.prepare(command)?;
         let started = launch.start();
@@ -71,7 +75,8 @@ where
         })
     }
 
-    /// Becomes the command, which then holds the locks itself. Returns why it does not.
+    /// Replaces this process by the command, which then holds the locks itself. Returns only if
+    /// that fails, with the reason.
     pub(super) fn replace_this_process(self, command: &[OsString]) -> Failure {
         match self.prepare(command) {
             Ok((launch, _moved)) => Failure::spawn(&name(command), &launch.replace_this_process()),
@@ -79,7 +84,7 @@ where
         }
     }
 
-    /// The command with what it is to inherit, and descriptors to keep until it has it.
+    /// The command, ready to be started, and the descriptors that must stay open until it is.
     fn prepare<'a>(&self, command: &'a [OsString]) -> Result<(Launch<'a>, Vec<OwnedFd>), Failure> {
         let moved = self.let_inherit();
         let moved = moved.map_err(|error| Failure::inherit(&error))?;
@@ -90,12 +95,13 @@ where
         Ok((launch, moved))
     }
 
-    /// Lets the command have the descriptors on which the locks are. It need not know of them: the
-    /// kernel keeps a lock for as long as anybody has the open file.
+    /// Lets the command inherit the descriptors on which the locks are. It need not know of them:
+    /// the kernel keeps a lock for as long as any process has the open file.
     ///
-    /// No other process is started after this, which would have them as well. The command is to keep
-    /// at least half of the numbers below its soft limit, so the others are moved above that; they are
-    /// returned, and can be closed when the command is started.
+    /// No other process is started after this, which would inherit them as well. At least half of
+    /// the numbers below the soft limit are left to the command: descriptors beyond that are
+    /// duplicated above the limit. The duplicates are returned, and can be closed once the command
+    /// is started.
     fn let_inherit(&self) -> io::Result<Vec<OwnedFd>> {
         let limit = inherited().descriptor_limit().unwrap_or(RawFd::MAX);
         let mut moved = Vec::new();
@@ -118,25 +124,25 @@ where
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) status: ExitStatus,
-    /// It was told to, since its time was over.
+    /// The command was told to end because its time was over.
     pub(super) over: bool,
 }
 
-/// A command that was started.
+/// A command that runs.
 #[derive(Debug)]
 struct Running<'a> {
     name: &'a str,
     child: Child,
-    /// When it is told to end.
+    /// The time after which the command is told to end.
     limit: Option<Timer>,
-    /// When it is killed, from when it was first told to end.
+    /// The time after which the command is killed. It starts when the command is first told to end.
     kill: Option<Timer>,
-    /// Whether the limit has passed.
+    /// The command was told to end because the limit has passed.
     over: bool,
 }
 
 impl Running<'_> {
-    /// Waits for its end, passes signals on to it, and minds its time.
+    /// Waits until the command ends, forwards signals to it, and enforces its time limits.
     fn wait(&mut self, signals: &mut Signals) -> io::Result<ExitStatus> {
         loop {
             let kill = self.kill.as_ref().and_then(Timer::end);
@@ -153,7 +159,7 @@ impl Running<'_> {
                     self.limit = None;
                     self.over = true;
                     self.send(Signal::SIGTERM);
-                    // Where it is stopped, so that it can end.
+                    // A stopped command has to continue before it can end.
                     self.send(Signal::SIGCONT);
                     self.kill.as_mut().map(Timer::start);
                     None
@@ -165,7 +171,7 @@ impl Running<'_> {
                     }
                     None
                 }
-                // Then signals are not passed on, but the lock is held for as long as it must be.
+                // Signals are not forwarded any more, but the lock is held until the command ends.
                 Err(_) => Some(self.child.wait()?),
             };
             if let Some(status) = done {
@@ -184,7 +190,7 @@ impl Running<'_> {
     }
 }
 
-/// A time that begins to run once.
+/// A time limit that is started at most once.
 #[derive(Debug)]
 struct Timer {
     length: Duration,
@@ -209,7 +215,7 @@ impl Timer {
         self.started.get_or_insert_with(Instant::now);
     }
 
-    /// A time beyond the end of time does not end.
+    /// The end of the time, unless the timer is not started or the end cannot be represented.
     fn end(&self) -> Option<Instant> {
         self.started?.checked_add(self.length)
     }

@@ -1,9 +1,9 @@
-//! Taking several locks, so that whoever takes some of the same does not wait for ever.
+//! Taking several locks without a deadlock.
 //!
-//! Two commands that each hold what the other waits for would. They cannot if both take their locks
-//! in one order, whatever the names and the order they were given: that of the files' identities. A
-//! file that is given twice, through a link or a path that leads around, has one identity, and is
-//! locked once.
+//! Two commands deadlock if each holds a lock that the other waits for. They cannot if both take
+//! their locks in the same order. That is the order of the files' identities, whatever their names
+//! are and in whatever order they are given. A file that is given twice, through a link or by
+//! another path, has one identity and is locked once.
 
 use std::env;
 use std::ffi::OsString;
@@ -22,7 +22,7 @@ use crate::progress::Progress;
 /// A held lock.
 pub(super) type Held<B> = BlockingGuard<Arc<TouchFile<B>>, B>;
 
-/// A lock file, and which file it was when the order was made.
+/// A lock file with the identity that it had when the locks were ordered.
 type Identified<B> = (FileId, Arc<TouchFile<B>>);
 
 /// The variable that tells a command what is held.
@@ -35,25 +35,25 @@ const MAX_REPLACED: u32 = 1_000;
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) mode: LockMode,
-    pub(super) patience: Patience,
+    pub(super) limit: WaitLimit,
     pub(super) follow_symlinks: bool,
-    pub(super) told: Told,
+    pub(super) verbosity: Verbosity,
 }
 
-/// What giving up is worth a line.
+/// Which ways of giving up are reported.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Told {
-    Nothing,
-    /// That of a wait.
-    Timeouts,
-    /// That of an attempt, too.
-    Skips,
+pub(super) enum Verbosity {
+    Quiet,
+    /// Giving up after a wait.
+    Normal,
+    /// Giving up after a wait, and after a single attempt.
+    Verbose,
 }
 
 /// How long to wait for all of them, and the exit status for giving up.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Patience {
-    Endless,
+pub(super) enum WaitLimit {
+    Unlimited,
     None { conflict: u8 },
     Time { time: Duration, conflict: u8 },
 }
@@ -80,7 +80,7 @@ pub(super) fn acquire<B: LockBackend + Clone>(
         let mut held = Vec::new();
         for (id, touch) in &in_order {
             let guard = acquire_one(touch, wanted, started)?;
-            // If the order was that of another file, somebody may have found another order.
+            // If the file was replaced since, others may lock the files in another order.
             if identity(touch.path(), wanted) != Some(*id) {
                 break;
             }
@@ -108,7 +108,7 @@ fn in_order<B: LockBackend>(
             let mut options = OpenOptions::new();
             options.follow_symlinks = wanted.follow_symlinks;
             if touchfile_file::open(path, &options).is_err() {
-                // It says why, as it does for a single lock.
+                // This reports the same error as for a single lock.
                 drop(touch.blocking().try_lock(wanted.mode)?);
             }
         };
@@ -134,16 +134,19 @@ fn acquire_one<B: LockBackend>(
     started: Instant,
 ) -> Result<Held<B>, Failure> {
     let (view, mode) = (touch.clone().blocking_owned(), wanted.mode);
-    match wanted.patience {
-        Patience::Endless => Ok(view.lock(mode)?),
-        Patience::None { conflict } => view.try_lock(mode)?.ok_or_else(|| {
+    match wanted.limit {
+        WaitLimit::Unlimited => Ok(view.lock(mode)?),
+        WaitLimit::None { conflict } => view.try_lock(mode)?.ok_or_else(|| {
             let line = || not_free(touch.path(), mode);
-            Failure::conflict(conflict, (wanted.told == Told::Skips).then(line))
+            Failure::conflict(
+                conflict,
+                (wanted.verbosity == Verbosity::Verbose).then(line),
+            )
         }),
-        Patience::Time { time, conflict } => {
+        WaitLimit::Time { time, conflict } => {
             let left = time.saturating_sub(started.elapsed());
             view.lock_timeout(mode, left).map_err(|error| match error {
-                Error::Timeout { .. } if wanted.told == Told::Nothing => {
+                Error::Timeout { .. } if wanted.verbosity == Verbosity::Quiet => {
                     Failure::conflict(conflict, None)
                 }
                 Error::Timeout {
@@ -164,7 +167,7 @@ fn acquire_one<B: LockBackend>(
     }
 }
 
-/// That the lock was not free, and who has it.
+/// The report that the lock was not free, with its holders.
 fn not_free(path: &Path, mode: LockMode) -> String {
     let mut holders = touchfile_file::holders(path).unwrap_or_default();
     holders.retain(|holder| !holder.waiting);
@@ -175,12 +178,12 @@ fn not_free(path: &Path, mode: LockMode) -> String {
 fn with_holders(what: String, holders: &[Holder]) -> String {
     match Holder::in_words(holders) {
         Some(words) => format!("{what}, {words}"),
-        // Where it cannot be told, there is less to say.
+        // The holders are not known everywhere.
         None => what,
     }
 }
 
-/// Releases them all, and returns what went wrong first.
+/// Releases all locks, and returns the first error.
 pub(super) fn release<B: LockBackend>(held: Vec<Held<B>>) -> touchfile::Result<()> {
     let mut done = Ok(());
     for guard in held.into_iter().rev() {
@@ -189,8 +192,8 @@ pub(super) fn release<B: LockBackend>(held: Vec<Held<B>>) -> touchfile::Result<(
     done
 }
 
-/// What is held, for [`VARIABLE`]: a line for each lock, and before them those of whoever started
-/// this process. `way` tells how each is locked.
+/// The value of [`VARIABLE`]: a line for each held lock, after the lines that this process was
+/// started with. `way` is the kind of each lock.
 pub(super) fn described<B: LockBackend>(
     held: &[Held<B>],
     way: impl Fn(&Held<B>) -> &'static str,
@@ -236,9 +239,9 @@ mod tests {
         };
         let wanted = Wanted {
             mode: LockMode::Exclusive,
-            patience: Patience::Time { time, conflict: 7 },
+            limit: WaitLimit::Time { time, conflict: 7 },
             follow_symlinks: false,
-            told: Told::Timeouts,
+            verbosity: Verbosity::Normal,
         };
         let now = Instant::now();
         assert!(acquire_one(&touch(), &wanted, started).is_err());

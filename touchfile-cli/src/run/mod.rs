@@ -19,12 +19,12 @@ use crate::progress::{OnWait, Progress};
 pub(crate) use args::Args;
 use args::Backend;
 use command::{Ended, Supervision};
-use locks::{Held, Patience, Wanted};
+use locks::{Held, WaitLimit, Wanted};
 
 /// Takes the locks, runs the command, releases the locks. `words` is the whole command line.
 pub(crate) fn run(mut args: Args, words: &[OsString]) -> Result<ExitCode, Failure> {
     let paths = args.split_off_paths(words)?;
-    // A descriptor for each lock, and those of the waits.
+    // Each lock takes a descriptor, and each wait some more.
     raise_descriptor_limit();
     match args.backend {
         Backend::Auto => run_with(AutoBackend::new(), &args, &paths, |held| {
@@ -50,9 +50,9 @@ where
     B: LockBackend + Clone,
     B::Handle: AsFd,
 {
-    // Until the command is started, a signal ends the process as if it were any other: there is
-    // nothing to clean up that the kernel does not, and so no handler that could get that wrong.
-    let mortal = init::mortal();
+    // Until the locks are held, signals have their usual effect: the kernel cleans up all there is,
+    // and no handler is needed for that.
+    let exit_on_signals = init::exit_on_signals();
     let on_wait = args.on_wait.clone();
     let progress = Progress::new(on_wait.map(OnWait::new), args.quiet);
     let conflict = args.conflict_exit_code;
@@ -62,16 +62,16 @@ where
         } else {
             LockMode::Exclusive
         },
-        patience: match args.timeout {
-            _ if args.nonblock => Patience::None { conflict },
-            Some(time) => Patience::Time {
+        limit: match args.timeout {
+            _ if args.nonblock => WaitLimit::None { conflict },
+            Some(time) => WaitLimit::Time {
                 time,
                 conflict: args.lock_timeout_exit_code.unwrap_or(conflict),
             },
-            None => Patience::Endless,
+            None => WaitLimit::Unlimited,
         },
         follow_symlinks: args.follow_symlinks,
-        told: args.told(),
+        verbosity: args.verbosity(),
     };
     let held = locks::acquire(&backend, paths, &wanted, &progress);
     progress.finish();
@@ -86,9 +86,10 @@ where
     if args.exec {
         return Err(supervision.replace_this_process(&args.command));
     }
-    let ended = supervision.run(&args.command, mortal);
+    let ended = supervision.run(&args.command, exit_on_signals);
 
-    // Before anything is said: the next in line need not wait for that.
+    // The locks are released before anything is printed, so that the next holder need not wait for
+    // it.
     let released = locks::release(held);
     let Ended { status, over } = ended?;
     if over && !args.quiet {
@@ -99,7 +100,7 @@ where
     }
     match released {
         Err(error) if status.success() && !over => Err(error.into()),
-        // That the command failed matters more to whoever looks at the status.
+        // The exit status of a command that failed matters more than the failed release.
         Err(error) => {
             Failure::from(error).report();
             Ok(exit::with_status(status, over))

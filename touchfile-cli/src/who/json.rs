@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use serde::Serialize;
 use touchfile::{Holder, ProcessId};
 
-use super::look::{Look, Name};
+use super::file_status::{FileStatus, Name};
 use super::names::Users;
 
 /// What is printed.
@@ -56,23 +56,23 @@ struct Claim<'a> {
 }
 
 impl<'a> Answer<'a> {
-    pub(super) fn new(looks: &'a [Look], users: &mut Users) -> Self {
+    pub(super) fn new(files: &'a [FileStatus], users: &mut Users) -> Self {
         Self {
-            files: looks.iter().map(|look| File::new(look, users)).collect(),
+            files: files.iter().map(|file| File::new(file, users)).collect(),
             sees_all_processes: touchfile_file::sees_all_processes(),
         }
     }
 }
 
 impl<'a> File<'a> {
-    fn new(look: &'a Look, users: &mut Users) -> Self {
-        let found = look.found.as_ref();
+    fn new(file: &'a FileStatus, users: &mut Users) -> Self {
+        let found = file.found.as_ref();
         let mut claims = |waiting| {
             let found = found.ok()?.iter();
             let some = found.filter(|holder| holder.waiting == waiting);
             Some(some.map(|holder| Claim::new(holder, users)).collect())
         };
-        let (path, number) = match &look.name {
+        let (path, number) = match &file.name {
             Name::Path(path) => (Some(path), None),
             Name::Unknown { device, inode } => (None, Some((device, inode))),
         };
@@ -133,16 +133,16 @@ mod tests {
         holder.kind = Some(LockKind::Ofd);
         holder.range = Some(5..=u64::MAX);
         holder.process = ProcessId::Hidden;
-        let looks = [
-            Look {
+        let files = [
+            FileStatus {
                 name: Name::Path("/a".into()),
                 found: Ok(vec![holder]),
             },
-            Look {
+            FileStatus {
                 name: Name::Path("/b".into()),
                 found: Err(io::Error::other("no")),
             },
-            Look {
+            FileStatus {
                 name: Name::Unknown {
                     device: (0xfe, 0),
                     inode: 7,
@@ -150,7 +150,7 @@ mod tests {
                 found: Ok(vec![]),
             },
         ];
-        let line = output::json_line(&Answer::new(&looks, &mut Users::default()));
+        let line = output::json_line(&Answer::new(&files, &mut Users::default()));
         let sees = touchfile_file::sees_all_processes();
         let expected = r#"{"files":[{"holders":[{"command":null,"confirmed":true,"first_byte":5,"kind":"OFDLCK","last_byte":null,"mode":"shared","pid":null,"process_started":null,"seen_for_seconds":null,"uid":null,"unseen":"permission","user":null}],"path":"/a","waiters":[]},{"error":"no","path":"/b"},{"device":"fe:00","holders":[],"inode":7,"path":null,"waiters":[]}],"#;
         assert_eq!(line, format!("{expected}\"sees_all_processes\":{sees}}}\n"));

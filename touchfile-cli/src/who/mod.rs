@@ -1,7 +1,7 @@
 //! `touchfile who`: who holds a lock, and who waits for it.
 
+mod file_status;
 mod json;
-mod look;
 mod names;
 mod table;
 mod watch;
@@ -17,7 +17,7 @@ use clap::ValueHint;
 use crate::duration;
 use crate::exit::{Failure, say};
 use crate::output;
-use look::{Look, Name};
+use file_status::{FileStatus, Name};
 use names::Users;
 use table::Table;
 
@@ -90,43 +90,43 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(period) = args.watch {
         return watch::run(args, period, &mut users);
     }
-    let looks = look(args)?;
+    let files = look_at_files(args)?;
     let text = if args.json {
-        output::json(&json::Answer::new(&looks, &mut users))
+        output::json(&json::Answer::new(&files, &mut users))
     } else {
-        args.table(&looks, &mut users)
+        args.table(&files, &mut users)
     };
     let printed = output::print(text);
-    let status = conclude(looks, args.json);
+    let status = conclude(files, args.json);
     printed.map(|()| status)
 }
 
-fn look(args: &Args) -> Result<Vec<Look>, Failure> {
-    let mut looks: Vec<Look> = if args.paths.is_empty() {
-        Look::at_all().map_err(|error| Failure::look(Path::new("/proc/locks"), &error))?
+fn look_at_files(args: &Args) -> Result<Vec<FileStatus>, Failure> {
+    let mut files: Vec<FileStatus> = if args.paths.is_empty() {
+        FileStatus::at_all().map_err(|error| Failure::look(Path::new("/proc/locks"), &error))?
     } else {
         let paths = args.paths.iter().map(Path::new);
-        paths.map(Look::at).collect()
+        paths.map(FileStatus::at).collect()
     };
-    for look in &mut looks {
-        look.retain(&args.pid);
+    for file in &mut files {
+        file.retain(&args.pid);
     }
     if args.paths.is_empty() {
-        looks.retain(|look| look.found.as_ref().is_ok_and(|found| !found.is_empty()));
+        files.retain(|file| file.found.as_ref().is_ok_and(|found| !found.is_empty()));
     }
-    Ok(looks)
+    Ok(files)
 }
 
 /// Says what was in the way of an answer, and finds the exit status.
-fn conclude(looks: Vec<Look>, json: bool) -> ExitCode {
+fn conclude(files: Vec<FileStatus>, json: bool) -> ExitCode {
     const NOBODY: u8 = 1;
-    let held = looks.iter().any(Look::is_held);
+    let held = files.iter().any(FileStatus::is_held);
     let mut status = ExitCode::from(if held { 0 } else { NOBODY });
     if !json && !touchfile_file::sees_all_processes() {
         say("locks of processes outside of this pid namespace may be missing; ask on the host");
     }
-    for look in looks {
-        if let (Name::Path(path), Err(error)) = (look.name, look.found) {
+    for file in files {
+        if let (Name::Path(path), Err(error)) = (file.name, file.found) {
             status = Failure::look(&path, &error).report();
         }
     }
@@ -134,14 +134,14 @@ fn conclude(looks: Vec<Look>, json: bool) -> ExitCode {
 }
 
 impl Args {
-    fn table(&self, looks: &[Look], users: &mut Users) -> String {
+    fn table(&self, files: &[FileStatus], users: &mut Users) -> String {
         let table = Table {
             files: self.paths.len() != 1,
             heads: !self.noheadings,
             colourful: is_colourful(),
             pids: &self.pid,
         };
-        table.of(looks, users)
+        table.of(files, users)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use nix::unistd::{Uid, User};
 
-use super::look::Name;
+use super::file_status::Name;
 use crate::text::printable;
 
 /// The names of users, each asked for once.

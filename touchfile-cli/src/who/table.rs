@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use touchfile::{Holder, ProcessId};
 
-use super::look::Look;
+use super::file_status::FileStatus;
 use super::names::{Users, of_file};
 
 const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[0m";
 
-/// How the table is to look.
+/// How the table looks.
 #[derive(Debug)]
 pub(super) struct Table<'a> {
     /// It has a column for the file.
@@ -24,23 +24,23 @@ pub(super) struct Table<'a> {
 
 impl Table<'_> {
     /// The table, and a line for each file that nobody holds. What cannot be looked at is left out.
-    pub(super) fn of(&self, looks: &[Look], users: &mut Users) -> String {
+    pub(super) fn of(&self, files: &[FileStatus], users: &mut Users) -> String {
         let holders = || {
-            let found = looks.iter().filter_map(|look| look.found.as_ref().ok());
+            let found = files.iter().filter_map(|file| file.found.as_ref().ok());
             found.flatten()
         };
         let seen = holders().any(|holder| holder.seen_for.is_some());
         let mut rows = Vec::new();
-        for look in looks {
-            for holder in look.found.iter().flatten() {
+        for file in files {
+            for holder in file.found.iter().flatten() {
                 let mut row = cells(holder, users, seen);
                 if self.files {
-                    row.insert(0, of_file(&look.name));
+                    row.insert(0, of_file(&file.name));
                 }
                 rows.push(row);
             }
         }
-        self.laid_out(&rows, seen) + &self.nobody(looks, rows.is_empty())
+        self.laid_out(&rows, seen) + &self.nobody(files, rows.is_empty())
     }
 
     fn laid_out(&self, rows: &[Vec<String>], seen: bool) -> String {
@@ -75,8 +75,8 @@ impl Table<'_> {
         text
     }
 
-    /// Who holds nothing.
-    fn nobody(&self, looks: &[Look], no_rows: bool) -> String {
+    /// A line for each file that nobody holds, or for processes that hold nothing.
+    fn nobody(&self, files: &[FileStatus], no_rows: bool) -> String {
         if !self.pids.is_empty() {
             let pids: Vec<String> = self.pids.iter().map(ToString::to_string).collect();
             let line = format!("no lock of pid {} is seen\n", pids.join(", "));
@@ -87,13 +87,13 @@ impl Table<'_> {
         } else {
             "nobody that can be seen from this pid namespace"
         };
-        if looks.is_empty() {
+        if files.is_empty() {
             return format!("{nobody} holds a lock\n");
         }
         let mut free = String::new();
-        for look in looks {
-            if look.found.is_ok() && !look.is_held() {
-                free.push_str(&format!("{nobody} holds {}\n", of_file(&look.name)));
+        for file in files {
+            if file.found.is_ok() && !file.is_held() {
+                free.push_str(&format!("{nobody} holds {}\n", of_file(&file.name)));
             }
         }
         free
@@ -159,7 +159,7 @@ fn bytes(holder: &Holder) -> String {
     }
 }
 
-/// To the second, or to two units where that is more than anybody reads.
+/// A duration in whole seconds, and in no more than its two largest units.
 fn rounded(duration: Duration) -> String {
     let whole = Duration::from_secs(duration.as_secs());
     let text = humantime::format_duration(whole).to_string();
@@ -179,7 +179,7 @@ mod tests {
 
     use touchfile::{LockKind, LockMode};
 
-    use super::super::look::Name;
+    use super::super::file_status::Name;
 
     use super::*;
 
@@ -192,8 +192,8 @@ mod tests {
         holder
     }
 
-    fn shown(looks: &[Look]) -> String {
-        plain(looks.len() != 1).of(looks, &mut Users::default())
+    fn shown(files: &[FileStatus]) -> String {
+        plain(files.len() != 1).of(files, &mut Users::default())
     }
 
     fn plain(files: bool) -> Table<'static> {
@@ -205,9 +205,9 @@ mod tests {
         }
     }
 
-    fn look(path: &str, found: io::Result<Vec<Holder>>) -> Look {
+    fn look(path: &str, found: io::Result<Vec<Holder>>) -> FileStatus {
         let name = Name::Path(path.into());
-        Look { name, found }
+        FileStatus { name, found }
     }
 
     #[test]
@@ -232,12 +232,12 @@ mod tests {
         let mut seen = holder(7);
         seen.seen_for = Some(Duration::from_millis(61_700));
         let missing = io::ErrorKind::NotFound.into();
-        let looks = [
+        let files = [
             look("/a\n", Ok(vec![seen])),
             look("/b", Ok(vec![])),
             look("/c", Err(missing)),
         ];
-        let table = shown(&looks);
+        let table = shown(&files);
         let lines: Vec<_> = table.lines().collect();
         assert!(lines[0].starts_with("FILE  PID"), "{table}");
         assert!(lines[1].starts_with("/a\\n  7"), "{table}");
@@ -248,13 +248,13 @@ mod tests {
 
     #[test]
     fn only_a_colourful_table_has_escape_sequences() {
-        let looks = [look("/a", Ok(vec![holder(7)]))];
-        assert!(!shown(&looks).contains('\x1b'));
+        let files = [look("/a", Ok(vec![holder(7)]))];
+        assert!(!shown(&files).contains('\x1b'));
         let colourful = Table {
             colourful: true,
             ..plain(false)
         };
-        assert!(colourful.of(&looks, &mut Users::default()).contains(BOLD));
+        assert!(colourful.of(&files, &mut Users::default()).contains(BOLD));
     }
 
     #[test]
@@ -263,8 +263,8 @@ mod tests {
             heads: false,
             ..plain(false)
         };
-        let looks = [look("/a", Ok(vec![holder(7)]))];
-        let row = bare.of(&looks, &mut Users::default());
+        let files = [look("/a", Ok(vec![holder(7)]))];
+        let row = bare.of(&files, &mut Users::default());
         assert_eq!(
             row,
             "7  4000000000  FLOCK  exclusive  holds  all  ?  sleep 100\n"
@@ -278,7 +278,7 @@ mod tests {
             inode: 77,
         };
         let found = Ok(vec![holder(7)]);
-        let table = plain(true).of(&[Look { name, found }], &mut Users::default());
+        let table = plain(true).of(&[FileStatus { name, found }], &mut Users::default());
         assert!(table.contains("\n(inode 77 on fe:00)  7 "), "{table}");
     }
 }

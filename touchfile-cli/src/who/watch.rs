@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use touchfile::Holder;
 
-use super::look::{Look, Name};
+use super::file_status::{FileStatus, Name};
 use super::names::Users;
-use super::{Args, conclude, is_terminal, json, look};
+use super::{Args, conclude, is_terminal, json, look_at_files};
 use crate::exit::Failure;
 use crate::output;
 
-/// So that a period of nothing does not keep a processor busy.
+/// The shortest period, so that a period of zero does not keep a processor busy.
 const SHORTEST: Duration = Duration::from_millis(50);
 
 /// Erases the screen.
@@ -27,12 +27,12 @@ pub(super) fn run(args: &Args, period: Duration, users: &mut Users) -> Result<Ex
     let mut seen = Seen::default();
     let mut shown = String::new();
     loop {
-        let mut looks = look(args)?;
-        seen.date(&mut looks);
+        let mut files = look_at_files(args)?;
+        seen.date(&mut files);
         let text = if args.json {
-            output::json_line(&json::Answer::new(&looks, users))
+            output::json_line(&json::Answer::new(&files, users))
         } else {
-            args.table(&looks, users)
+            args.table(&files, users)
         };
         let shown_now = if args.json {
             text
@@ -45,15 +45,16 @@ pub(super) fn run(args: &Args, period: Duration, users: &mut Users) -> Result<Ex
         };
         output::print(&shown_now)?;
         if shown.is_empty() {
-            // What cannot be looked at is said once.
-            conclude(looks, args.json || is_terminal());
+            // A file that cannot be looked at is reported once.
+            conclude(files, args.json || is_terminal());
         }
         shown = shown_now;
         thread::sleep(period.max(SHORTEST));
     }
 }
 
-/// What draws `text` over what was there before, without erasing all of it first: that flickers.
+/// The output that replaces the previous screen by `text` without erasing it first, which would
+/// flicker.
 fn screen(period: Duration, text: &str, first: bool) -> String {
     const HOME: &str = "\x1b[H";
     const REST_OF_LINE: &str = "\x1b[K";
@@ -71,14 +72,14 @@ struct Seen(HashMap<Name, Vec<(Instant, Holder)>>);
 
 impl Seen {
     /// Says of each holder for how long it has been seen.
-    fn date(&mut self, looks: &mut [Look]) {
+    fn date(&mut self, files: &mut [FileStatus]) {
         let now = Instant::now();
         let mut seen = HashMap::new();
-        for look in looks {
-            let Ok(holders) = &mut look.found else {
+        for file in files {
+            let Ok(holders) = &mut file.found else {
                 continue;
             };
-            let before = self.0.get(&look.name);
+            let before = self.0.get(&file.name);
             let since = |holder: &Holder| {
                 let mut before = before.into_iter().flatten();
                 let before = before.find(|(_, before)| before.is_same(holder));
@@ -91,7 +92,7 @@ impl Seen {
             for (holder, (since, _)) in holders.iter_mut().zip(&dated) {
                 holder.seen_for = Some(now - *since);
             }
-            seen.insert(look.name.clone(), dated);
+            seen.insert(file.name.clone(), dated);
         }
         self.0 = seen;
     }

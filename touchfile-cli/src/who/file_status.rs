@@ -8,7 +8,7 @@ use touchfile_file::LockedFile;
 
 /// What was found out about a file.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct FileStatus {
     pub(super) name: Name,
     pub(super) found: io::Result<Vec<Holder>>,
 }
@@ -24,7 +24,7 @@ pub(super) enum Name {
     },
 }
 
-impl Look {
+impl FileStatus {
     /// Looks at this file.
     pub(super) fn at(path: &Path) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Look {
     }
 }
 
-impl From<LockedFile> for Look {
+impl From<LockedFile> for FileStatus {
     fn from(file: LockedFile) -> Self {
         let (device, inode) = (file.device, file.inode);
         Self {
