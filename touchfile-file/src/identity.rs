@@ -93,12 +93,10 @@ impl FileId {
     /// answer.
     #[cfg(target_os = "linux")]
     pub(super) fn from_link(link: &str) -> io::Result<Self> {
-        use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+        use rustix::fs::{CWD, StatxFlags, makedev, statx};
 
-        let stat = retry_interrupted(|| {
-            let flags = AtFlags::STATX_DONT_SYNC;
-            Ok(statx(CWD, link, flags, StatxFlags::INO)?)
-        })?;
+        let flags = super::statx::DONT_SYNC;
+        let stat = retry_interrupted(|| Ok(statx(CWD, link, flags, StatxFlags::INO)?))?;
         Ok(Self {
             device: makedev(stat.stx_dev_major, stat.stx_dev_minor),
             inode: stat.stx_ino,

@@ -35,6 +35,8 @@ mod platform;
 mod reactor;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod stall;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod statx;
 #[cfg(unix)]
 mod wait;
 

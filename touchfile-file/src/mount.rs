@@ -173,8 +173,10 @@ fn of(file: &File) -> io::Result<Option<Mount>> {
 
     use rustix::fs::{AtFlags, StatxFlags};
 
+    use super::statx;
+
     let stat = super::retry_interrupted(|| {
-        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let flags = AtFlags::EMPTY_PATH | statx::DONT_SYNC;
         Ok(rustix::fs::statx(file, c"", flags, StatxFlags::MNT_ID)?)
     });
     let id = match stat {

@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{CWD, OFlags, StatxFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
-use super::{FileSystem, Symlinks};
+use super::{FileSystem, Symlinks, statx};
 
 /// The magic number of every version of it (statfs(2)).
 const MAGIC: u32 = 0x6969;
@@ -47,7 +47,7 @@ fn ask_again(path: &Path, nfs: bool) -> io::Result<()> {
         return Ok(()); // the root, which nobody replaces
     };
     let ask = || {
-        let (sync, what) = (AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS);
+        let (sync, what) = (statx::FORCE_SYNC, StatxFlags::BASIC_STATS);
         rustix::fs::statx(CWD, directory, sync, what)
     };
     match rustix::io::retry_on_intr(ask) {

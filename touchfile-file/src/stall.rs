@@ -17,7 +17,7 @@ use std::sync::Mutex;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::Mount;
+use super::{Mount, statx};
 
 /// More links than the kernel follows (path_resolution(7)): opening will say so.
 const MAX_LINKS: usize = 40;
@@ -139,7 +139,7 @@ fn stalls(place: &File) -> io::Result<bool> {
     /// What was found out about the mounts of those numbers; small, as few are ever locked on.
     static KNOWN: Mutex<Vec<(u64, bool)>> = Mutex::new(Vec::new());
 
-    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let flags = AtFlags::EMPTY_PATH | statx::DONT_SYNC;
     let stat =
         super::retry_interrupted(|| Ok(rustix::fs::statx(place, c"", flags, MNT_ID_UNIQUE)?))?;
     let unique = StatxFlags::from_bits_retain(stat.stx_mask)
