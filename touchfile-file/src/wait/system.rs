@@ -108,6 +108,10 @@ pub(crate) trait Follower: fmt::Debug + Send + Sync {
 
 /// The end of a follower's place in the queue.
 #[derive(Debug)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "there is no queue elsewhere")
+)]
 pub(crate) enum Turn {
     /// It is the head now.
     Head(Box<dyn QueueHead>),
