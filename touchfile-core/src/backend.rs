@@ -43,6 +43,18 @@ use crate::{
 /// 9. **Errors are told apart.** Contention is not an error; transient, unsupported and fatal
 ///    failures have different [`std::io::ErrorKind`]s or OS error codes.
 ///
+/// # In numbers
+///
+/// - *Does not wait*, *at once* and *prompt*: within 300 ms. The suite complains of calls of one kind
+///   that take longer again and again while no others do, so that a busy machine accuses nobody.
+/// - *Soon*, of a lock that is free: within `Suite::patience`, five seconds by default, which no
+///   machine is too busy for.
+/// - A call that is refused may be refused at any poll, and a release may be confirmed late: a backend
+///   may have to ask somebody.
+/// - Of those who wait, whoever is not polled need not get the lock, and may keep those behind it from
+///   getting it: waiters may stand in one line.
+/// - Opening, locking and asking leave the contents, mode and times of a file as they are.
+///
 /// A backend that cannot keep a law says so in its [`Capabilities`], and asking for it is refused
 /// with [`std::io::ErrorKind::Unsupported`].
 #[async_trait]

@@ -106,7 +106,9 @@ fn hold(
         match past {
             2 => {
                 other.lock(Exclusive).await?;
-                let (Attempt::Acquired | Attempt::WouldBlock) = handle.try_lock(mode).await?;
+                if handle.try_lock(mode).await? == Attempt::Acquired {
+                    return Err(io::Error::other("it got a lock that somebody holds"));
+                }
                 other.unlock().await?;
             }
             3 => {

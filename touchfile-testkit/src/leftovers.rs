@@ -5,7 +5,9 @@
 //! only if there is more of it with each call.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{self, File, Permissions};
 use std::future::poll_fn;
 use std::io;
@@ -186,7 +188,7 @@ fn all_calls(
                 let (law, what) = match count {
                     Ok(None) => continue,
                     Ok(Some((own, left))) => (own.unwrap_or(law), left),
-                    Err(error) => (Law::Errors, format!("failed: {error}")),
+                    Err(error) => scene.law_of(&error),
                 };
                 return Ok(Err(Arrival::Broken {
                     law,
@@ -248,9 +250,9 @@ impl Scene {
             let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
             File::options().write(true).open(&path)?.set_modified(old)?;
         }
+        let before = looks(&path);
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let holder = runtime.block_on(backend.open(&path, &OpenOptions::new()))?;
-        let before = looks(&path);
         Ok(Self {
             backend,
             claims,
@@ -293,6 +295,30 @@ impl Scene {
             before = after;
         }
         Ok(left)
+    }
+
+    /// The law that is broken by what went wrong, and how.
+    fn law_of(&self, error: &io::Error) -> (Law, String) {
+        let seen = error.get_ref().and_then(|error| error.downcast_ref());
+        let law = match seen {
+            None => Law::Errors,
+            Some(Seen::Granted) => Law::Exclusion,
+            Some(Seen::Late) => Law::Liveness,
+            // If a new handle gets it at once, nobody can have held it.
+            Some(Seen::Busy) if self.can_be_had() => Law::NoFalseBusy,
+            Some(Seen::Busy) if self.past == Past::GivenUpWait => Law::AcquiredMeansAcquired,
+            Some(Seen::Busy) => Law::Release,
+        };
+        let how = if seen.is_some() { "" } else { "failed: " };
+        (law, format!("{how}{error}"))
+    }
+
+    fn can_be_had(&self) -> bool {
+        let attempt = || -> io::Result<Attempt> {
+            let mut handle = self.open()?;
+            self.runtime.block_on(handle.try_lock(self.mode))
+        };
+        matches!(attempt(), Ok(Attempt::Acquired))
     }
 
     fn repeat(&mut self, call: fn(&mut Self) -> io::Result<()>) -> io::Result<()> {
@@ -384,7 +410,7 @@ impl Scene {
             self.holder.unlock().await?;
             match attempt {
                 Attempt::WouldBlock => Ok(()),
-                Attempt::Acquired => Err(io::Error::other("it got a lock that somebody holds")),
+                Attempt::Acquired => Err(Seen::Granted.into()),
             }
         })
     }
@@ -399,7 +425,7 @@ impl Scene {
                 for _ in 0..2 {
                     let polled = poll_fn(|cx| Poll::Ready(lock.as_mut().poll(cx))).await;
                     if polled.is_ready() {
-                        return Err(io::Error::other("it got a lock that somebody holds"));
+                        return Err(Seen::Granted.into());
                     }
                     tokio::task::yield_now().await;
                 }
@@ -412,7 +438,9 @@ impl Scene {
         let (mode, patience) = (self.mode, self.patience);
         self.runtime.block_on(async {
             let handle = self.handle.as_mut().expect("it is open");
-            tokio::time::timeout(patience, handle.lock(mode)).await??;
+            tokio::time::timeout(patience, handle.lock(mode))
+                .await
+                .map_err(|_| Seen::Late)??;
             handle.unlock().await
         })
     }
@@ -426,10 +454,12 @@ impl Scene {
                 let mut lock = pin!(handle.lock(mode));
                 let polled = poll_fn(|cx| Poll::Ready(lock.as_mut().poll(cx))).await;
                 if polled.is_ready() {
-                    return Err(io::Error::other("it got a lock that somebody holds"));
+                    return Err(Seen::Granted.into());
                 }
                 self.holder.unlock().await?;
-                tokio::time::timeout(patience, lock).await??;
+                tokio::time::timeout(patience, lock)
+                    .await
+                    .map_err(|_| Seen::Late)??;
             }
             handle.unlock().await
         })
@@ -503,6 +533,32 @@ impl Scene {
     }
 }
 
+/// What goes wrong that is not the matter of this case.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Seen {
+    Busy,
+    Granted,
+    Late,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy => "found the lock busy that nobody holds",
+            Self::Granted => "got a lock that somebody holds",
+            Self::Late => "did not get a lock that is free",
+        })
+    }
+}
+
+impl Error for Seen {}
+
+impl From<Seen> for io::Error {
+    fn from(seen: Seen) -> Self {
+        Self::other(seen)
+    }
+}
+
 fn looks(path: &Path) -> Option<Looks> {
     let metadata = fs::metadata(path).ok()?;
     Some(Looks {
@@ -546,6 +602,6 @@ fn grew(before: &Counts, after: &Counts) -> Option<(Option<Law>, String)> {
 fn must(attempt: Attempt) -> io::Result<()> {
     match attempt {
         Attempt::Acquired => Ok(()),
-        Attempt::WouldBlock => Err(io::Error::other("the lock was busy, but nobody held it")),
+        Attempt::WouldBlock => Err(Seen::Busy.into()),
     }
 }

@@ -24,6 +24,9 @@
 //! each answer with a model; a schedule that fails is shrunk to a few steps. *Free* cases let
 //! processes race, and judge afterwards whether what they saw can have happened. *Directed* cases
 //! are each made for one way in which locks have gone wrong before.
+//!
+//! Besides, *walks* do everything that can be done with handles at random, in one process and tens of
+//! thousands of times, while a witness looks at the lock after each step.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "broken")]

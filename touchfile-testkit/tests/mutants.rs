@@ -22,7 +22,6 @@ const SAMPLE: &[(&str, &str)] = &[
     ("takes-shared/after-64/all", "walk::"),
     ("unlock-keeps/after-64/all", "walk::"),
     ("grants/in-second-thread/all", "walk::"),
-    ("thread-race/always/all", "exclusion::two_threads"),
     ("grants/in-second-child/all", "walk::forked"),
     ("shares-in-child/in-child/all", "exclusion::two_children"),
     ("never-wakes/in-second-runtime/all", "walk::"),

@@ -131,10 +131,9 @@ pub(crate) fn walk_watched(backend: &BoxBackend, dir: &Path, plan: &Plan) -> io:
 }
 
 fn walk_with(backend: &BoxBackend, dir: &Path, plan: &Plan, pulse: &Pulse) -> io::Result<Arrival> {
-    let end = Instant::now() + plan.time;
     let mut walker = Walker::new(backend, dir, plan, pulse)?;
     let walked = walker.begin().and_then(|()| {
-        while walker.steps() < plan.steps && Instant::now() < end {
+        while walker.steps() < plan.steps && !walker.is_over() {
             walker.step()?;
         }
         walker.end()

@@ -20,6 +20,9 @@ use crate::process::panic_message;
 /// A call that takes longer is looked at more closely.
 const SLOW: Duration = Duration::from_millis(300);
 
+/// What wearing handles may take. It is a fraction of that on a machine that is not busy.
+const PREPARATION: Duration = Duration::from_secs(4);
+
 /// How many lines of a story are kept, and how many are told.
 const KEPT: usize = 400;
 const TOLD: usize = 14;
@@ -38,6 +41,8 @@ pub(super) struct Walker<'a> {
     story: Vec<(usize, String)>,
     steps: u64,
     pub(super) names: u32,
+    time: Duration,
+    /// When it is over.
     pub(super) end: Instant,
     /// How many calls of each kind were slow, and how many others were in the meantime.
     slow: Vec<(&'static str, Law, u32)>,
@@ -78,6 +83,7 @@ impl<'a> Walker<'a> {
             story: Vec::new(),
             steps: 0,
             names: 0,
+            time: plan.time,
             end: Instant::now() + plan.time,
             slow: Vec::new(),
         })
@@ -85,6 +91,10 @@ impl<'a> Walker<'a> {
 
     pub(super) fn steps(&self) -> u64 {
         self.steps
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() > self.end
     }
 
     /// The latest lines, about the file of the last of them.
@@ -111,6 +121,7 @@ impl<'a> Walker<'a> {
 
     /// What is there before the first step.
     pub(super) fn begin(&mut self) -> Result<(), Halt> {
+        self.end = Instant::now() + PREPARATION;
         match self.style {
             Style::Worn => {
                 for file in 0..self.files.len() {
@@ -121,6 +132,12 @@ impl<'a> Walker<'a> {
                 }
             }
             Style::Crowded => {
+                for _ in 0..17 {
+                    let slot = self.open(0, HERE)?;
+                    if self.claims.shared && Instant::now() < self.end {
+                        self.try_lock(slot, Shared, false, HERE)?;
+                    }
+                }
                 for _ in 0..64 {
                     if Instant::now() < self.end {
                         self.open(1, HERE)?;
@@ -129,6 +146,7 @@ impl<'a> Walker<'a> {
             }
             Style::Everywhere | Style::Mixed => {}
         }
+        self.end = Instant::now() + self.time;
         Ok(())
     }
 
@@ -148,7 +166,8 @@ impl<'a> Walker<'a> {
         if dice == 99 {
             return self.ask_backend(file, place);
         }
-        if dice == 98 && self.claims.identity && self.claims.real_files {
+        // Handles on a file that was replaced do not live long.
+        if dice == 98 && !self.lives_long() && self.claims.identity && self.claims.real_files {
             return self.replace(file);
         }
         let at = usize::try_from(self.dice.below(here.len() as u64)).unwrap_or(0);
@@ -324,6 +343,8 @@ impl<'a> Walker<'a> {
                 _ => law,
             };
             self.is_slow(kind, law);
+            // So that there is time to see whether it is so again.
+            self.end += took.min(SLOW * 3);
         }
         said.map_err(|panic| {
             Halt::broken(law, format!("{kind} panicked: {}", panic_message(&*panic)))

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::hint::spin_loop;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -113,15 +114,16 @@ impl Handle {
 /// The exclusive lock of a file among the handles of this process, and the open file that stands
 /// for all of them towards others.
 #[derive(Debug)]
-struct Flag {
+pub(super) struct Flag {
     taken: AtomicBool,
     file: File,
 }
 
 static FLAGS: Mutex<Option<HashMap<u64, Arc<Flag>>>> = Mutex::new(None);
 
-fn flag(handle: &Handle) -> io::Result<Arc<Flag>> {
-    let file = File::open(&handle.path)?;
+/// That of the file that a handle is being opened on.
+pub(super) fn flag(path: &Path) -> io::Result<Arc<Flag>> {
+    let file = File::open(path)?;
     let inode = file.metadata()?.ino();
     let mut flags = FLAGS.lock().unwrap_or_else(PoisonError::into_inner);
     let flag = flags
@@ -136,32 +138,25 @@ fn flag(handle: &Handle) -> io::Result<Arc<Flag>> {
     Ok(flag.clone())
 }
 
-/// An attempt at the exclusive lock in which two threads can be lucky.
-pub(super) fn race(handle: &mut Handle) -> io::Result<Attempt> {
-    let flag = flag(handle)?;
-    if flag.taken.load(Ordering::Acquire) {
-        return Ok(Attempt::WouldBlock);
+impl Flag {
+    /// An attempt at the exclusive lock in which two threads can be lucky.
+    pub(super) fn race(&self) -> io::Result<Attempt> {
+        if self.taken.load(Ordering::Acquire) {
+            return Ok(Attempt::WouldBlock);
+        }
+        for _ in 0..20 {
+            spin_loop();
+        }
+        self.taken.store(true, Ordering::Release);
+        let attempt = lock_with(&self.file, Exclusive)?;
+        if attempt == Attempt::WouldBlock {
+            self.taken.store(false, Ordering::Release);
+        }
+        Ok(attempt)
     }
-    for _ in 0..20 {
-        spin_loop();
-    }
-    flag.taken.store(true, Ordering::Release);
-    let attempt = lock_with(&flag.file, Exclusive)?;
-    if attempt == Attempt::WouldBlock {
-        flag.taken.store(false, Ordering::Release);
-    } else {
-        handle.flagged = true;
-    }
-    Ok(attempt)
-}
 
-pub(super) fn end_race(handle: &mut Handle) {
-    handle.flagged = false;
-    if handle.common.process.is_child() {
-        return; // the parent's lock
-    }
-    if let Ok(flag) = flag(handle) {
-        flock(&flag.file, FlockOperation::Unlock).ok();
-        flag.taken.store(false, Ordering::Release);
+    pub(super) fn unlock(&self) {
+        flock(&self.file, FlockOperation::Unlock).ok();
+        self.taken.store(false, Ordering::Release);
     }
 }

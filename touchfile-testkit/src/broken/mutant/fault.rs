@@ -135,7 +135,7 @@ pub(super) const FAULTS: &[(Fault, &str, &str, Site, &[Law])] = &[
     (Fault::TakesShared, "takes-shared", "an exclusive lock is taken as a shared one", Site::Acquire, &[Exclusion]),
     (Fault::TakesExclusive, "takes-exclusive", "a shared lock is taken as an exclusive one", Site::Acquire, &[NoFalseBusy]),
     (Fault::HoldsNothing, "holds-nothing", "a lock that was granted is given up at once", Site::Acquire, &[Exclusion]),
-    (Fault::OtherLock, "other-lock", "the handle locks another file than the one it was opened on", Site::Open, &[Exclusion, Identity]),
+    (Fault::OtherLock, "other-lock", "the handle locks another file than the one it was opened on", Site::Open, &[Exclusion, Identity, NoFalseBusy]),
     (Fault::Refuses, "refuses", "an attempt says \"busy\" of a free lock", Site::Acquire, &[NoFalseBusy]),
     (Fault::Fails, "fails", "who asks for the lock meets an error for no reason", Site::Acquire, &[Errors]),
     (Fault::BusyIsAnError, "busy-is-an-error", "an attempt that finds the lock held fails", Site::Acquire, &[Errors]),

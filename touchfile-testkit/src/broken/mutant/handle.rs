@@ -22,6 +22,7 @@ use touchfile_core::{
 use touchfile_file::{FileHandle, RawFileLock};
 
 use super::backend::Common;
+use super::convert::{Flag, flag};
 use super::deed::Op;
 use super::fault::{Claim, Fault};
 use super::life::Life;
@@ -60,7 +61,8 @@ pub(super) struct Handle {
     /// This process has locked with the copy.
     locked_by_copy: bool,
     /// The flag that stands for the exclusive lock among the handles of this process is ours.
-    pub(super) flagged: bool,
+    flagged: bool,
+    flag: Option<Arc<Flag>>,
 }
 
 const UNTIL_DROPPED: &str = "the honest handle is there until this one is dropped";
@@ -101,6 +103,9 @@ impl Handle {
             copy: copy.map(Arc::new),
             locked_by_copy: false,
             flagged: false,
+            flag: (fault == Fault::ThreadRace)
+                .then(|| flag(path))
+                .transpose()?,
         };
         if handle.shows(Fault::LostByOpening, None) {
             handle.release_all();
@@ -175,7 +180,10 @@ impl Handle {
             return Ok(attempt);
         }
         if self.shows(Fault::ThreadRace, Some(mode)) && mode == Exclusive {
-            return super::convert::race(self);
+            let flag = self.flag.as_ref().expect("it is opened with one");
+            let attempt = flag.race()?;
+            self.flagged = attempt == Attempt::Acquired;
+            return Ok(attempt);
         }
         let asked = self.asked(mode);
         if fair {
@@ -247,6 +255,16 @@ impl Handle {
         Ok(Attempt::WouldBlock)
     }
 
+    fn end_race(&mut self) {
+        self.flagged = false;
+        // In a child it is the parent's.
+        if let Some(flag) = &self.flag
+            && !self.common.process.is_child()
+        {
+            flag.unlock();
+        }
+    }
+
     /// The lock is gone, and nobody says so.
     fn lose(&self) {
         if let Some(copy) = &self.copy {
@@ -293,7 +311,7 @@ impl LockHandle for Handle {
             return self.honest().unlock().await;
         };
         if self.flagged {
-            super::convert::end_race(self);
+            self.end_race();
         }
         let shows = |fault| self.shows(fault, Some(mode));
         if shows(Fault::UnlockKeeps) {
@@ -388,7 +406,7 @@ impl Drop for Handle {
             return;
         };
         if self.flagged {
-            super::convert::end_race(self);
+            self.end_race();
         }
         if let Some(copy) = &self.copy {
             copies().retain(|(_, other)| !Arc::ptr_eq(copy, other));
