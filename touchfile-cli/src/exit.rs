@@ -296,7 +296,8 @@ fn status(error: &Error) -> u8 {
 fn advice(error: &Error) -> Option<&'static str> {
     match error {
         _ if is_refused_call(error) => Some(
-            "a sandbox may refuse a system call that this takes; 'touchfile flock' takes fewer",
+            "a sandbox may refuse a system call that this takes; --backend flock takes fewer, and \
+             'touchfile flock' fewer still",
         ),
         Error::Permission { .. } if cannot_create(error) => {
             Some("give a lock file in a directory that you may write to")
@@ -315,7 +316,7 @@ fn is_refused_link(error: &Error) -> bool {
 }
 
 /// Whether the system refuses a call, whatever file it is for: a sandbox answers EPERM or ENOSYS,
-/// and the permissions of a file are EACCES.
+/// and the permissions of a file are EACCES. The library has words of its own for one such call.
 fn is_refused_call(error: &Error) -> bool {
     let source = match error {
         Error::Permission { source, .. } if !cannot_create(error) => source,
@@ -326,8 +327,10 @@ fn is_refused_call(error: &Error) -> bool {
         } => source,
         _ => return false,
     };
-    let code = source.raw_os_error();
-    code.is_some_and(|code| [Errno::EPERM as i32, Errno::ENOSYS as i32].contains(&code))
+    match source.raw_os_error() {
+        Some(code) => [Errno::EPERM as i32, Errno::ENOSYS as i32].contains(&code),
+        None => source.to_string().starts_with("a sandbox refuses"),
+    }
 }
 
 /// Whether the lock file is missing because it cannot be created.

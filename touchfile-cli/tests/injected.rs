@@ -55,15 +55,22 @@ fn a_sandbox_that_refuses_a_call_is_not_blamed_on_the_file() {
         let told = String::from_utf8(done.stderr).unwrap();
         assert_eq!(told.lines().count(), 1, "{call}: {told}");
         assert!(told.contains("a sandbox may"), "{call}: {told}");
+        assert!(told.contains("--backend flock"), "{call}: {told}");
         assert!(!told.contains("owner"), "{call}: {told}");
     }
 }
 
 #[test]
 fn calls_that_sandboxes_refuse_are_not_needed() {
-    for call in ["signalfd4", "pidfd_open", "inotify_init1", "epoll_create1"] {
+    for (call, options) in [
+        ("signalfd4", &[][..]),
+        ("pidfd_open", &[]),
+        ("inotify_init1", &[]),
+        ("epoll_create1", &[]),
+        ("fstatfs", &["--backend", "flock"]),
+    ] {
         for answer in ["error=EPERM", "error=ENOSYS"] {
-            let Some(done) = run_with(call, answer) else {
+            let Some(done) = run_with_options(call, answer, options) else {
                 return;
             };
             assert!(done.status.success(), "{call}: {done:?}");
@@ -107,11 +114,18 @@ fn output_that_a_server_refuses_in_the_end_is_74() {
 
 /// `touchfile run` with every such call answered like this.
 fn run_with(call: &str, answer: &str) -> Option<Output> {
+    run_with_options(call, answer, &[])
+}
+
+fn run_with_options(call: &str, answer: &str, options: &[&str]) -> Option<Output> {
     let dir = tempfile::tempdir().unwrap();
     let expressions = [format!("trace={call}"), format!("inject={call}:{answer}")];
     let mut strace = strace(&expressions.each_ref().map(String::as_str))?;
     strace.arg(cargo_bin!("touchfile"));
-    strace.arg("run").arg(dir.path().join("a.lock"));
+    strace
+        .arg("run")
+        .args(options)
+        .arg(dir.path().join("a.lock"));
     Some(strace.args(["--", "echo", "ran"]).output().unwrap())
 }
 

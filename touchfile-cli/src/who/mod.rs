@@ -33,7 +33,7 @@ AGE is that of the process: a lock is no older, unless it was inherited. Since
 when it is held nobody knows but its holder, as the kernel keeps no record of it;
 with --watch, SEEN is for how long it has been seen to be held.
 
-Only those who are blocked in the kernel are known to wait; touchfile itself
+Only those who are blocked in the kernel are known to wait; touchfile mostly
 waits without. A PID with a question mark took the lock, and whether it still has
 it, instead of a child, cannot be seen without permission. Locks that are held on
 other hosts of a network file system are not seen.";

@@ -119,15 +119,21 @@ pub(crate) fn a_lock_of_flock_is_that_of_all_who_inherited_it() -> Tried {
     Ok(())
 }
 
-pub(crate) fn touchfile_itself_is_told_and_the_one_that_waits_without_the_kernel_is_not() {
+pub(crate) fn touchfile_itself_is_told_and_as_a_waiter_only_while_the_kernel_blocks_it() {
     let place = Place::new();
     let holder = place.held(&["--shared"]);
-    let _waiting = place.waiting(&[], &["true"]);
+    let waiting = place.waiting(&[], &["true"]);
     let answer = ask(&place.lock());
     let told = claims(&answer["holders"]);
     assert!(
         told.contains(&claim(&holder, "FLOCK", "shared")),
         "{told:?}"
     );
-    assert!(answer["waiters"].as_array().unwrap().is_empty());
+    // It waits in the kernel until it has found out that the holder will wake it.
+    let waiters = claims(&answer["waiters"]);
+    let itself = claim(&waiting, "FLOCK", "exclusive");
+    assert!(
+        waiters.iter().all(|waiter| *waiter == itself),
+        "{waiters:?}"
+    );
 }

@@ -36,7 +36,7 @@ fn main() {
         holders::locks_of_different_kinds_and_ranges_are_told_together,
         holders::whoever_is_blocked_is_told_as_waiting,
         holders::a_lock_of_flock_is_that_of_all_who_inherited_it,
-        holders::touchfile_itself_is_told_and_the_one_that_waits_without_the_kernel_is_not,
+        holders::touchfile_itself_is_told_and_as_a_waiter_only_while_the_kernel_blocks_it,
         machine::without_a_path_every_locked_file_is_told,
         machine::a_process_is_told_with_what_it_holds_and_waits_for,
         machine::a_table_without_heads_has_rows_alone,
