@@ -13,7 +13,7 @@ use touchfile_core::{Attempt, LockHandle, LockMode};
 use super::Halt;
 use super::files::Event;
 use super::slot::{End, Handle, Kept, Wait};
-use super::walker::{HERE, Place, Walker};
+use super::walker::{HERE, POLL, Place, WAIT, Walker};
 use crate::Law;
 use crate::countdown::Countdown;
 
@@ -160,27 +160,27 @@ impl Walker<'_> {
             return Ok(true);
         };
         let mode = wait.mode;
+        let kind = if time.is_zero() { POLL } else { WAIT };
         let place = Place {
             thread,
             runtime: wait.runtime,
         };
-        let (end, wait) =
-            self.call(place, "a poll of a wait", Law::Errors, move |runtime, _| {
-                let end = runtime.block_on(async {
-                    for _ in 0..polls {
-                        let polled = poll_fn(|cx| Poll::Ready(wait.future().poll(cx))).await;
-                        if let Poll::Ready(end) = polled {
-                            return Some(end);
-                        }
-                        tokio::task::yield_now().await;
+        let (end, wait) = self.call(place, kind, Law::Errors, move |runtime, _| {
+            let end = runtime.block_on(async {
+                for _ in 0..polls {
+                    let polled = poll_fn(|cx| Poll::Ready(wait.future().poll(cx))).await;
+                    if let Poll::Ready(end) = polled {
+                        return Some(end);
                     }
-                    if time.is_zero() {
-                        return None;
-                    }
-                    tokio::time::timeout(time, wait.future()).await.ok()
-                });
-                (end, wait)
-            })?;
+                    tokio::task::yield_now().await;
+                }
+                if time.is_zero() {
+                    return None;
+                }
+                tokio::time::timeout(time, wait.future()).await.ok()
+            });
+            (end, wait)
+        })?;
         let (name, file) = (self.slots[slot].name, self.slots[slot].file);
         let Some((handle, end)) = end else {
             self.slots[slot].kept = Kept::Waiting(wait);

@@ -171,15 +171,11 @@ impl Model {
         let can_go = |&(id, mode): &(HandleId, LockMode)| {
             self.expect(id, mode) != Expected::Busy && !self.is_stopped(id.process)
         };
-        let rivals =
-            |&(other, wanted): &(HandleId, LockMode)| other != id && wanted.conflicts_with(mode);
         if !can_go(&(id, mode)) {
             return Vec::new();
         }
-        if !waiting.iter().any(rivals) {
-            return vec![id];
-        }
-        // They may be queued in any order. Somebody who cannot go may keep others from going.
+        // They may stand in one line, readers and writers alike, in any order, and the first may be the
+        // only one who looks. Somebody who cannot go may keep others from going.
         if waiting.iter().all(can_go) {
             waiting.into_iter().map(|(id, _)| id).collect()
         } else {
