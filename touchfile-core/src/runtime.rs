@@ -187,10 +187,10 @@ fn background() -> io::Result<Handle> {
     /// the thread.
     static BACKGROUND: Mutex<Option<(u32, Handle)>> = Mutex::new(None);
     let mut background = BACKGROUND.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((process, handle)) = &*background
-        && *process == std::process::id()
-    {
-        return Ok(handle.clone());
+    if let Some((process, handle)) = &*background {
+        if *process == std::process::id() {
+            return Ok(handle.clone());
+        }
     }
     let runtime = current_thread();
     let handle = runtime.handle().clone();

@@ -23,10 +23,10 @@ pub(super) fn is_nfs(file_system: FileSystem) -> bool {
 /// (nfs(5), "Directory entry caching").
 pub(super) fn forget_name(path: &Path, symlinks: Symlinks, nfs: bool) -> io::Result<()> {
     ask_again(path, nfs)?;
-    if symlinks == Symlinks::Follow
-        && let Ok(file) = fs::canonicalize(path)
-    {
-        ask_again(&file, nfs)?;
+    if symlinks == Symlinks::Follow {
+        if let Ok(file) = fs::canonicalize(path) {
+            ask_again(&file, nfs)?;
+        }
     }
     Ok(())
 }

@@ -167,7 +167,7 @@ fn create_new(path: &Path, mode: Option<u32>) -> io::Result<()> {
 fn os_error_kind(error: &io::Error) -> Option<io::ErrorKind> {
     use rustix::io::Errno;
     match Errno::from_io_error(error)? {
-        Errno::LOOP => Some(io::ErrorKind::InvalidFilename),
+        Errno::LOOP | Errno::NAMETOOLONG => Some(io::ErrorKind::InvalidInput),
         Errno::NOLCK | Errno::MFILE | Errno::NFILE | Errno::NOBUFS => {
             Some(io::ErrorKind::ResourceBusy)
         }
@@ -176,8 +176,12 @@ fn os_error_kind(error: &io::Error) -> Option<io::ErrorKind> {
 }
 
 #[cfg(not(unix))]
-fn os_error_kind(_: &io::Error) -> Option<io::ErrorKind> {
-    None
+fn os_error_kind(error: &io::Error) -> Option<io::ErrorKind> {
+    match error.raw_os_error()? {
+        // ERROR_INVALID_NAME and ERROR_FILENAME_EXCED_RANGE
+        123 | 206 if cfg!(windows) => Some(io::ErrorKind::InvalidInput),
+        _ => None,
+    }
 }
 
 #[cfg(all(test, unix))]

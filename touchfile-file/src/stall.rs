@@ -146,10 +146,10 @@ fn stalls(place: &File) -> io::Result<bool> {
         .contains(MNT_ID_UNIQUE)
         .then_some(stat.stx_mnt_id);
     // Never waited for: in a forked child it may be locked for good.
-    if let (Some(id), Ok(known)) = (unique, KNOWN.try_lock())
-        && let Some((_, stalls)) = known.iter().find(|(known, _)| *known == id)
-    {
-        return Ok(*stalls);
+    if let (Some(id), Ok(known)) = (unique, KNOWN.try_lock()) {
+        if let Some((_, stalls)) = known.iter().find(|(known, _)| *known == id) {
+            return Ok(*stalls);
+        }
     }
     let stalls = match Mount::from_file(place)? {
         Some(mount) => !LOCAL.contains(&mount.file_system()),

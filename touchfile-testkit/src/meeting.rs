@@ -431,7 +431,7 @@ impl Barrier {
         let mut spins = 0_u32;
         while self.round.load(Ordering::Acquire) == round {
             spins += 1;
-            if spins.is_multiple_of(200) {
+            if spins % 200 == 0 {
                 // On one processor nobody else would come.
                 thread::yield_now();
             }

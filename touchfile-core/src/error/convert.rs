@@ -52,11 +52,7 @@ impl Error {
                 source,
             },
             // These say something of the path only while it is opened.
-            Io::InvalidFilename
-            | Io::InvalidInput
-            | Io::IsADirectory
-            | Io::NotADirectory
-            | Io::NotFound
+            Io::InvalidInput | Io::IsADirectory | Io::NotADirectory | Io::NotFound
                 if matches!(operation, Operation::CreateTemporary | Operation::Open) =>
             {
                 Self::refused_path(path, kind, source)

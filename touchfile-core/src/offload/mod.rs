@@ -127,13 +127,13 @@ impl<H: LockHandle> OffloadHandle<H> {
         let mut checked = Instant::now();
         while self.try_lock(mode).await? == Attempt::WouldBlock {
             backoff.pause().await;
-            if let Some(path) = path
-                && checked.elapsed() >= CHECK_INTERVAL
-            {
-                if !self.is_current(path).await? {
-                    return Err(io::ErrorKind::StaleNetworkFileHandle.into());
+            if let Some(path) = path {
+                if checked.elapsed() >= CHECK_INTERVAL {
+                    if !self.is_current(path).await? {
+                        return Err(io::ErrorKind::StaleNetworkFileHandle.into());
+                    }
+                    checked = Instant::now();
                 }
-                checked = Instant::now();
             }
         }
         Ok(())

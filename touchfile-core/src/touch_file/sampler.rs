@@ -25,10 +25,10 @@ impl<B: LockBackend> TouchFile<B> {
     async fn sample_holders(&self) -> io::Result<Vec<Holder>> {
         let asked = StdInstant::now();
         let mut latest = self.sample.lock().await;
-        if let Some((began, holders)) = &*latest
-            && *began > asked
-        {
-            return Ok(holders.clone());
+        if let Some((began, holders)) = &*latest {
+            if *began > asked {
+                return Ok(holders.clone());
+            }
         }
         let began = StdInstant::now();
         let holders = self.backend.holders(&self.path).await?;

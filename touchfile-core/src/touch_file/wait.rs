@@ -116,11 +116,7 @@ async fn watch<B: LockBackend, R>(
             if last_attempt && !asking() {
                 return Poll::Ready(None);
             }
-            if let Some(sample) = &mut sampling
-                && sample.as_mut().poll(cx).is_ready()
-            {
-                sampling = None;
-            }
+            sampling.take_if(|sample| sample.as_mut().poll(cx).is_ready());
             alarm.as_mut().poll(cx).map(|()| None)
         });
         if let Some(done) = done.await {
@@ -142,12 +138,11 @@ async fn watch<B: LockBackend, R>(
                 queued: !progress.has_turn.is_set(),
             });
         }
-        if samples.pop_if(|after| *after <= waited).is_some() {
+        if samples.last().is_some_and(|after| *after <= waited) {
+            samples.pop();
             sampling = Some(Box::pin(sampler.sample_for_timeout()));
         }
-        if let Some((on_wait, next)) = &mut report
-            && *next <= now
-        {
+        if let Some((on_wait, next)) = report.as_mut().filter(|(_, next)| *next <= now) {
             let (path, backend) = (touch.path(), touch.backend.name());
             (on_wait.report)(&WaitEvent {
                 path,

@@ -49,10 +49,8 @@ impl Fairness {
         let now = tick();
         // The lock is about to be tried: this time counts as when it was acquired.
         self.hold.start(now);
-        if !self.contended
-            && let Some(looked) = self.queue_looked_for
-            && now - looked < LOOK_INTERVAL
-        {
+        let looked_lately = |looked| now - looked < LOOK_INTERVAL;
+        if !self.contended && self.queue_looked_for.is_some_and(looked_lately) {
             return false;
         }
         self.queue_looked_for = Some(now);

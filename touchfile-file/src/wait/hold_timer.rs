@@ -29,7 +29,7 @@ impl HoldTimer {
     #[inline]
     pub(super) fn start(&mut self, tick: Duration) {
         self.holds = self.holds.wrapping_add(1);
-        let measured = self.brief < SAMPLE || self.holds.is_multiple_of(SAMPLE);
+        let measured = self.brief < SAMPLE || self.holds % SAMPLE == 0;
         let exact = measured.then(Instant::now);
         self.started = Some(Start { tick, exact });
     }

@@ -373,9 +373,8 @@ impl Waiter {
                 return Poll::Ready(Ok(Woken::Acquired));
             }
             is_woken = true;
-            if let Some(wait) = kernel_wait
-                && let Poll::Ready(acquired) = wait.poll_acquired(cx)
-            {
+            let acquired = kernel_wait.as_mut().map(|wait| wait.poll_acquired(cx));
+            if let Some(Poll::Ready(acquired)) = acquired {
                 *kernel_wait = None;
                 if let Some(file) = acquired {
                     lock.take_over(file, mode)?;
@@ -383,9 +382,8 @@ impl Waiter {
                     return Poll::Ready(Ok(Woken::Acquired));
                 }
             }
-            if let Some(events) = events
-                && let Poll::Ready(event) = events.poll_event(cx)
-            {
+            let event = events.as_mut().map(|events| events.poll_event(cx));
+            if let Some(Poll::Ready(event)) = event {
                 return Poll::Ready(Ok(match event {
                     Ok(()) => Woken::ByEvent,
                     Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Woken::ByStorm,

@@ -1,6 +1,7 @@
 //! Law 6: what a forked child does to its parent's lock, which is nothing.
 
 use std::future::Future;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::pin::pin;
@@ -190,12 +191,12 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 pub(crate) fn fork_and_try(touch: &Arc<Touch>) -> &'static str {
     // The child is made while the handle is idle; the parent locks, then lets the child try.
-    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (mut reader, writer) = UnixStream::pair().expect("a pair of sockets");
     match fork().expect("a child") {
         Fork::Child => {
             drop(writer);
-            // The end of the pipe says that the parent holds the lock.
-            std::io::copy(&mut &reader, &mut std::io::sink()).expect("a pipe");
+            // The end of the stream says that the parent holds the lock.
+            std::io::copy(&mut reader, &mut std::io::sink()).expect("the end of the stream");
             let excluded = touch
                 .blocking()
                 .try_lock(LockMode::Exclusive)

@@ -214,5 +214,5 @@ impl<T: Twist> Drop for Twisted<T> {
 /// True once in `n` times, at random.
 pub(super) fn one_in(n: u64) -> bool {
     // The keys of a `RandomState` differ from value to value.
-    RandomState::new().hash_one(n).is_multiple_of(n)
+    RandomState::new().hash_one(n) % n == 0
 }

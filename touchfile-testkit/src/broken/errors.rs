@@ -92,7 +92,7 @@ struct InterruptedIsAnError {
 impl Twist for InterruptedIsAnError {
     async fn try_lock(&mut self, honest: &mut Honest, mode: LockMode) -> io::Result<Attempt> {
         self.attempts += 1;
-        if self.attempts.is_multiple_of(2) {
+        if self.attempts % 2 == 0 {
             return Err(io::ErrorKind::Interrupted.into());
         }
         honest.try_lock(mode).await

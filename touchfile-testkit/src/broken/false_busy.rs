@@ -123,7 +123,7 @@ struct InterruptedIsBusy {
 impl RawFileLock for InterruptedIsBusy {
     fn try_lock(&self, file: &File, mode: LockMode) -> io::Result<Attempt> {
         let earlier = self.attempts.fetch_add(1, Ordering::Relaxed);
-        if earlier.is_multiple_of(2) {
+        if earlier % 2 == 0 {
             Flock.try_lock(file, mode)
         } else {
             Ok(Attempt::WouldBlock)

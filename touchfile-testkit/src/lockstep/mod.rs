@@ -169,10 +169,10 @@ fn confirm(host: &Host, plan: &Plan<'_>, shrunk: Vec<Step>, first: Found) -> Res
     for _ in 0..AGAIN {
         failed += u32::from(play(host, plan.claims, &smallest, hasty)?.is_some());
     }
-    if failed * 2 > AGAIN
-        && let Some(found) = play(host, plan.claims, &smallest, plan.patience)?
-    {
-        return Ok(show(found, smallest));
+    if failed * 2 > AGAIN {
+        if let Some(found) = play(host, plan.claims, &smallest, plan.patience)? {
+            return Ok(show(found, smallest));
+        }
     }
     let blame = Blame::new(first.blame.at_sight, first.blame.what);
     let first = Found { blame, ..first };

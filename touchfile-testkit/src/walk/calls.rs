@@ -501,9 +501,8 @@ fn unwind_with(dropped: Kept) {
         let _dropped = dropped;
         std::panic::panic_any(Ours);
     }));
-    if let Err(panic) = panic
-        && !panic.is::<Ours>()
-    {
+    let Err(panic) = panic;
+    if !panic.is::<Ours>() {
         resume_unwind(panic);
     }
 }

@@ -59,10 +59,10 @@ impl File {
         name.push(format!(".{number}"));
         let new = self.path.with_file_name(name);
         // What cannot be made alike is a new file, which is good enough.
-        if let Ok(metadata) = fs::metadata(&self.path)
-            && fs::copy(&self.path, &new).is_ok()
-            && metadata.nlink() > 1
-        {
+        let Ok(metadata) = fs::metadata(&self.path) else {
+            return new;
+        };
+        if fs::copy(&self.path, &new).is_ok() && metadata.nlink() > 1 {
             let mut second = new.clone().into_os_string();
             second.push(".b");
             fs::hard_link(&new, second).ok();

@@ -140,10 +140,10 @@ impl Inotify {
         /// A forked child has its parent's instance, and would steal its events.
         static INOTIFY: Mutex<Option<(ForkGeneration, Arc<Inotify>)>> = Mutex::new(None);
         let mut known = INOTIFY.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((process, inotify)) = &*known
-            && process.is_current()
-        {
-            return Ok(inotify.clone());
+        if let Some((process, inotify)) = &*known {
+            if process.is_current() {
+                return Ok(inotify.clone());
+            }
         }
         let new = Arc::new(Self {
             file: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?.into(),

@@ -300,9 +300,8 @@ impl QueueHead for Head {
 impl Drop for Head {
     fn drop(&mut self) {
         self.hand_over();
-        if let Some(socket) = &self.socket
-            && self.process.is_current()
-        {
+        let socket = self.socket.as_ref().filter(|_| self.process.is_current());
+        if let Some(socket) = socket {
             // Nobody follows, or there are too many strangers. A child that was just forked may have a
             // copy of the socket, and nobody is to wait for that. A process that has just connected
             // sees that the queue is broken.

@@ -41,10 +41,10 @@ impl Common {
 
     /// Does what this call is not asked to do, if that is the fault.
     pub(super) fn does(&self, op: Op, mode: Option<LockMode>, life: &Life, path: &Path) {
-        if let Fault::Does(deed, _) = self.mutant.fault
-            && self.shows(Fault::Does(deed, op), mode, life, path)
-        {
-            deed.on(path);
+        if let Fault::Does(deed, _) = self.mutant.fault {
+            if self.shows(Fault::Does(deed, op), mode, life, path) {
+                deed.on(path);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 /// True once in `n` times, at random.
 pub(super) fn one_in(n: u64) -> bool {
-    number().is_multiple_of(n)
+    number() % n == 0
 }
 
 /// A number that hardly comes twice.

@@ -84,12 +84,12 @@ impl Handle {
         let life = common.process.open(path);
         common.does(Op::Open, None, &life, path);
         let mut face = None;
-        if common.shows(Fault::OtherLock, None, &life, path)
-            && let Some(directory) = path.parent()
-        {
-            let directory = directory.canonicalize()?;
-            let other = common.honest.open(&directory, &OpenOptions::new()).await?;
-            face = Some(std::mem::replace(&mut honest, other));
+        if common.shows(Fault::OtherLock, None, &life, path) {
+            if let Some(directory) = path.parent() {
+                let directory = directory.canonicalize()?;
+                let other = common.honest.open(&directory, &OpenOptions::new()).await?;
+                face = Some(std::mem::replace(&mut honest, other));
+            }
         }
         let handle = Self {
             common: common.clone(),
@@ -205,15 +205,15 @@ impl Handle {
             self.honest().unlock().await?;
         }
         self.is_held(mode);
-        if self.shows(Fault::Lease, Some(mode))
-            && let Some(copy) = self.copy.clone()
-        {
-            lease(copy);
+        if self.shows(Fault::Lease, Some(mode)) {
+            if let Some(copy) = self.copy.clone() {
+                lease(copy);
+            }
         }
-        if self.shows(Fault::Inherited, Some(mode))
-            && let Some(copy) = &self.copy
-        {
-            rustix::io::fcntl_setfd(&**copy, rustix::io::FdFlags::empty()).ok();
+        if self.shows(Fault::Inherited, Some(mode)) {
+            if let Some(copy) = &self.copy {
+                rustix::io::fcntl_setfd(&**copy, rustix::io::FdFlags::empty()).ok();
+            }
         }
         Ok(Attempt::Acquired)
     }

@@ -187,10 +187,10 @@ impl Drop for GivenUp {
         match fault {
             Fault::SlowToGiveUp if self.shows => thread::sleep(SLOW),
             Fault::KeepsAfterGivingUp if self.shows => {
-                if let Some(mut handle) = self.another()
-                    && let Ok(Ok(Attempt::Acquired)) = now(handle.try_lock(self.mode))
-                {
-                    kept().push(handle);
+                if let Some(mut handle) = self.another() {
+                    if let Ok(Ok(Attempt::Acquired)) = now(handle.try_lock(self.mode)) {
+                        kept().push(handle);
+                    }
                 }
             }
             Fault::TakesLater if self.shows => {
