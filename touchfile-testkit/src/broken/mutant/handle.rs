@@ -258,10 +258,10 @@ impl Handle {
     fn end_race(&mut self) {
         self.flagged = false;
         // In a child it is the parent's.
-        if let Some(flag) = &self.flag
-            && !self.common.process.is_child()
-        {
-            flag.unlock();
+        if let Some(flag) = &self.flag {
+            if !self.common.process.is_child() {
+                flag.unlock();
+            }
         }
     }
 
