@@ -73,8 +73,6 @@ fn plan(context: &ScriptContext<'_>) -> io::Result<Plan> {
 fn directory(context: &ScriptContext<'_>, plan: &Plan, name: &str) -> io::Result<PathBuf> {
     let parent = context.path.parent().unwrap_or(Path::new("/"));
     let dir = parent.join(format!("{name}-{}-{}", plan.style.name(), plan.seed));
-    if context.backend.capabilities().real_files {
-        fs::create_dir(&dir)?;
-    }
+    walk::make_directory(&dir)?;
     Ok(dir)
 }
