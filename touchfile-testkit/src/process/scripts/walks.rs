@@ -5,8 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use touchfile_core::LockBackend;
-
 use super::ScriptContext;
 use crate::process::Answer;
 use crate::process::children::run_in_child;
