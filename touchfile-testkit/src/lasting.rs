@@ -1,6 +1,5 @@
 //! Locks that are held for long, by handles with every kind of past.
 
-use std::fs;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::path::Path;
@@ -14,7 +13,7 @@ use touchfile_core::LockMode::{self, Exclusive, Shared};
 use touchfile_core::{Attempt, BoxBackend, LockBackend, LockHandle, OpenOptions};
 
 use crate::Law;
-use crate::walk::Arrival;
+use crate::walk::{Arrival, make_directory};
 
 type Handle = Box<dyn LockHandle>;
 
@@ -38,9 +37,7 @@ const PASTS: [&str; 8] = [
 /// Those of locking, and the suite's own.
 pub(crate) fn lasting(backend: &BoxBackend, dir: &Path, time: Duration) -> io::Result<Arrival> {
     let claims = backend.capabilities();
-    if claims.real_files {
-        fs::create_dir(dir)?;
-    }
+    make_directory(dir)?;
     let modes = if claims.shared {
         &[Exclusive, Shared][..]
     } else {

@@ -24,7 +24,7 @@ use touchfile_core::LockMode::{self, Exclusive, Shared};
 use touchfile_core::{Attempt, BoxBackend, Capabilities, LockBackend, LockHandle, OpenOptions};
 
 use crate::Law;
-use crate::walk::Arrival;
+use crate::walk::{Arrival, make_directory};
 
 /// How often a call is repeated between two counts. An even number would hide what is undone by the
 /// next call.
@@ -152,10 +152,7 @@ fn all_calls(
     place: &'static str,
 ) -> io::Result<Result<u64, Arrival>> {
     let claims = backend.capabilities();
-    let real = claims.real_files;
-    if real {
-        fs::create_dir(dir)?;
-    }
+    make_directory(dir)?;
     let modes = if claims.shared {
         &[Exclusive, Shared][..]
     } else {
@@ -172,9 +169,7 @@ fn all_calls(
                 }
                 let name = format!("{}-{number}-{mode}", past as u8);
                 let sub = dir.join(&name);
-                if real {
-                    fs::create_dir(&sub)?;
-                }
+                make_directory(&sub)?;
                 let mut scene = Scene::new(
                     backend.clone(),
                     claims,
@@ -250,7 +245,7 @@ impl Scene {
             let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
             File::options().write(true).open(&path)?.set_modified(old)?;
         }
-        let before = looks(&path);
+        let before = looks(&path).filter(|_| claims.real_files);
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let holder = runtime.block_on(backend.open(&path, &OpenOptions::new()))?;
         Ok(Self {

@@ -18,6 +18,7 @@ mod slot;
 mod walker;
 
 use std::fmt::Display;
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -232,6 +233,17 @@ impl Arrival {
             story: lines.map(str::to_owned).collect(),
         })
     }
+}
+
+/// Makes a directory for lock files, where there are directories: a backend that is in memory, and
+/// one that does not claim that its files are real, may have names only.
+pub(crate) fn make_directory(dir: &Path) -> io::Result<()> {
+    let parent = dir.parent().unwrap_or(dir);
+    // The files of simulated worlds are below the root.
+    if parent == Path::new("/") || !parent.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir(dir)
 }
 
 /// Which capabilities a backend claims now.

@@ -143,6 +143,9 @@ impl LockHandle for OddHandle {
     }
 
     async fn is_current(&self, path: &Path) -> io::Result<bool> {
+        if self.odd == Odd::ClaimsLittle {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         self.handle.is_current(path).await
     }
 }

@@ -1,10 +1,10 @@
 //! Scripts of several threads, or several handles, that are written elsewhere.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use super::ScriptContext;
+use crate::walk::make_directory;
 use crate::{lasting, leftovers, meeting};
 
 pub(super) fn try_at_once(context: &ScriptContext<'_>) -> io::Result<String> {
@@ -32,10 +32,7 @@ pub(super) fn hold_for_long(context: &ScriptContext<'_>) -> io::Result<String> {
 pub(super) fn leave_behind(context: &ScriptContext<'_>) -> io::Result<String> {
     let patience = milliseconds(context, 0)?;
     let dir = beside(context, "left");
-    if std::fs::symlink_metadata(context.path.parent().unwrap_or(Path::new("/"))).is_ok() {
-        // Where files are mere names, there is nothing to make.
-        std::fs::create_dir(&dir).ok();
-    }
+    make_directory(&dir)?;
     Ok(leftovers::leftovers(context.backend, &dir, patience)?.to_text())
 }
 

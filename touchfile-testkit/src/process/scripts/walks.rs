@@ -5,8 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use touchfile_core::LockBackend;
-
 use super::ScriptContext;
 use crate::process::Answer;
 use crate::process::children::run_in_child;
@@ -73,8 +71,6 @@ fn plan(context: &ScriptContext<'_>) -> io::Result<Plan> {
 fn directory(context: &ScriptContext<'_>, plan: &Plan, name: &str) -> io::Result<PathBuf> {
     let parent = context.path.parent().unwrap_or(Path::new("/"));
     let dir = parent.join(format!("{name}-{}-{}", plan.style.name(), plan.seed));
-    if context.backend.capabilities().real_files {
-        fs::create_dir(&dir)?;
-    }
+    walk::make_directory(&dir)?;
     Ok(dir)
 }
