@@ -55,6 +55,11 @@ impl LockBackend for LockDirectory {
         }
         let mut directory = path.as_os_str().to_owned();
         directory.push(".d");
+        // What the system refuses to look up, it would refuse to make.
+        match fs::symlink_metadata(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         Ok(LockDirectoryHandle {
             directory: directory.into(),
             held_by: None,
