@@ -16,7 +16,8 @@ use crate::nfs;
 use crate::open::open_with;
 use crate::wait::{self, Contended, Lock, Target};
 use crate::{
-    Access, FileId, FileSystem, ForkGeneration, Symlinks, file_system_name, retry_interrupted,
+    Access, FileId, FileSystem, ForkGeneration, Symlinks, file_system_name, opening_may_stall,
+    retry_interrupted,
 };
 
 /// An open lock file, and which lock is held on it.
@@ -324,7 +325,14 @@ fn open<R: RawFileLock>(raw: &R, path: &Path, options: &OpenOptions) -> io::Resu
         None => OFlags::empty(),
     };
     // The file system is known once the file is open, and most lock files are on a local one.
-    let access = raw.access(FileSystem::TYPICAL);
+    // A server of NFS 4 answers an opening for reading with a delegation, which keeps others from
+    // opening the file for writing until it has been called back: there the guess must be right.
+    let guess = if opening_may_stall(path, options.follow_symlinks) {
+        FileSystem::UNKNOWN
+    } else {
+        FileSystem::TYPICAL
+    };
+    let access = raw.access(guess);
     let opened = open_unless_stale(path, options, access, mark)?;
     let needed = raw.access(opened.file_system);
     if access == Access::ReadWrite || needed == Access::Read {

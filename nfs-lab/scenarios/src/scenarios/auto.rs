@@ -69,7 +69,10 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 
 /// What is chosen and said of a file in this directory.
 fn chooses(dir: &Path, method: Method, guarantee: Guarantee) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    // Opening waits while a client of the server has a delegation for the file.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
     let path = dir.join("auto.lock");
     let handle = runtime.block_on(AutoBackend::new().open(&path, &OpenOptions::new()))?;
     let chosen = (handle.raw().method(), handle.guarantee()?);
