@@ -46,10 +46,15 @@ fn check(lab: &Lab, suite: Suite, places: &[At]) -> Outcome {
         // Whom the suite runs itself are clients, too: foreign programs, and who replaces files.
         .dir(lab.dir(At::A));
     // The line in which waiters stand is in the memory of a host.
-    suite = suite.skip(
-        "liveness::a_writer_among_readers",
-        "between hosts there is no order of waiters",
-    );
+    suite = suite
+        .skip(
+            "liveness::a_writer_among_readers",
+            "between hosts there is no order of waiters",
+        )
+        .skip(
+            "liveness::those_who_wait_are_served_in_the_order_in_which_they_came",
+            "between hosts there is no order of waiters",
+        );
     suite = suite.skip(
         "lockstep::random_schedules_with_files_that_are_replaced",
         "a client of NFS may open the file it remembers by that name; `is_current` says so, and \
