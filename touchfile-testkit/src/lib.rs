@@ -36,6 +36,9 @@ mod countdown;
 mod directed;
 mod fixture;
 mod free;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod lasting;
 mod law;
 mod leftovers;

@@ -37,6 +37,8 @@ use touchfile_core::runtime::{self, Timer};
 use touchfile_core::{Attempt, LockMode};
 
 use self::fairness::Fairness;
+#[cfg(all(feature = "fuzzing", target_os = "linux"))]
+pub(crate) use self::linux::is_marked;
 pub(crate) use self::poll_interval::Lock;
 use self::poll_interval::PollInterval;
 use self::system::{FileEvents, Follower, KernelWait, Place, QueueHead, System, Turn, Unaided};
