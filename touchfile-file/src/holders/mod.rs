@@ -1,7 +1,7 @@
 //! Who holds the locks of a file, whatever program took them.
 //!
 //! The kernel's list of locks, /proc/locks, names each file by the device and inode number of its
-//! superblock ([`place`]), and a process ([`locks`]): for flock(2) the one that *took* the lock,
+//! superblock ([`place`]), and a process ([`list`], [`locks`]): for flock(2) the one that *took* the lock,
 //! which may have passed it on and be dead; for open-file-description locks none. So whoever has
 //! such a lock is looked up among the open files of all processes ([`scan`]), and both are put
 //! together in [`join`]. [`facts`] tells what is known of a process.
@@ -12,6 +12,8 @@
 mod facts;
 #[cfg(target_os = "linux")]
 mod join;
+#[cfg(target_os = "linux")]
+mod list;
 #[cfg(target_os = "linux")]
 mod locks;
 #[cfg(target_os = "linux")]

@@ -36,7 +36,7 @@ use touchfile_core::{Attempt, LockMode};
 
 use self::fairness::Fairness;
 use self::follower::Followed;
-pub(crate) use self::poll_interval::Lock;
+pub(crate) use self::system::Lock;
 use self::system::{Follower, Place, System, Unaided};
 use crate::{BlockingLock, FileId, Symlinks};
 

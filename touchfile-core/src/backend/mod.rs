@@ -1,5 +1,7 @@
 //! The two traits a way of locking implements, and the laws it keeps.
 
+mod convert;
+
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -7,10 +9,12 @@ use std::path::Path;
 
 use async_trait::async_trait;
 
+pub use convert::ConvertLock;
+pub(crate) use convert::unsupported;
+
 use crate::backoff::Backoff;
 use crate::{
-    Attempt, Capabilities, ConvertLock, Guarantee, Holder, LockMode, NoPlatform, OpenOptions,
-    Platform,
+    Attempt, Capabilities, Guarantee, Holder, LockMode, NoPlatform, OpenOptions, Platform,
 };
 
 /// A way of locking: flock(2), open-file-description locks, a simulator, or your own.
