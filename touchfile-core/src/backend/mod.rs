@@ -63,7 +63,7 @@ use crate::{
 /// with [`std::io::ErrorKind::Unsupported`].
 #[async_trait]
 pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
-    /// What [`open`](Self::open) returns.
+    /// The handles that [`open`](Self::open) returns.
     type Handle: LockHandle;
 
     /// The short name users meet in errors, traces and on the command line, such as `flock`.
@@ -209,7 +209,7 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the operating system says. What the handle holds is unknown then: drop it.
+    /// What the operating system says. Whether the handle holds a lock is unknown then: drop it.
     ///
     /// # Cancel safety
     ///

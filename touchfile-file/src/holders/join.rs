@@ -52,7 +52,7 @@ pub(super) fn holders(path: &Path, reach: Reach) -> io::Result<Vec<Holder>> {
     if joined.iter().all(|(_, holder)| is_certain(holder)) {
         return Ok(joined.into_iter().map(|(_, holder)| holder).collect());
     }
-    // Who was not found may have let go between the two looks.
+    // A holder that was not found may have released between the two readings.
     Ok(those_still_there(joined, &list(Some(file))?))
 }
 
@@ -98,7 +98,7 @@ pub(super) fn join(
     joined
 }
 
-/// Who has a lock that is listed so many times: once for each open file description.
+/// The holders of a lock that is listed so many times: once for each open file description.
 fn owners(
     entry: &Entry,
     times: usize,
@@ -120,7 +120,7 @@ fn owners(
         // One that has gone by now has let go as well, as far as it is concerned.
         owners.extend(facts(pid).map(|facts| named(entry, pid, &facts)));
     }
-    // What no descriptor was found for. Two of one process cannot be told from one that it has
+    // The locks that no descriptor was found for. Two of one process cannot be told from one that it has
     // twice, so there may be more: but not fewer.
     for _ in having.len()..times {
         owners.extend(unfound(entry, scan, facts));
@@ -200,7 +200,7 @@ fn processes_are_hidden() -> bool {
     !Path::new("/proc/1/stat").exists()
 }
 
-/// What is known of processes, each looked at once.
+/// The facts about processes, of which each is looked up once.
 #[derive(Debug, Default)]
 pub(super) struct Known(BTreeMap<u32, Option<Facts>>);
 

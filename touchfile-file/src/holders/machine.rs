@@ -57,7 +57,7 @@ pub(super) fn locked_files() -> io::Result<Vec<LockedFile>> {
         let joined = join::join(&listed, &scan, &mut |pid| facts.of(pid));
         found.push((file, joined));
     }
-    // Who was not found may have let go between the two looks.
+    // A holder that was not found may have released between the two readings.
     let still = list(None)?;
     let found = found.into_iter().map(|(file, joined)| LockedFile {
         path: paths.remove(&file),

@@ -62,7 +62,7 @@ static LOOK_UPS: Semaphore = Semaphore::const_new(4);
 ///
 /// # Errors
 ///
-/// Those of opening `path` with `O_PATH`, and [`io::ErrorKind::Unsupported`] where there is no
+/// Whatever opening `path` with `O_PATH` fails with, and [`io::ErrorKind::Unsupported`] where there is no
 /// /proc/locks, on a system that is not Linux, and in a chroot on btrfs or overlayfs whose mount
 /// is outside of it.
 ///
@@ -143,7 +143,7 @@ pub struct LockedFile {
     pub device: (u32, u32),
     /// The inode number, on that superblock.
     pub inode: u64,
-    /// Who holds locks on it, and then who is blocked waiting for one.
+    /// The holders of locks on it, and then those who are blocked waiting for one.
     pub holders: Vec<Holder>,
 }
 

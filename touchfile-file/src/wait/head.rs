@@ -85,7 +85,7 @@ impl Waiter {
                     self.try_lock(lock, mode)? == Attempt::Acquired
                 }
                 Woken::ByShutdown => {
-                    // What has happened since is not known.
+                    // Events may have been lost since.
                     events = watch(lock);
                     interval.reset();
                     self.try_lock(lock, mode)? == Attempt::Acquired

@@ -15,13 +15,13 @@ use std::task::{Context, Poll, Waker};
 /// The number of a wait.
 pub(super) type WaiterId = u64;
 
-/// What inotify calls a watched file.
+/// The number by which inotify calls a watched file.
 pub(super) type WatchDescriptor = i32;
 
 /// The number of a driver.
 pub(super) type DriverId = u64;
 
-/// What has happened.
+/// Something that happened to the watched files.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
     /// Something happened to a file.
@@ -119,7 +119,7 @@ impl Registry {
         if std::mem::take(&mut waiter.is_due) {
             return Poll::Ready(Ok(()));
         }
-        // The old one is swapped out, to be dropped where nothing is locked.
+        // The old waker is swapped out, so that it is dropped while nothing is locked.
         std::mem::swap(&mut waiter.waker, waker);
         Poll::Pending
     }
@@ -202,7 +202,7 @@ pub(super) fn dispatch(
         }
     }
     source.close();
-    // What was not read may have been for the waits of other runtimes.
+    // Events that were not read may have been for the waits of other runtimes.
     notify(registry, vec![Event::Lost]);
     let wakers = |registry: &mut Registry| registry.end(driver, io::ErrorKind::ResourceBusy);
     wake(registry.with(wakers));

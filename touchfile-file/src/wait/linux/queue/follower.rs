@@ -121,7 +121,7 @@ fn leave(connection: impl AsFd, user: Uid) -> Result<Turn, Errno> {
     receive(connection, user)
 }
 
-/// What the head has handed over; `EAGAIN` if nothing yet.
+/// Receives what the head hands over; `EAGAIN` if it has handed over nothing yet.
 fn receive(from: impl AsFd, user: Uid) -> Result<Turn, Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -22,7 +22,7 @@ use crate::wait::system::QueueHead;
 pub(super) struct Head {
     /// Missing once it was handed over.
     socket: Option<OwnedFd>,
-    /// Whose queue it is, whoever this process is by now.
+    /// The user whose queue it is, even if this process has another user by now.
     user: Uid,
     process: ForkGeneration,
 }
