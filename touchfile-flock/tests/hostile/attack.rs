@@ -11,11 +11,17 @@ use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Another user, with no rights on anything.
 pub(crate) const NOBODY: u32 = 65_534;
+
+/// How many locks and how many descriptors an attack has that has many.
+const LOCKS: usize = 2_000;
+const DESCRIPTORS: usize = 40_000;
 
 const ATTACK: &str = "TOUCHFILE_TEST_ATTACK";
 const TARGET: &str = "TOUCHFILE_TEST_TARGET";
@@ -77,6 +83,12 @@ pub(crate) fn run() -> ExitCode {
                 drop(UnixStream::connect_addr(&address));
             }
         }
+        "compute" => {
+            println!("running");
+            while goes_on() {
+                std::hint::spin_loop();
+            }
+        }
         "exchange" => {
             // The directory `real` and the link `link` in a directory of this user.
             let (real, link) = (format!("{target}/real"), format!("{target}/link"));
@@ -92,6 +104,60 @@ pub(crate) fn run() -> ExitCode {
                 .unwrap();
             println!("running");
             println!("{}", what_comes(&stream));
+        }
+        "have many descriptors" => {
+            let limit = getrlimit(Resource::Nofile);
+            let most = Rlimit {
+                current: limit.maximum,
+                ..limit
+            };
+            setrlimit(Resource::Nofile, most).ok();
+            let file = File::open("/proc/self/exe").unwrap();
+            let mut copies = Vec::new();
+            while copies.len() < DESCRIPTORS {
+                match file.try_clone() {
+                    Ok(copy) => copies.push(copy),
+                    Err(_) => break,
+                }
+            }
+            println!("running");
+            while goes_on() {
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+        "have many locks" => {
+            let file = File::open(&target).unwrap();
+            // Bytes that are not next to each other, and not those of another process.
+            let first = i64::from(std::process::id()) << 20;
+            for byte in (first..).step_by(2).take(LOCKS) {
+                let lock = nix::libc::flock {
+                    l_type: nix::libc::F_RDLCK as i16,
+                    l_whence: nix::libc::SEEK_SET as i16,
+                    l_start: byte,
+                    l_len: 1,
+                    l_pid: 0,
+                };
+                fcntl(&file, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
+            }
+            println!("running");
+            while goes_on() {
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+        "lock and unlock" => {
+            let file = File::open(&target).unwrap();
+            println!("running");
+            while goes_on() {
+                drop(fs4::FileExt::try_lock_shared(&file));
+                drop(fs4::FileExt::unlock(&file));
+            }
+        }
+        "open and close now and then" => {
+            println!("running");
+            while goes_on() {
+                drop(File::open(&target));
+                thread::sleep(Duration::from_millis(40));
+            }
         }
         "open and close" => {
             drop(File::open(&target).unwrap());

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod attack;
+mod deadlines;
 mod identity;
 mod removal;
 
@@ -36,17 +37,20 @@ fn main() -> ExitCode {
             println!("{}", overtakings(Path::new(path)));
             return ExitCode::SUCCESS;
         }
+        [deadlines::WAIT, backend, path] => return deadlines::wait(backend, Path::new(path)),
         [identity::GIVE_UP, path] => return identity::give_up(Path::new(path)),
         _ => {}
     }
     let is_root = rustix::process::geteuid().is_root();
-    let trials: [(&str, fn()); 5] = [
+    let trials: [(&str, fn()); 7] = [
         ("a_release_does_not_wait_for_strangers", flood),
         ("a_storm_of_events_delays_no_deadline", storm),
         (
             "order_is_kept_if_a_stranger_takes_the_queue_s_name",
             taken_name,
         ),
+        ("a_deadline_is_kept_under_every_load", deadlines::kept),
+        ("a_storm_of_events_costs_a_wait_little", deadlines::cost),
         (
             "nothing_is_removed_on_release_that_was_not_locked",
             removal::exchanged_directory,
