@@ -123,6 +123,7 @@ impl<B: LockBackend> TouchFile<B> {
         if let Some(wait) = wait {
             wait.progress.has_turn.set(true);
         }
+        let check_failed = |error| self.error(Operation::CheckIdentity, error);
         for _ in 0..MAX_REPLACED {
             let mut handle = match self.idle.take() {
                 Some(idle) => idle,
@@ -147,7 +148,8 @@ impl<B: LockBackend> TouchFile<B> {
                 attempt => attempt.map_err(|error| self.error(Operation::Lock(mode), error))?,
             };
             // A holder of a file that the path no longer names is in nobody's way.
-            let mut current = self.is_current(&handle).await?;
+            let mut current =
+                !self.verify || handle.is_current(&self.path).await.map_err(check_failed)?;
             if current && attempt == Attempt::WouldBlock {
                 let Some(Wait { progress, .. }) = wait else {
                     self.keep_idle(handle);
@@ -159,7 +161,9 @@ impl<B: LockBackend> TouchFile<B> {
                 let path = self.verify.then_some(self.path());
                 // Boxed, so that thousands who queue in this process do not carry it with them.
                 current = match Box::pin(handle.lock(mode, path)).await {
-                    Ok(()) => self.is_current(&handle).await?,
+                    Ok(()) => {
+                        !self.verify || handle.is_current(&self.path).await.map_err(check_failed)?
+                    }
                     Err(error) if is_stale(&error) => false,
                     Err(error) => return Err(self.error(Operation::Lock(mode), error)),
                 };
@@ -184,14 +188,6 @@ impl<B: LockBackend> TouchFile<B> {
         OffloadHandle::open(&self.backend, &self.path, &self.options, may_block)
             .await
             .map_err(|error| self.error(Operation::Open, error))
-    }
-
-    async fn is_current(&self, handle: &OffloadHandle<B::Handle>) -> Result<bool> {
-        if !self.verify {
-            return Ok(true);
-        }
-        let current = handle.is_current(&self.path).await;
-        current.map_err(|error| self.error(Operation::CheckIdentity, error))
     }
 
     /// Gives up a lock on a file that the path no longer names.
