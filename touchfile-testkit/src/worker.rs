@@ -66,6 +66,8 @@ pub struct Worker {
     output: ChildStdout,
     /// What was read and is not yet a whole line.
     read: Vec<u8>,
+    /// How long to wait for the end of the process when this is dropped.
+    last_wait: Duration,
 }
 
 /// Why a worker has not replied.
@@ -96,6 +98,7 @@ impl Worker {
             input,
             output,
             read: Vec::new(),
+            last_wait: LAST_WAIT,
         })
     }
 
@@ -184,6 +187,14 @@ impl Worker {
         Ok(())
     }
 
+    /// Kills the process with SIGKILL, and does not wait until it has ended.
+    ///
+    /// A process that hangs in the kernel, on a network file system whose server is gone, ends only
+    /// when the server answers.
+    pub fn abandon(mut self) {
+        self.last_wait = Duration::ZERO;
+    }
+
     /// Ends the standard input of the process, waits until it has ended, and returns how it did.
     ///
     /// # Errors
@@ -228,7 +239,7 @@ impl Drop for Worker {
         // It may have ended already.
         self.child.kill().ok();
         let begun = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < LAST_WAIT {
+        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < self.last_wait {
             thread::sleep(Duration::from_micros(100));
         }
     }
@@ -343,5 +354,15 @@ mod tests {
         let pid = worker.pid();
         assert_eq!(worker.finish(AT_ONCE), Err(Lost::Silent(AT_ONCE)));
         assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    }
+
+    #[test]
+    fn an_abandoned_worker_is_killed() {
+        let worker = shell("exec sleep 60");
+        let pid = Pid::from_child(&worker.child);
+        worker.abandon();
+        let ended = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).unwrap();
+        let signal = ended.unwrap().terminating_signal();
+        assert_eq!(signal, Some(Signal::KILL.as_raw()));
     }
 }
