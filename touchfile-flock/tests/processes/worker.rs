@@ -21,7 +21,7 @@ pub(crate) type Touch = TouchFile<FlockBackend>;
 pub(crate) type Held = OwnedBlockingLockGuard<FlockBackend>;
 
 /// Beyond this a worker hangs: the slowest of them take a few seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 const ROLE: &str = "TOUCHFILE_TEST_ROLE";
 const LOCK: &str = "TOUCHFILE_TEST_LOCK";
@@ -173,7 +173,11 @@ impl Worker {
     }
 
     fn start(command: &mut Command, role: &str, path: &Path) -> Self {
-        command.env(ROLE, role).env(LOCK, path);
+        Self::from_command(command.env(ROLE, role).env(LOCK, path))
+    }
+
+    /// Another program, which replies with lines that begin with `@touchfile `.
+    pub(crate) fn from_command(command: &mut Command) -> Self {
         Self(worker::Worker::spawn(command).expect("a child process"))
     }
 
