@@ -13,7 +13,8 @@ use touchfile_core::LockMode::{self, Exclusive, Shared};
 use touchfile_core::{Attempt, BoxBackend, LockBackend, LockHandle, OpenOptions};
 
 use crate::Law;
-use crate::walk::{Arrival, make_directory};
+use crate::process::ScriptOutcome;
+use crate::walk::make_directory;
 
 type Handle = Box<dyn LockHandle>;
 
@@ -35,7 +36,11 @@ const PASTS: [&str; 8] = [
 /// # Errors
 ///
 /// Those of locking, and the suite's own.
-pub(crate) fn lasting(backend: &BoxBackend, dir: &Path, time: Duration) -> io::Result<Arrival> {
+pub(crate) fn lasting(
+    backend: &BoxBackend,
+    dir: &Path,
+    time: Duration,
+) -> io::Result<ScriptOutcome> {
     let claims = backend.capabilities();
     make_directory(dir)?;
     let modes = if claims.shared {
@@ -74,16 +79,16 @@ pub(crate) fn lasting(backend: &BoxBackend, dir: &Path, time: Duration) -> io::R
             } else {
                 ""
             };
-            return Ok(Arrival::Broken {
+            return Ok(ScriptOutcome::Broken {
                 law: Law::Exclusion,
                 what: format!("it got the lock, which another handle has held for {time:?}"),
-                story: vec![format!("{past} takes the {mode} lock{place}")],
+                trace: vec![format!("{past} takes the {mode} lock{place}")],
             });
         }
         runtime.block_on(handles[0].unlock())?;
         looked += 1;
     }
-    Ok(Arrival::Done { steps: looked })
+    Ok(ScriptOutcome::Done { steps: looked })
 }
 
 /// The handle that holds the lock, and another.

@@ -24,7 +24,8 @@ use touchfile_core::LockMode::{self, Exclusive, Shared};
 use touchfile_core::{Attempt, BoxBackend, Capabilities, LockBackend, LockHandle, OpenOptions};
 
 use crate::Law;
-use crate::walk::{Arrival, make_directory};
+use crate::process::ScriptOutcome;
+use crate::walk::make_directory;
 
 /// How often a call is repeated between two counts. An even number would hide what is undone by the
 /// next call.
@@ -128,17 +129,17 @@ pub(crate) fn leftovers(
     backend: &BoxBackend,
     dir: &Path,
     patience: Duration,
-) -> io::Result<Arrival> {
+) -> io::Result<ScriptOutcome> {
     let here = all_calls(backend, &dir.join("here"), patience, "")?;
     let Ok(calls) = here else {
-        return Ok(here.err().unwrap_or(Arrival::Done { steps: 0 }));
+        return Ok(here.err().unwrap_or(ScriptOutcome::Done { steps: 0 }));
     };
     let there = thread::scope(|scope| {
         let calls = || all_calls(backend, &dir.join("there"), patience, ", in another thread");
         scope.spawn(calls).join()
     });
     match there.map_err(|_| io::Error::other("the count itself panicked"))?? {
-        Ok(more) => Ok(Arrival::Done {
+        Ok(more) => Ok(ScriptOutcome::Done {
             steps: calls + more,
         }),
         Err(broken) => Ok(broken),
@@ -150,7 +151,7 @@ fn all_calls(
     dir: &Path,
     patience: Duration,
     place: &'static str,
-) -> io::Result<Result<u64, Arrival>> {
+) -> io::Result<Result<u64, ScriptOutcome>> {
     let claims = backend.capabilities();
     make_directory(dir)?;
     let modes = if claims.shared {
@@ -185,10 +186,10 @@ fn all_calls(
                     Ok(Some((own, left))) => (own.unwrap_or(law), left),
                     Err(error) => scene.law_of(&error),
                 };
-                return Ok(Err(Arrival::Broken {
+                return Ok(Err(ScriptOutcome::Broken {
                     law,
                     what: format!("{name_of_call} {what}"),
-                    story: vec![format!(
+                    trace: vec![format!(
                         "{name_of_call} is repeated{}{place}, with the {mode} lock",
                         past.in_words()
                     )],

@@ -43,7 +43,6 @@ mod lockstep;
 mod meeting;
 mod process;
 mod suite;
-mod text;
 mod walk;
 pub mod worker;
 

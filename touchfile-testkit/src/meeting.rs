@@ -14,7 +14,7 @@ use touchfile_core::{Attempt, BoxBackend, ConvertLock, LockBackend, LockHandle, 
 use crate::Law;
 use crate::free::Random;
 use crate::lasting::wait;
-use crate::walk::Arrival;
+use crate::process::ScriptOutcome;
 
 type Handle = Box<dyn LockHandle>;
 
@@ -28,7 +28,7 @@ pub(crate) fn attempts(
     path: &Path,
     rounds: u64,
     time: Duration,
-) -> io::Result<Arrival> {
+) -> io::Result<ScriptOutcome> {
     if storm(backend, path, rounds, time / 2)? {
         return Ok(broken(
             Law::Exclusion,
@@ -103,7 +103,7 @@ pub(crate) fn attempts(
             ),
         )
     } else {
-        Arrival::Done { steps: done }
+        ScriptOutcome::Done { steps: done }
     })
 }
 
@@ -167,7 +167,7 @@ pub(crate) fn early_releases(
     time: Duration,
     patience: Duration,
     seed: u64,
-) -> io::Result<Arrival> {
+) -> io::Result<ScriptOutcome> {
     const LATEST_US: u64 = 600;
     let shared = backend.capabilities().shared;
     let end = Instant::now() + time;
@@ -244,7 +244,7 @@ pub(crate) fn early_releases(
                  {mode} one was not granted within {patience:?}, in round {done}"
             ),
         ),
-        None => Arrival::Done { steps: done },
+        None => ScriptOutcome::Done { steps: done },
     })
 }
 
@@ -262,7 +262,11 @@ const PASTS: [&str; 5] = [
 /// # Errors
 ///
 /// Those of opening, and the suite's own.
-pub(crate) fn conversions(backend: &BoxBackend, path: &Path, rounds: u64) -> io::Result<Arrival> {
+pub(crate) fn conversions(
+    backend: &BoxBackend,
+    path: &Path,
+    rounds: u64,
+) -> io::Result<ScriptOutcome> {
     let mut steps = 0;
     for past in PASTS {
         for elsewhere in [false, true] {
@@ -284,7 +288,7 @@ pub(crate) fn conversions(backend: &BoxBackend, path: &Path, rounds: u64) -> io:
             }
         }
     }
-    Ok(Arrival::Done { steps })
+    Ok(ScriptOutcome::Done { steps })
 }
 
 fn convert_in_a_storm(
@@ -389,11 +393,11 @@ fn have_past(
     })
 }
 
-fn broken(law: Law, what: String) -> Arrival {
-    Arrival::Broken {
+fn broken(law: Law, what: String) -> ScriptOutcome {
+    ScriptOutcome::Broken {
         law,
         what,
-        story: Vec::new(),
+        trace: Vec::new(),
     }
 }
 

@@ -16,7 +16,7 @@ use touchfile_flock::FlockBackend;
 use touchfile_testkit::worker;
 
 use crate::trial;
-use crate::worker::{PATIENCE, Worker, belongings, say, wait_until};
+use crate::worker::{DEADLINE, Worker, belongings, say, wait_until};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -56,7 +56,7 @@ fn read_only() {
         eprintln!("skipped: there is no unshare(1) here");
         return;
     };
-    if shell.receive(PATIENCE).is_err() {
+    if shell.receive(DEADLINE).is_err() {
         eprintln!("skipped: mounting is not permitted here");
         return;
     }

@@ -92,7 +92,7 @@ fn handed_over_by_kill() {
     let path = dir.path().join("a.lock");
     let (mut a, mut b) = (Worker::new(&path), Worker::new(&path));
     assert_eq!(a.ask("lock exclusive"), "held");
-    b.tell("lock exclusive");
+    b.send("lock exclusive");
     a.kill();
     assert_eq!(b.answer(), "held");
 }

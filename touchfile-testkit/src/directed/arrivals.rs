@@ -5,7 +5,8 @@ use std::fmt::Display;
 use super::driver::Driver;
 use crate::Law;
 use crate::case::{Case, Context, Done, Need, Outcome, Undone};
-use crate::walk::{Arrival, Style};
+use crate::process::{Answer, ScriptOutcome};
+use crate::walk::Style;
 
 /// What a walk may take: on a machine that is busy, or with a backend that is slow, it has fewer steps.
 const LONGEST_MS: u64 = 2_500;
@@ -135,35 +136,34 @@ fn walk(context: &Context<'_>, style: Style, steps: u64, script: &str) -> Outcom
 }
 
 fn play(driver: &mut Driver<'_>, script: &str, words: &[&dyn Display]) -> Result<u64, Undone> {
-    // What ends by itself, and does not, hangs in some call.
+    // A script that hangs breaks liveness, whatever the case is about.
     let law = std::mem::replace(&mut driver.law, Law::Liveness);
-    let said = driver.run(0, script, words)?;
+    let answer = driver.run_script(0, script, words)?;
     driver.law = law;
-    arrived(driver, &said)
+    steps_of(driver, answer)
 }
 
-/// By a process that is good for nothing else then.
+/// Runs a script in a process that cannot be used for anything else afterwards.
 fn play_apart(driver: &mut Driver<'_>, script: &str) -> Result<u64, Undone> {
     const APART: usize = 1;
     driver.fixture.new_process(APART)?;
-    let said = driver.run(APART, script, &[])?;
+    let answer = driver.run_script(APART, script, &[])?;
     driver.kill(APART);
-    arrived(driver, &said)
+    steps_of(driver, answer)
 }
 
-fn arrived(driver: &mut Driver<'_>, said: &str) -> Result<u64, Undone> {
-    if let Some(why) = said.strip_prefix("unable ") {
-        return Err(Undone::Skipped(why.to_owned()));
-    }
-    match Arrival::from_text(said) {
-        Some(Arrival::Done { steps }) => Ok(steps),
-        Some(Arrival::Broken { law, what, story }) => {
+/// How many steps a script took, if it found nothing.
+fn steps_of(driver: &mut Driver<'_>, answer: Answer) -> Result<u64, Undone> {
+    match answer {
+        Answer::Outcome(ScriptOutcome::Done { steps }) => Ok(steps),
+        Answer::Outcome(ScriptOutcome::Broken { law, what, trace }) => {
             driver.truncate_trace(0);
-            for line in story {
+            for line in trace {
                 driver.note(line);
             }
             Err(driver.broken(law, what))
         }
-        None => Err(Undone::Failed(format!("a process said {said:?}"))),
+        Answer::Unable(why) => Err(Undone::Skipped(why)),
+        answer => Err(driver.wrong(&answer)),
     }
 }

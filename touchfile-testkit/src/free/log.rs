@@ -188,28 +188,20 @@ fn parse_call(text: &str) -> Option<Call> {
     Some(match words[..] {
         ["drop"] => Call::Drop,
         ["increment"] => Call::Increment,
-        ["lock", mode] => Call::Lock(parse_mode(mode)?, Patience::Endless),
+        ["lock", mode] => Call::Lock(mode.parse().ok()?, Patience::Endless),
         ["lock", mode, "polls", polls] => {
-            Call::Lock(parse_mode(mode)?, Patience::Polls(polls.parse().ok()?))
+            Call::Lock(mode.parse().ok()?, Patience::Polls(polls.parse().ok()?))
         }
         ["lock", mode, "timeout_us", us] => Call::Lock(
-            parse_mode(mode)?,
+            mode.parse().ok()?,
             Patience::Timeout(Duration::from_micros(us.parse().ok()?)),
         ),
         ["look"] => Call::Look,
         ["open"] => Call::Open,
-        ["try", mode] => Call::Try(parse_mode(mode)?),
+        ["try", mode] => Call::Try(mode.parse().ok()?),
         ["unlock"] => Call::Unlock,
         _ => return None,
     })
-}
-
-fn parse_mode(word: &str) -> Option<LockMode> {
-    match word {
-        "exclusive" => Some(LockMode::Exclusive),
-        "shared" => Some(LockMode::Shared),
-        _ => None,
-    }
 }
 
 impl fmt::Display for Outcome {

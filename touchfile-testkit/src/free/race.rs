@@ -1,6 +1,7 @@
 //! The cases that race: processes hammer on the locks, some are killed, and the history is judged.
 
 use std::fs;
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use super::{History, Plan, Violation, Witness, check, now_ns};
 use crate::Law;
 use crate::case::{Context, Done, Finding, Outcome, Undone};
 use crate::fixture::{Fixture, Host};
-use crate::process::{Answer, Command, InWords, Lost};
+use crate::process::{Answer, Command, Lost};
 
 /// How long one run takes. Short runs are judged in no time.
 const RUN: Duration = Duration::from_millis(400);
@@ -113,7 +114,10 @@ impl Run<'_> {
     fn start(&mut self, process: usize) -> Result<(), Undone> {
         let mut plan = self.plan.clone();
         plan.dir = self.fixture.dir_of(process);
-        let words = vec![plan.to_string(), process.to_string()];
+        let words = vec![
+            serde_json::to_string(&plan).map_err(io::Error::from)?,
+            process.to_string(),
+        ];
         let command = Command::Run("hammer".into(), self.log(process), words);
         self.fixture.process(process)?.send(&command);
         Ok(())
@@ -133,7 +137,7 @@ impl Run<'_> {
             Ok(Answer::Failed { message, .. }) => {
                 return Err(Undone::Failed(format!("the log: {message}")));
             }
-            Ok(answer) => return Err(ended(process, &InWords(&answer).to_string())),
+            Ok(answer) => return Err(ended(process, &answer.to_string())),
             Err(Lost::Ended) => return Err(ended(process, "it ended by itself")),
             // The log ends with the call that never came back.
             Err(Lost::Silent(_)) => {

@@ -89,7 +89,7 @@ impl Executor {
             Command::Open(slot, path, options) => self.open(slot, &path, &options),
             Command::Run(script, path, words) => {
                 match scripts::run(&script, &self.backend, &self.runtime, &path, &words) {
-                    Ok(text) => Answer::Text(text),
+                    Ok(answer) => answer,
                     Err(error) => Answer::failed(&error),
                 }
             }

@@ -7,6 +7,7 @@
 mod children;
 mod command;
 mod execute;
+mod outcome;
 mod place;
 mod pool;
 mod remote;
@@ -19,7 +20,8 @@ use std::time::Duration;
 
 use touchfile_core::{BoxBackend, LockHandle};
 
-pub(crate) use self::command::{Answer, Command, InWords, Slot};
+pub(crate) use self::command::{Answer, Command, Slot, any_path};
+pub(crate) use self::outcome::ScriptOutcome;
 pub use self::place::Place;
 pub(crate) use self::pool::Pool;
 use self::remote::Remote;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
 
+use super::command::{from_line, to_line};
 use super::{Answer, Command, Lost, Place};
 use crate::worker::Worker;
 
@@ -108,13 +109,13 @@ impl Remote {
     }
 
     pub(super) fn send(&mut self, command: &Command) {
-        self.worker
-            .send(command.clone().with_path(|path| self.view.of(path)));
+        let command = command.clone().with_path(|path| self.view.of(path));
+        self.worker.send(to_line(&command));
     }
 
     pub(super) fn receive(&mut self, within: Duration) -> Result<Answer, Lost> {
         let line = self.worker.receive(within)?;
-        Ok(line.parse().unwrap_or_else(Answer::Unable))
+        Ok(from_line(&line).unwrap_or_else(Answer::Unable))
     }
 
     pub(super) fn worker(&self) -> &Worker {

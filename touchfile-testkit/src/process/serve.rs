@@ -6,6 +6,7 @@ use std::panic;
 use touchfile_core::BoxBackend;
 
 use super::Answer;
+use super::command::{from_line, to_line};
 use super::execute::Executor;
 use crate::worker::{Commands, reply};
 
@@ -16,11 +17,11 @@ pub(crate) fn serve(backend: BoxBackend) -> io::Result<()> {
     let mut executor = Executor::new(backend)?;
     reply("ready")?;
     for line in Commands::new()? {
-        let answer = match line?.parse() {
+        let answer = match from_line(&line?) {
             Ok(command) => executor.execute(command),
             Err(error) => Answer::Unable(error),
         };
-        reply(answer)?;
+        reply(to_line(&answer))?;
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ struct ReportAsJson<'a> {
 #[derive(Serialize)]
 struct CaseAsJson<'a> {
     name: &'a str,
-    law: Option<&'static str>,
+    law: Option<Law>,
     tried: u64,
     measured: &'a [String],
     elapsed_ms: u64,
@@ -59,7 +59,7 @@ struct CaseAsJson<'a> {
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 enum VerdictAsJson<'a> {
     Broken {
-        broken_law: &'static str,
+        broken_law: Law,
         trace: &'a str,
         #[serde(serialize_with = "as_source")]
         steps: &'a [Step],
@@ -78,13 +78,13 @@ impl<'a> From<&'a CaseReport> for CaseAsJson<'a> {
     fn from(case: &'a CaseReport) -> Self {
         Self {
             name: &case.name,
-            law: case.law.map(Law::name),
+            law: case.law,
             tried: case.tried,
             measured: &case.measured,
             elapsed_ms: milliseconds(case.elapsed),
             verdict: match &case.verdict {
                 Verdict::Broken(finding) => VerdictAsJson::Broken {
-                    broken_law: finding.law.name(),
+                    broken_law: finding.law,
                     trace: &finding.trace,
                     steps: &finding.steps,
                 },

@@ -27,7 +27,7 @@ const PREPARATION: Duration = Duration::from_secs(4);
 pub(super) const POLL: &str = "a poll of a wait";
 pub(super) const WAIT: &str = "a wait";
 
-/// How many lines of a story are kept, and how many are told.
+/// How many lines of a trace are kept, and how many are told.
 const KEPT: usize = 400;
 const TOLD: usize = 14;
 
@@ -42,7 +42,7 @@ pub(super) struct Walker<'a> {
     pub(super) dir: PathBuf,
     runtimes: Vec<Runtime>,
     pulse: &'a Pulse,
-    story: Vec<(usize, String)>,
+    trace: Vec<(usize, String)>,
     steps: u64,
     pub(super) names: u32,
     time: Duration,
@@ -84,7 +84,7 @@ impl<'a> Walker<'a> {
             dir: dir.to_owned(),
             runtimes: vec![runtime()?, runtime()?],
             pulse,
-            story: Vec::new(),
+            trace: Vec::new(),
             steps: 0,
             names: 0,
             time: plan.time,
@@ -102,20 +102,20 @@ impl<'a> Walker<'a> {
     }
 
     /// The latest lines, about the file of the last of them.
-    pub(super) fn story(&self) -> Vec<String> {
-        let Some((file, _)) = self.story.last() else {
+    pub(super) fn trace(&self) -> Vec<String> {
+        let Some((file, _)) = self.trace.last() else {
             return Vec::new();
         };
-        let about = self.story.iter().filter(|(about, _)| about == file);
+        let about = self.trace.iter().filter(|(about, _)| about == file);
         let mut lines: Vec<_> = about.map(|(_, line)| line.clone()).collect();
         lines.drain(..lines.len().saturating_sub(TOLD));
         lines
     }
 
     pub(super) fn tell(&mut self, file: usize, line: String) {
-        self.story.push((file, line));
-        if self.story.len() > 2 * KEPT {
-            self.story.drain(..KEPT);
+        self.trace.push((file, line));
+        if self.trace.len() > 2 * KEPT {
+            self.trace.drain(..KEPT);
         }
     }
 

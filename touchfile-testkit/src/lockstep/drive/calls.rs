@@ -10,7 +10,7 @@ use crate::Law;
 use crate::countdown::Countdown;
 use crate::lockstep::model::{Doubt, State, unexpected};
 use crate::lockstep::step::{HandleId, Step};
-use crate::process::{Answer, Command, InWords};
+use crate::process::{Answer, Command};
 
 impl Drive<'_> {
     /// Opens a handle, if it is not open.
@@ -25,10 +25,7 @@ impl Drive<'_> {
             &Command::Open(slot(id), path, OpenOptions::new()),
         )?;
         let HandleId { process, handle } = id;
-        self.record(
-            Step::Open { process, handle },
-            &InWords(&answer).to_string(),
-        );
+        self.record(Step::Open { process, handle }, &answer.to_string());
         if answer != Answer::Done {
             return Err(self.halt(unexpected("opening", &answer)));
         }
@@ -60,7 +57,7 @@ impl Drive<'_> {
             }
             thread::sleep(PAUSE);
         };
-        self.record(step, &InWords(&answer).to_string());
+        self.record(step, &answer.to_string());
         match judged {
             Ok(()) => Ok(()),
             Err(Doubt::FalseBusy(inode)) => Err(self.investigate(id, mode, inode)?),
@@ -115,7 +112,7 @@ impl Drive<'_> {
     pub(super) fn poll_once(&mut self, id: HandleId, time: Duration) -> Result<bool, Halt> {
         let answer = self.ask(id, Law::CancelSafety, &Command::Poll(slot(id), time))?;
         if answer != Answer::Pending {
-            self.record_poll(id, &InWords(&answer).to_string());
+            self.record_poll(id, &answer.to_string());
         }
         self.model
             .polled(id, &answer)
@@ -166,10 +163,7 @@ impl Drive<'_> {
         let HandleId { process, handle } = id;
         let path = self.path(id.file());
         let answer = self.ask(id, Law::Errors, &Command::IsCurrent(slot(id), path))?;
-        self.record(
-            Step::AskCurrent { process, handle },
-            &InWords(&answer).to_string(),
-        );
+        self.record(Step::AskCurrent { process, handle }, &answer.to_string());
         self.model
             .asked_current(id, &answer)
             .map_err(|doubt| self.halt(doubt))

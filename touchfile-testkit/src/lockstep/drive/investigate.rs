@@ -9,7 +9,7 @@ use super::{Drive, Halt, PAUSE, slot};
 use crate::Law;
 use crate::lockstep::model::{Busy, Inode, unexpected};
 use crate::lockstep::step::HandleId;
-use crate::process::{Answer, Command, InWords, Slot};
+use crate::process::{Answer, Command, Slot};
 
 /// The slot of the handle that looks whether a lock can be had after all.
 const PROBE: Slot = 99;
@@ -38,7 +38,7 @@ impl Drive<'_> {
         let line = format!(
             "at the end, process 0 tries to take the {mode} lock of file {file} with a new handle"
         );
-        self.trace.push(format!("{line}: {}", InWords(&answer)));
+        self.trace.push(format!("{line}: {}", answer));
         match answer {
             Answer::WouldBlock => {
                 self.trace.pop();
@@ -72,7 +72,7 @@ impl Drive<'_> {
         let line = format!(
             "at the end, with every lock released, process 0 tries to take the {mode} lock of file {file}"
         );
-        self.trace.push(format!("{line}: {}", InWords(&answer)));
+        self.trace.push(format!("{line}: {}", answer));
         let inode = self.model.inode_at(file);
         match (answer, inode) {
             (Answer::Acquired, _) => {

@@ -235,10 +235,8 @@ impl Drive<'_> {
             Ok(answer) => return Ok(answer),
             Err(lost) => lost,
         };
-        let word = command.to_string();
-        let verb = word.split(' ').next().unwrap_or_default();
         self.trace
-            .push(format!("process {} is asked to {verb}: {lost}", id.process));
+            .push(format!("process {} {command}: {lost}", id.process));
         Err(match lost {
             Lost::Silent(time) => Halt::found(
                 law,

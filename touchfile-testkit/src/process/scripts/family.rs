@@ -11,10 +11,8 @@ use touchfile_core::{Attempt, LockHandle};
 
 use super::ScriptContext;
 use crate::Law;
-use crate::process::Answer;
-use crate::process::Handle;
 use crate::process::children::unable_to_fork;
-use crate::walk::Arrival;
+use crate::process::{Answer, Handle, ScriptOutcome};
 
 /// A forked child that does what it is told, a letter at a time.
 struct Child {
@@ -26,9 +24,9 @@ struct Child {
 const KINDS: [(&str, u8); 2] = [("inherited", b'i'), ("opened", b'o')];
 
 /// Two children of this process, and it itself, exclude each other.
-pub(super) fn siblings(context: &ScriptContext<'_>) -> io::Result<String> {
-    if let Some(Answer::Unable(why)) = unable_to_fork() {
-        return Ok(format!("unable {why}"));
+pub(super) fn siblings(context: &ScriptContext<'_>) -> io::Result<Answer> {
+    if let Some(unable) = unable_to_fork() {
+        return Ok(unable);
     }
     let mut steps = 0;
     for (first, one) in KINDS {
@@ -43,20 +41,20 @@ pub(super) fn siblings(context: &ScriptContext<'_>) -> io::Result<String> {
                 Child::new(context, &mut handles)?,
                 Child::new(context, &mut handles)?,
             );
-            let mut story = Vec::new();
-            let mut is = |who: &str, got: bool, expected: bool| -> Option<Arrival> {
+            let mut trace = Vec::new();
+            let mut is = |who: &str, got: bool, expected: bool| -> Option<ScriptOutcome> {
                 let word = if got { "acquired" } else { "busy" };
-                story.push(format!("{who} tries to take the exclusive lock: {word}"));
+                trace.push(format!("{who} tries to take the exclusive lock: {word}"));
                 steps += 1;
                 let (law, what) = match (got, expected) {
                     (true, false) => (Law::Exclusion, "it got the lock, but another one holds it"),
                     (false, true) => (Law::Release, "the lock is busy, but nobody holds it"),
                     _ => return None,
                 };
-                Some(Arrival::Broken {
+                Some(ScriptOutcome::Broken {
                     law,
                     what: what.into(),
-                    story: story.clone(),
+                    trace: trace.clone(),
                 })
             };
             let (a_name, b_name) = (
@@ -96,11 +94,11 @@ pub(super) fn siblings(context: &ScriptContext<'_>) -> io::Result<String> {
             b.end()?;
             a.end()?;
             if let Some(found) = found {
-                return Ok(found.to_text());
+                return Ok(found.into());
             }
         }
     }
-    Ok(Arrival::Done { steps }.to_text())
+    Ok(ScriptOutcome::Done { steps }.into())
 }
 
 struct Handles {

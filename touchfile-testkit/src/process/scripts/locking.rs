@@ -11,7 +11,7 @@ use super::ScriptContext;
 
 /// So many attempts on one handle, if there is time, each unlocked if it succeeds.
 pub(super) fn try_many(context: &ScriptContext<'_>) -> io::Result<String> {
-    let (mode, attempts): (_, u64) = (context.mode(0)?, context.number(1)?);
+    let (mode, attempts): (LockMode, u64) = (context.word(0)?, context.word(1)?);
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let (mut acquired, mut busy) = (0, 0);
@@ -29,8 +29,8 @@ pub(super) fn try_many(context: &ScriptContext<'_>) -> io::Result<String> {
 
 /// So many turns, if there is time, each waited for; each holds the lock for so many microseconds.
 pub(super) fn lock_and_unlock(context: &ScriptContext<'_>) -> io::Result<String> {
-    let turns: u64 = context.number(0)?;
-    let hold = Duration::from_micros(context.number(1)?);
+    let turns: u64 = context.word(0)?;
+    let hold = Duration::from_micros(context.word(1)?);
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let mut done = 0;

@@ -11,13 +11,13 @@ use touchfile_core::{Attempt, LockBackend, LockHandle, OpenOptions};
 
 use super::ScriptContext;
 use crate::Law;
-use crate::walk::Arrival;
+use crate::process::{Answer, ScriptOutcome};
 
 /// How often each is tried, so that what it leaves behind adds up.
 const TIMES: usize = 12;
 
 /// Tries to open what cannot be opened, and says what came of it.
-pub(super) fn open_in_vain(context: &ScriptContext<'_>) -> io::Result<String> {
+pub(super) fn open_in_vain(context: &ScriptContext<'_>) -> io::Result<ScriptOutcome> {
     let dir = context.path.parent().unwrap_or(Path::new("/"));
     let mut paths = vec![
         ("a missing directory", dir.join("missing").join("a.lock")),
@@ -41,18 +41,18 @@ pub(super) fn open_in_vain(context: &ScriptContext<'_>) -> io::Result<String> {
     let mut steps = 0;
     for (what, path) in &paths {
         if let Some(broken) = one_in_vain(context, what, path)? {
-            return Ok(broken.to_text());
+            return Ok(broken);
         }
         steps += TIMES as u64;
     }
-    Ok(Arrival::Done { steps }.to_text())
+    Ok(ScriptOutcome::Done { steps })
 }
 
 fn one_in_vain(
     context: &ScriptContext<'_>,
     what: &str,
     path: &PathBuf,
-) -> io::Result<Option<Arrival>> {
+) -> io::Result<Option<ScriptOutcome>> {
     // What the system says to any program.
     let reference = fs::OpenOptions::new()
         .read(true)
@@ -84,23 +84,23 @@ fn one_in_vain(
             }
             Err(error) => (Law::Errors, format!("{:?}: {error}", error.kind())),
         };
-        return Ok(Some(Arrival::Broken {
+        return Ok(Some(ScriptOutcome::Broken {
             law,
             what: format!(
                 "the system says {:?} to this, and so must the backend, not: {answer}",
                 reference.kind()
             ),
-            story: vec![format!("{what} is opened: {answer}")],
+            trace: vec![format!("{what} is opened: {answer}")],
         }));
     }
     let after = count();
     if after >= before + TIMES / 2 {
-        return Ok(Some(Arrival::Broken {
+        return Ok(Some(ScriptOutcome::Broken {
             law: Law::AcquiredMeansAcquired,
             what: format!(
                 "an open that fails leaves a descriptor: {before} became {after} in {TIMES} times"
             ),
-            story: vec![format!("{what} is opened {TIMES} times")],
+            trace: vec![format!("{what} is opened {TIMES} times")],
         }));
     }
     Ok(None)
@@ -118,17 +118,17 @@ fn become_an_ordinary_user() -> bool {
 }
 
 /// [`open_in_vain`] by a process that has given up root, and is good for nothing else then.
-pub(super) fn open_in_vain_as_a_user(context: &ScriptContext<'_>) -> io::Result<String> {
+pub(super) fn open_in_vain_as_a_user(context: &ScriptContext<'_>) -> io::Result<Answer> {
     if !become_an_ordinary_user() {
-        return Ok("unable it cannot give up root".into());
+        return Ok(Answer::Unable("it cannot give up root".into()));
     }
-    open_in_vain(context)
+    Ok(open_in_vain(context)?.into())
 }
 
 /// An exclusive lock on a file that this process may not write to.
-pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Result<String> {
+pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Result<Answer> {
     if !become_an_ordinary_user() {
-        return Ok("unable it cannot give up root".into());
+        return Ok(Answer::Unable("it cannot give up root".into()));
     }
     fs::write(context.path, "")?;
     fs::set_permissions(context.path, Permissions::from_mode(0o444))?;
@@ -137,7 +137,9 @@ pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Resul
         .open(context.path)
         .is_ok()
     {
-        return Ok("unable this process may write to every file".into());
+        return Ok(Answer::Unable(
+            "this process may write to every file".into(),
+        ));
     }
     let claimed = context.backend.capabilities().exclusive_read_only;
     let locked = context.runtime.block_on(async {
@@ -145,7 +147,7 @@ pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Resul
         handle.try_lock(Exclusive).await
     });
     let (law, what) = match locked {
-        Ok(Attempt::Acquired) => return Ok(Arrival::Done { steps: 1 }.to_text()),
+        Ok(Attempt::Acquired) => return Ok(ScriptOutcome::Done { steps: 1 }.into()),
         Ok(Attempt::WouldBlock) => (Law::NoFalseBusy, "it is busy, but nobody holds it".into()),
         Err(error) if claimed => (
             Law::Capabilities,
@@ -157,7 +159,7 @@ pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Resul
                 ErrorKind::Unsupported | ErrorKind::PermissionDenied
             ) =>
         {
-            return Ok(Arrival::Done { steps: 1 }.to_text());
+            return Ok(ScriptOutcome::Done { steps: 1 }.into());
         }
         Err(error) => (
             Law::Capabilities,
@@ -166,10 +168,10 @@ pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Resul
             ),
         ),
     };
-    Ok(Arrival::Broken {
+    Ok(ScriptOutcome::Broken {
         law,
         what,
-        story: vec!["the exclusive lock is tried on a file without permission to write".into()],
+        trace: vec!["the exclusive lock is tried on a file without permission to write".into()],
     }
-    .to_text())
+    .into())
 }

@@ -52,7 +52,7 @@ pub(super) fn drop_in_another(context: &ScriptContext<'_>) -> io::Result<String>
 
 /// Locks and unlocks so many times while threads fork and execute children all the time.
 pub(super) fn lock_while_spawning(context: &ScriptContext<'_>) -> io::Result<String> {
-    let turns: u64 = context.number(0)?;
+    let turns: u64 = context.word(0)?;
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {

@@ -14,7 +14,7 @@ use crate::free::now_ns;
 
 /// So many waits for a lock that somebody holds all the while.
 pub(super) fn give_up(context: &ScriptContext<'_>) -> io::Result<String> {
-    let waits: u64 = context.number(0)?;
+    let waits: u64 = context.word(0)?;
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let mut done = 0;
@@ -43,7 +43,7 @@ pub(super) fn give_up(context: &ScriptContext<'_>) -> io::Result<String> {
 
 /// So many waits, each with a timeout that lets it get the lock or not.
 pub(super) fn give_up_in_a_race(context: &ScriptContext<'_>) -> io::Result<String> {
-    let waits: u64 = context.number(0)?;
+    let waits: u64 = context.word(0)?;
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let (mut got, mut done) = (0, 0);
@@ -77,7 +77,7 @@ pub(super) fn give_up_in_a_race(context: &ScriptContext<'_>) -> io::Result<Strin
 
 /// A wait for a lock that somebody holds, with a timeout in milliseconds.
 pub(super) fn with_a_timeout(context: &ScriptContext<'_>) -> io::Result<String> {
-    let patience = Duration::from_millis(context.number(0)?);
+    let patience = context.milliseconds(0)?;
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let begun = Instant::now();
@@ -95,7 +95,7 @@ pub(super) fn with_a_timeout(context: &ScriptContext<'_>) -> io::Result<String> 
 
 /// Waits once, and says when the wait began and when it was granted, on the clock of all processes.
 pub(super) fn in_line(context: &ScriptContext<'_>) -> io::Result<String> {
-    let hold = Duration::from_millis(context.number(0)?);
+    let hold = context.milliseconds(0)?;
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let mut lock = Box::pin(handle.lock(LockMode::Exclusive));
@@ -118,7 +118,7 @@ pub(super) fn in_line(context: &ScriptContext<'_>) -> io::Result<String> {
 
 /// Holds the shared lock for 10 ms, again and again, for so many milliseconds.
 pub(super) fn read_in_turns(context: &ScriptContext<'_>) -> io::Result<String> {
-    let end = Instant::now() + Duration::from_millis(context.number(0)?);
+    let end = Instant::now() + context.milliseconds(0)?;
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let mut turns = 0;
@@ -135,7 +135,7 @@ pub(super) fn read_in_turns(context: &ScriptContext<'_>) -> io::Result<String> {
 /// Takes the exclusive lock again and again, for so many milliseconds: how often, and what was
 /// the longest wait?
 pub(super) fn write_in_turns(context: &ScriptContext<'_>) -> io::Result<String> {
-    let end = Instant::now() + Duration::from_millis(context.number(0)?);
+    let end = Instant::now() + context.milliseconds(0)?;
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let (mut turns, mut longest) = (0, Duration::ZERO);

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_millis(3_500);
 #[test]
 fn worker() {
     let Ok(plan) = env::var(PLAN) else { return };
-    let plan: Plan = plan.parse().unwrap();
+    let plan: Plan = serde_json::from_str(&plan).unwrap();
     let process = env::var(PROCESS).unwrap().parse().unwrap();
     let backend = backend(&env::var(BACKEND).unwrap(), &plan);
     let mut log = File::create(plan.dir.join(format!("{process}.log"))).unwrap();
@@ -50,7 +50,7 @@ fn backend(name: &str, plan: &Plan) -> BoxBackend {
 fn start(plan: &Plan, backend: &str, process: u32) -> Child {
     Command::new(env::current_exe().unwrap())
         .args([WORKER, "--exact"])
-        .env(PLAN, plan.to_string())
+        .env(PLAN, serde_json::to_string(plan).unwrap())
         .env(BACKEND, backend)
         .env(PROCESS, process.to_string())
         .stdout(Stdio::null())
