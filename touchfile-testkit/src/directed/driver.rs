@@ -9,7 +9,7 @@ use touchfile_core::LockMode::{self, Exclusive};
 use touchfile_core::OpenOptions;
 
 use crate::Law;
-use crate::case::{Context, Finding, Undone};
+use crate::case::{Context, Done, Finding, Undone};
 use crate::countdown::Countdown;
 use crate::fixture::Fixture;
 use crate::process::{Answer, Command, Lost, Slot};
@@ -19,9 +19,11 @@ const SCRIPT: u32 = 5;
 
 /// The processes and files of one directed case, and the trace so far.
 pub(crate) struct Driver<'a> {
-    pub(crate) bench: &'a Context<'a>,
+    pub(crate) context: &'a Context<'a>,
     pub(crate) fixture: Fixture<'a>,
     pub(super) law: Law,
+    /// What the case has measured, in sentences for the report.
+    pub(super) measured: Vec<String>,
     trace: Vec<String>,
 }
 
@@ -35,11 +37,12 @@ impl<'a> Driver<'a> {
     }
 
     /// Nobody yet. What goes wrong breaks `law`, unless said otherwise.
-    pub(crate) fn new(bench: &'a Context<'a>, law: Law) -> Result<Self, Undone> {
+    pub(crate) fn new(context: &'a Context<'a>, law: Law) -> Result<Self, Undone> {
         Ok(Self {
-            bench,
-            fixture: bench.host.fixture()?,
+            context,
+            fixture: context.host.fixture()?,
             law,
+            measured: Vec::new(),
             trace: Vec::new(),
         })
     }
@@ -51,12 +54,16 @@ impl<'a> Driver<'a> {
 
     /// The number of another process than 0, if the backend knows others.
     pub(crate) fn other(&self) -> ProcessNumber {
-        usize::from(self.bench.claims.cross_process)
+        usize::from(self.context.claims.cross_process)
     }
 
-    /// Keeps the workers for other cases. To be called when all is well.
-    pub(crate) fn close(self) {
+    /// Ends a case in which nothing was found, and keeps the workers for other cases.
+    pub(crate) fn close(self, tried: u64) -> Done {
         self.fixture.close();
+        Done {
+            tried,
+            measured: self.measured,
+        }
     }
 
     /// Sends a command, receives the answer, and adds both to the trace.
@@ -81,7 +88,7 @@ impl<'a> Driver<'a> {
         process: ProcessNumber,
         command: &Command,
     ) -> Result<Answer, Undone> {
-        let call = self.bench.patience * 2;
+        let call = self.context.patience * 2;
         let within = match command {
             Command::Poll(_, time) => call + *time,
             Command::Run(..) => call * SCRIPT,
@@ -151,7 +158,7 @@ impl<'a> Driver<'a> {
     ) -> Result<Answer, Undone> {
         loop {
             let answer = self.try_lock(process, slot, mode)?;
-            if answer != Answer::WouldBlock || !self.fixture.may_be_held_by_the_dead() {
+            if answer != Answer::WouldBlock || !self.fixture.killed_may_hold() {
                 return Ok(answer);
             }
             std::thread::sleep(Duration::from_millis(1));

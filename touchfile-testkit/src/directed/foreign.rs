@@ -47,7 +47,7 @@ fn excluded(driver: &mut Driver<'_>, tool: Tool) -> Result<u64, Undone> {
     driver.open(0, 1)?;
     driver.must_be_busy(0, 1, Exclusive, "another handle holds it")?;
     driver.unlock(0, 0)?;
-    let modes = if driver.bench.claims.shared {
+    let modes = if driver.context.claims.shared {
         &[Exclusive, Shared][..]
     } else {
         &[Exclusive]

@@ -1,50 +1,49 @@
-//! The plan of one free run, which its workers follow.
+//! The plan of one race, which is sent to its workers.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What every process of one free run does; with its number, each derives its own dice from it.
+/// What every process of one race does. Each derives its own random numbers from it.
 ///
-/// The files differ in character. On even ones everything happens; on odd ones nobody gives up
-/// waiting. A wait that was given up may have held the lock for a moment, which nobody can know,
-/// and so excuses every "busy" beside it: only where there is none of those are the answers of
-/// attempts judged to the last one.
+/// On files with an even number waits may be given up, on the others not. A wait that was given up may
+/// have held the lock for a moment, which cannot be known, and so explains every "busy" at the same
+/// time. Only where no wait is given up can every "busy" be judged.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Plan {
-    /// Where all dice come from.
+    /// The seed of all random choices.
     pub(crate) seed: u64,
-    /// How long the processes hammer. They end a little later: the last waiters get their turn.
+    /// How long the processes begin new calls. They end a little later, after the last waits.
     pub(crate) duration: Duration,
-    /// How many lock files.
+    /// The number of lock files.
     pub(crate) files: u32,
-    /// How many tasks of each process use a handle at once.
+    /// The number of tasks of each process, each of which uses one handle at a time.
     pub(crate) tasks: u32,
     /// How many of 100 acquisitions are single attempts.
     pub(crate) tries: u32,
     /// How many of 100 acquisitions wait with a timeout, on even files.
     pub(crate) timeouts: u32,
-    /// How many of 100 acquisitions are waits dropped after a few polls, on even files.
+    /// How many of 100 acquisitions are waits that are dropped after a few polls, on even files.
     pub(crate) cancels: u32,
-    /// How many of 100 acquisitions are shared; 0 for a backend without shared locks.
+    /// How many of 100 acquisitions are shared. It is 0 for a backend without shared locks.
     pub(crate) shared: u32,
-    /// How many of 100 releases drop the handle, not unlock it.
+    /// How many of 100 releases drop the handle and do not unlock it.
     pub(crate) drops: u32,
     /// The longest time for which a lock is held on purpose.
     pub(crate) longest_hold: Duration,
     /// The longest timeout.
     pub(crate) longest_timeout: Duration,
-    /// Whether holders use the [witness](super::Witness). Needs a real directory, and killed
-    /// processes that are really dead: not for simulated kills.
+    /// Whether holders use the [witness](super::Witness). It needs a real directory and real
+    /// processes, since a simulated kill does not stop the code of a process.
     pub(crate) witness: bool,
-    /// Where the lock files and the witnesses are.
+    /// The directory of the lock files and the witnesses.
     #[serde(with = "crate::process::any_path")]
     pub(crate) dir: PathBuf,
 }
 
 impl Plan {
-    /// The usual mix, for one second on two files with three tasks for each process.
+    /// The usual plan: one second, two files, and three tasks for each process.
     pub(crate) fn new(dir: impl Into<PathBuf>, seed: u64) -> Self {
         Self {
             seed,

@@ -12,7 +12,7 @@ use crate::worker::{Commands, reply};
 
 /// Executes commands until standard input ends.
 pub(crate) fn serve(backend: BoxBackend) -> io::Result<()> {
-    // A panic becomes an answer; nobody reads what it would print.
+    // A panic becomes an answer, so its message need not be printed.
     panic::set_hook(Box::new(|_| {}));
     let mut executor = Executor::new(backend)?;
     reply("ready")?;

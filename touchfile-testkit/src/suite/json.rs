@@ -1,4 +1,4 @@
-//! A report for machines.
+//! The report as JSON.
 
 use std::time::Duration;
 
@@ -10,14 +10,21 @@ use crate::{Law, Step};
 impl Report {
     /// The report as one JSON object.
     ///
-    /// It has `suite`, `backend`, `seed`, `passed`, `elapsed_ms`, and `cases`; a case has `name`,
-    /// `law` (null for cases that are about all), `tried`, `measured`, `elapsed_ms` and `verdict`:
-    /// `passed`, `skipped` or `failed` with a `reason`, `not-run`, or `broken` with `broken_law`,
-    /// `trace` and `steps`.
+    /// The object has `suite`, `backend`, `seed`, `passed`, `elapsed_ms` and `cases`. A case has
+    /// `name`, `law` (null for a case about all laws), `tried`, `measured`, `elapsed_ms` and
+    /// `verdict`, which is one of:
+    ///
+    /// | verdict | more fields |
+    /// |---|---|
+    /// | `passed` | |
+    /// | `skipped` | `reason` |
+    /// | `failed` | `reason` |
+    /// | `not-run` | |
+    /// | `broken` | `broken_law`, `trace`, `steps` |
     ///
     /// # Panics
     ///
-    /// Never: nothing in a report is without a form in JSON.
+    /// Never: everything in a report has a form in JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         let report = ReportAsJson {
@@ -97,7 +104,7 @@ impl<'a> From<&'a CaseReport> for CaseAsJson<'a> {
     }
 }
 
-/// Each step as it stands in Rust.
+/// Each step as Rust source.
 fn as_source<S: Serializer>(steps: &&[Step], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(steps.iter().map(|step| format!("{step:?}")))
 }

@@ -7,14 +7,18 @@
 //! after the other, so that each answer is known beforehand, but for [the moments](settle) in which
 //! one of several waiters may be the next.
 
-mod calls;
+mod attempts;
+mod call;
 mod convert;
+mod expected;
 mod files;
 mod inherited;
 mod probe;
 mod questions;
+mod releases;
 mod settle;
 mod slot;
+mod waits;
 mod walker;
 
 use std::fmt::Display;

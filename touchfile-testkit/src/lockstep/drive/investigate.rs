@@ -65,7 +65,7 @@ impl Drive<'_> {
         )?;
         let attempt = Command::TryLock(PROBE, mode);
         let mut answer = self.ask(id, Law::Liveness, &attempt)?;
-        while answer == Answer::WouldBlock && self.fixture.may_be_held_by_the_dead() {
+        while answer == Answer::WouldBlock && self.fixture.killed_may_hold() {
             thread::sleep(PAUSE);
             answer = self.ask(id, Law::Liveness, &attempt)?;
         }
@@ -121,7 +121,7 @@ impl Drive<'_> {
     pub(super) fn blame_wait(&mut self, id: HandleId, mode: LockMode) -> Result<Halt, Halt> {
         let late = format!(
             "the {mode} lock is free, but the wait does not end within {:?}",
-            self.patience.grant
+            self.limits.grant
         );
         let Some(inode) = self.model.inode_of(id) else {
             return Ok(Halt::found(Law::Liveness, late));

@@ -1,4 +1,4 @@
-//! A process and its children, all of which lock.
+//! A process and its forked children, all of which lock.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -11,19 +11,20 @@ use touchfile_core::{Attempt, LockHandle};
 
 use super::ScriptContext;
 use crate::Law;
+use crate::handles::Handle;
 use crate::process::children::unable_to_fork;
-use crate::process::{Answer, Handle, ScriptOutcome};
+use crate::process::{Answer, ScriptOutcome};
 
-/// A forked child that does what it is told, a letter at a time.
+/// A forked child that executes commands of one byte.
 struct Child {
     pid: i32,
     link: UnixStream,
 }
 
-/// Which handle a child uses: one that it inherited, or one of its own.
+/// The handle that a child uses, and the command that tries to lock with it.
 const KINDS: [(&str, u8); 2] = [("inherited", b'i'), ("opened", b'o')];
 
-/// Two children of this process, and it itself, exclude each other.
+/// Checks that this process and two children of it exclude each other.
 pub(super) fn siblings(context: &ScriptContext<'_>) -> io::Result<Answer> {
     if let Some(unable) = unable_to_fork() {
         return Ok(unable);
@@ -90,7 +91,7 @@ pub(super) fn siblings(context: &ScriptContext<'_>) -> io::Result<Answer> {
                 b.ask(b'u')?;
                 found = is("the parent", attempt(&mut parents)?, true);
             }
-            // The second has a copy of the first one's link.
+            // The second child has a copy of the link to the first, and has to end before it.
             b.end()?;
             a.end()?;
             if let Some(found) = found {
@@ -112,7 +113,7 @@ impl Child {
         match fork().map_err(io::Error::other)? {
             Fork::Child => {
                 drop(link);
-                // Whatever happens, it is over when its link is.
+                // The child ends when its link is closed.
                 let served = serve(context, handles, other);
                 std::process::exit(i32::from(served.is_err()));
             }
@@ -120,7 +121,7 @@ impl Child {
         }
     }
 
-    /// Tells it something, and hears whether it was acquired.
+    /// Sends a command, and returns whether the lock was acquired.
     fn ask(&mut self, what: u8) -> io::Result<bool> {
         self.link.set_read_timeout(Some(Duration::from_secs(20)))?;
         self.link.write_all(&[what])?;

@@ -1,4 +1,4 @@
-//! Scripts of several threads, or several handles, that are written elsewhere.
+//! Scripts that call other modules of this crate.
 
 use std::io;
 
@@ -19,12 +19,13 @@ pub(super) fn release_early(context: &ScriptContext<'_>) -> io::Result<ScriptOut
 }
 
 pub(super) fn convert(context: &ScriptContext<'_>) -> io::Result<ScriptOutcome> {
-    meeting::conversions(context.backend, context.path, context.word(0)?)
+    let (rounds, patience) = (context.word(0)?, context.milliseconds(1)?);
+    meeting::conversions(context.backend, context.path, rounds, patience)
 }
 
 pub(super) fn hold_for_long(context: &ScriptContext<'_>) -> io::Result<ScriptOutcome> {
-    let time = context.milliseconds(0)?;
-    lasting::lasting(context.backend, &beside(context, "held"), time)
+    let (time, patience) = (context.milliseconds(0)?, context.milliseconds(1)?);
+    lasting::lasting(context.backend, &beside(context, "held"), time, patience)
 }
 
 pub(super) fn leave_behind(context: &ScriptContext<'_>) -> io::Result<ScriptOutcome> {

@@ -1,4 +1,5 @@
-//! What a worker does by itself, where a line for each step would be too slow or too coarse.
+//! Scripts: sequences of calls that a worker makes by itself, where a command for each call would be
+//! too slow or too coarse.
 
 mod family;
 mod locking;
@@ -17,20 +18,21 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use touchfile_core::{Attempt, BoxBackend, LockBackend, LockHandle, LockMode, OpenOptions};
 
-use super::{Answer, Handle};
+use super::Answer;
+use crate::handles::Handle;
 
-/// Where a script is played.
+/// What a script is run with.
 struct ScriptContext<'a> {
     backend: &'a BoxBackend,
     runtime: &'a Runtime,
     path: &'a Path,
     words: &'a [String],
-    /// When it is to come to an end, having done less, so that slow backends are not taken for such
-    /// as hang.
+    /// When the script has to end, even if it has not done everything. So a slow backend is not taken
+    /// for one that hangs.
     end: Instant,
 }
 
-/// How long a script goes on.
+/// How long a script runs at most.
 const LONGEST: Duration = Duration::from_secs(6);
 
 /// Runs a script.
@@ -72,7 +74,7 @@ pub(super) fn run(
         "try-at-the-same-moment" => meetings::try_at_once(&context)?.into(),
         "try-in-other-threads" => threads::try_in_others(&context)?.into(),
         "try-many" => locking::try_many(&context)?.into(),
-        "wait-in-line" => waiting::in_line(&context)?.into(),
+        "wait-in-queue" => waiting::in_queue(&context)?.into(),
         "wait-with-a-timeout" => waiting::with_a_timeout(&context)?.into(),
         "walk" => walks::walk(&context)?.into(),
         "walk-in-children" => walks::walk_in_children(&context)?,
@@ -88,7 +90,7 @@ fn claim_again(context: &ScriptContext<'_>) -> String {
 }
 
 impl ScriptContext<'_> {
-    /// Whether there is no time for more.
+    /// Whether the script has to end.
     fn is_over(&self) -> bool {
         Instant::now() > self.end
     }
@@ -97,7 +99,7 @@ impl ScriptContext<'_> {
         self.backend.open(self.path, &OpenOptions::new()).await
     }
 
-    /// A handle that holds the exclusive lock, which nobody else does.
+    /// A handle that holds the exclusive lock, which must be free.
     async fn hold(&self) -> io::Result<Handle> {
         let mut handle = self.open().await?;
         match handle.try_lock(LockMode::Exclusive).await? {

@@ -1,4 +1,4 @@
-//! Paths that no file can be opened by, and a process that may not open every file.
+//! Paths that cannot be opened, and processes that may not open every file.
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
@@ -13,10 +13,10 @@ use super::ScriptContext;
 use crate::Law;
 use crate::process::{Answer, ScriptOutcome};
 
-/// How often each is tried, so that what it leaves behind adds up.
+/// How often each path is tried, so that leaked descriptors add up.
 const TIMES: usize = 12;
 
-/// Tries to open what cannot be opened, and says what came of it.
+/// Tries to open paths that cannot be opened.
 pub(super) fn open_in_vain(context: &ScriptContext<'_>) -> io::Result<ScriptOutcome> {
     let dir = context.path.parent().unwrap_or(Path::new("/"));
     let mut paths = vec![
@@ -53,7 +53,7 @@ fn one_in_vain(
     what: &str,
     path: &PathBuf,
 ) -> io::Result<Option<ScriptOutcome>> {
-    // What the system says to any program.
+    // The error that the system gives to any program.
     let reference = fs::OpenOptions::new()
         .read(true)
         .write(true)
@@ -61,7 +61,7 @@ fn one_in_vain(
         .truncate(false)
         .open(path);
     let Err(reference) = reference else {
-        return Ok(None); // this user may, or this system does not mind
+        return Ok(None); // this user or this system can open it
     };
     let count = || fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     let before = count();
@@ -70,12 +70,12 @@ fn one_in_vain(
             .runtime
             .block_on(context.backend.open(path, &OpenOptions::new()));
         let (law, answer) = match opened {
-            // One that locks beside the file may not need it.
+            // A backend that locks a file beside it need not open it.
             Ok(_) if reference.kind() == ErrorKind::PermissionDenied => return Ok(None),
             Ok(_) => (Law::Errors, "it was opened".to_owned()),
             Err(error) if error.kind() == reference.kind() => continue,
             Err(error) if error.kind() == ErrorKind::Unsupported => continue,
-            // The system's kind cannot be made yet by anybody but std.
+            // This kind is unstable, so that a backend cannot use it.
             Err(error)
                 if format!("{:?}", reference.kind()) == "FilesystemLoop"
                     && error.kind() == ErrorKind::InvalidInput =>
@@ -106,7 +106,7 @@ fn one_in_vain(
     Ok(None)
 }
 
-/// Gives up, for ever, what lets root open every file; false if this process cannot.
+/// Gives up the capabilities that let root open every file. Returns false if that fails.
 fn become_an_ordinary_user() -> bool {
     let Ok(mut sets) = capabilities(None) else {
         return false;
@@ -117,7 +117,7 @@ fn become_an_ordinary_user() -> bool {
     set_capabilities(None, sets).is_ok()
 }
 
-/// [`open_in_vain`] by a process that has given up root, and is good for nothing else then.
+/// [`open_in_vain`] after giving up root. The process cannot be used for other cases afterwards.
 pub(super) fn open_in_vain_as_a_user(context: &ScriptContext<'_>) -> io::Result<Answer> {
     if !become_an_ordinary_user() {
         return Ok(Answer::Unable("it cannot give up root".into()));
@@ -125,7 +125,7 @@ pub(super) fn open_in_vain_as_a_user(context: &ScriptContext<'_>) -> io::Result<
     Ok(open_in_vain(context)?.into())
 }
 
-/// An exclusive lock on a file that this process may not write to.
+/// Tries to take an exclusive lock on a file that this process may not write to.
 pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Result<Answer> {
     if !become_an_ordinary_user() {
         return Ok(Answer::Unable("it cannot give up root".into()));

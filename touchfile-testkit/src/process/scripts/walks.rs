@@ -1,4 +1,4 @@
-//! Walks, here and in forked children.
+//! Walks in this process and in forked children.
 
 use std::fs;
 use std::io;
@@ -10,8 +10,8 @@ use crate::process::command::{from_line, to_line};
 use crate::process::{Answer, ScriptOutcome};
 use crate::walk::{self, Plan, Style};
 
-/// A walk of this style, with this seed, of so many steps and milliseconds at most, with so many of
-/// patience.
+/// A walk. The arguments are the style, the seed, the number of steps, and the longest time and the
+/// patience in milliseconds.
 pub(super) fn walk(context: &ScriptContext<'_>) -> io::Result<ScriptOutcome> {
     let plan = plan(context)?;
     let dir = directory(context, &plan, "walk")?;
@@ -62,7 +62,7 @@ fn plan(context: &ScriptContext<'_>) -> io::Result<Plan> {
     })
 }
 
-/// A new directory beside the usual lock file; or a name for one, if files are mere names.
+/// A new directory beside the usual lock file, or only its path, if the backend has no real files.
 fn directory(context: &ScriptContext<'_>, plan: &Plan, name: &str) -> io::Result<PathBuf> {
     let parent = context.path.parent().unwrap_or(Path::new("/"));
     let dir = parent.join(format!("{name}-{}-{}", plan.style.name(), plan.seed));
