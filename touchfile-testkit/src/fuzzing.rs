@@ -3,6 +3,9 @@
 //! They are for the fuzz targets in `fuzz/`, and no part of the interface: they are there with the feature
 //! `fuzzing` only, and may change at any time.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::free::{Line, Plan};
 use crate::process::{Answer, Command};
 use crate::worker::next_reply;
@@ -24,19 +27,22 @@ pub fn worker(text: &[u8]) {
 }
 
 fn lines(line: &str) {
-    if let Ok(answer) = line.parse::<Answer>() {
-        assert_eq!(answer.to_string().parse(), Ok(answer), "{line:?}");
-    }
-    if let Ok(command) = line.parse::<Command>() {
-        assert_eq!(command.to_string().parse(), Ok(command), "{line:?}");
-    }
-    if let Ok(plan) = line.parse::<Plan>() {
-        assert_eq!(plan.to_string().parse(), Ok(plan), "{line:?}");
-    }
+    json::<Answer>(line);
+    json::<Command>(line);
+    json::<Plan>(line);
     if let Ok(entry) = line.parse::<Line>() {
         // A carriage return in it is written as a space.
         let written = entry.to_string();
         let again = written.parse::<Line>().expect("it was written");
         assert_eq!(again.to_string(), written, "{line:?}");
+    }
+}
+
+fn json<T: DeserializeOwned + Serialize>(line: &str) {
+    if let Ok(value) = serde_json::from_str::<T>(line) {
+        let written = serde_json::to_string(&value).expect("it can be written");
+        let again: T = serde_json::from_str(&written).expect("it was written");
+        let again = serde_json::to_string(&again).expect("it can be written");
+        assert_eq!(again, written, "{line:?}");
     }
 }
