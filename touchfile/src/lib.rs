@@ -73,5 +73,5 @@ pub use touchfile_flock::FlockBackend;
 
 /// The code in the README is compiled and run, too.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
