@@ -28,6 +28,8 @@ mod holders;
 #[cfg(unix)]
 mod identity;
 #[cfg(unix)]
+mod location;
+#[cfg(unix)]
 mod mount;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod nfs;

@@ -127,6 +127,11 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) follow_symlinks: bool,
 
+    /// Refuse a LOCKFILE with a symbolic link anywhere in its path: where others can write a directory
+    /// above it, they could lead it elsewhere
+    #[arg(long, conflicts_with = "follow_symlinks")]
+    pub(super) no_symlinks: bool,
+
     /// Run CMD with /bin/sh once if the wait takes longer than a second, with the lock file's name
     /// in TOUCHFILE_WAITING; nobody waits for its end
     #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]
