@@ -1,4 +1,4 @@
-//! Names of files that the system can look up.
+//! Paths that are short enough for the system.
 
 use std::borrow::Cow;
 use std::env;
@@ -6,14 +6,14 @@ use std::path::{self, Path};
 
 use nix::libc::PATH_MAX;
 
-/// The current directory under a name that is absolute and short (`proc_pid_cwd(5)`).
+/// A short absolute path of the current directory (`proc_pid_cwd(5)`).
 const CURRENT_DIRECTORY: &str = "/proc/self/cwd";
 
-/// How long the name of a file next to another may be, with a directory of its own in between.
+/// How long the part of a path may be that is added to a directory.
 const SPARE: usize = 512;
 
-/// `path`, or another name for the same file if it is relative to a directory so deep that no call
-/// takes its absolute name, which the library makes.
+/// `path`, or a shorter path of the same file. The library makes paths absolute, and in a very deep
+/// directory that path would be too long for the system.
 pub(crate) fn reachable(path: &Path) -> Cow<'_, Path> {
     let longest = usize::try_from(PATH_MAX).unwrap_or(usize::MAX) - SPARE;
     let is_long = || path::absolute(path).is_ok_and(|path| path.as_os_str().len() > longest);
@@ -23,7 +23,7 @@ pub(crate) fn reachable(path: &Path) -> Cow<'_, Path> {
     path.into()
 }
 
-/// The whole of a name that [`reachable`] made, to compare it with others.
+/// The long form of a path that [`reachable`] has made, to compare it with others.
 pub(crate) fn whole(path: &Path) -> Cow<'_, Path> {
     match (path.strip_prefix(CURRENT_DIRECTORY), env::current_dir()) {
         (Ok(rest), Ok(directory)) => directory.join(rest).into(),

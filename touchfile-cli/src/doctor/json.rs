@@ -1,4 +1,4 @@
-//! The report for machines.
+//! The report as JSON.
 
 use std::borrow::Cow;
 
@@ -44,7 +44,7 @@ impl Report {
     }
 }
 
-/// What is printed. The fields stand in the order in which they are.
+/// The whole object. The fields are in the order in which they are printed.
 #[derive(Debug, Serialize)]
 struct Json<'a> {
     backend: Option<&'a str>,

@@ -11,11 +11,11 @@ use super::facts::Facts;
 use super::trial::{BACKENDS, LAWS, Law, Outcome, Tried};
 use crate::text::printable;
 
-/// Locks work here.
+/// Locks work.
 const WELL: u8 = 0;
 /// Locks are of no use.
 const USELESS: u8 = 1;
-/// They may be of less use than is thought.
+/// Locks may exclude fewer processes than expected.
 const WITH_CARE: u8 = 2;
 
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// A report of what is known so far. It says that time has run out until it is
-    /// [complete](Self::complete).
+    /// A report of what is known so far. Until it is [complete](Self::complete), it says that the time has
+    /// run out.
     pub(super) fn new(path: &Path, facts: Option<Facts>) -> Self {
         Self {
             path: path.to_owned(),
@@ -230,7 +230,7 @@ mod tests {
     use super::super::facts::TrialDirectory;
     use super::*;
 
-    /// A report on this file system, where each law came out like this.
+    /// A report on this file system, with the same outcome for each law.
     fn report(magic: u32, mount: &str, outcome: impl Fn(Law) -> Outcome) -> Report {
         let mount = Mount::parse(&format!("41 27 {mount}")).expect("a line of mountinfo");
         let facts = Facts {
