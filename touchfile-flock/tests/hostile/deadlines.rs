@@ -23,6 +23,9 @@ const PROCESSES: usize = 12;
 /// How late a deadline may be, besides what the scheduler makes of it.
 const LATE: Duration = Duration::from_millis(10);
 
+/// How late a thread that only sleeps is, at most, on a machine that does nothing else.
+const QUIET: Duration = Duration::from_millis(2);
+
 /// What a storm of events may cost, of a core.
 const COST: f64 = 0.05;
 
@@ -166,13 +169,27 @@ const LOADS: [(&str, Option<&str>); 8] = [
 
 /// Before the reads were limited, a deadline of 2 s was 4 s late.
 pub(crate) fn kept() {
+    // Among the processes of others a wait, which does more than to sleep, is put behind them, and no figure
+    // is one of the attack. A deadline that is late by seconds is late all the same.
+    let control = measure("flock", None).control;
+    let late = match control.upper_quartile < QUIET {
+        true => LATE,
+        false => {
+            eprintln!("the machine is busy with other things: who only sleeps is {control}");
+            Duration::from_secs(1)
+        }
+    };
+    is_kept(late);
+}
+
+fn is_kept(most: Duration) {
     for (backend, attack) in LOADS {
         // What is late by chance is not late five times.
         let is_kept = (0..5).any(|_| {
             let Figures { late, control, .. } = measure(backend, attack);
             eprintln!("{backend}, {attack:?}: {late}; who only sleeps: {control}");
-            late.median <= control.median + LATE
-                && late.upper_quartile <= control.upper_quartile + LATE
+            late.median <= control.median + most
+                && late.upper_quartile <= control.upper_quartile + most
         });
         assert!(is_kept, "{attack:?}");
     }
