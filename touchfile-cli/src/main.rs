@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         Command::DoctorWorker(args) => doctor::worker::run(&args),
         Command::Flock(_) => return flock::run(words.get(2..).unwrap_or_default()),
         Command::Generate(args) => generate::run(&args, &Cli::command()),
+        Command::LockKeeper(args) => run::keeper::run(&args),
         Command::Run(args) => run::run(args, &words),
         Command::Who(args) => who::run(&args),
     };
@@ -108,6 +109,8 @@ enum Command {
     Flock(flock::Args),
     #[command(hide = true)]
     Generate(generate::Args),
+    #[command(hide = true)]
+    LockKeeper(run::keeper::Args),
     Run(run::Args),
     Who(who::Args),
 }

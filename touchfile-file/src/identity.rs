@@ -17,9 +17,9 @@ use super::retry_interrupted;
 /// What is done with a symbolic link that is the last component of a path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Symlinks {
-    /// What it leads to is meant.
+    /// The link is followed to the file that it leads to.
     Follow,
-    /// The link itself is meant.
+    /// The link is not followed: it is itself the file.
     NoFollow,
 }
 
@@ -66,7 +66,7 @@ impl FileId {
     ///
     /// # Errors
     ///
-    /// Those of fstat(2).
+    /// Whatever fstat(2) fails with.
     pub fn from_file(file: &File) -> io::Result<Self> {
         retry_interrupted(|| Ok(Self::from_stat(&rustix::fs::fstat(file)?)))
     }
@@ -77,7 +77,7 @@ impl FileId {
     ///
     /// # Errors
     ///
-    /// Those of stat(2), but for the path naming nothing.
+    /// Whatever stat(2) fails with, except that a path that names nothing is `Ok(None)`.
     #[inline]
     pub fn from_path(path: &Path, symlinks: Symlinks) -> io::Result<Option<Self>> {
         let stat = rustix::io::retry_on_intr(|| match symlinks {

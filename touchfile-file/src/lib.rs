@@ -18,6 +18,9 @@
 #[cfg(unix)]
 mod file_system;
 mod fork;
+#[cfg(all(feature = "fuzzing", target_os = "linux"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(unix)]
 mod handle;
 #[cfg(unix)]

@@ -39,6 +39,9 @@ mod countdown;
 mod directed;
 mod fixture;
 mod free;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handles;
 mod lasting;
 mod law;

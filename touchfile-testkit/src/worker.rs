@@ -127,12 +127,8 @@ impl Worker {
     pub fn receive(&mut self, within: Duration) -> Result<String, Lost> {
         let mut countdown = Countdown::new(within);
         loop {
-            while let Some(end) = self.read.iter().position(|&byte| byte == b'\n') {
-                let line: Vec<u8> = self.read.drain(..=end).collect();
-                let line = String::from_utf8_lossy(&line);
-                if let Some(reply) = line.strip_prefix(MARK) {
-                    return Ok(reply.trim_end().to_owned());
-                }
+            if let Some(reply) = next_reply(&mut self.read) {
+                return Ok(reply);
             }
             if !self.is_readable(&mut countdown) {
                 return Err(Lost::Silent(within));
@@ -240,6 +236,18 @@ impl Worker {
             }
         }
     }
+}
+
+/// Takes the next reply, and all that was written before it, out of what was read.
+pub(crate) fn next_reply(read: &mut Vec<u8>) -> Option<String> {
+    while let Some(end) = read.iter().position(|&byte| byte == b'\n') {
+        let line: Vec<u8> = read.drain(..=end).collect();
+        let line = String::from_utf8_lossy(&line);
+        if let Some(reply) = line.strip_prefix(MARK) {
+            return Some(reply.trim_end().to_owned());
+        }
+    }
+    None
 }
 
 impl Drop for Worker {

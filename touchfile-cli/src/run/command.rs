@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use rustix::io::FdFlags;
 use touchfile::LockBackend;
 
 use super::locks::{Held, VARIABLE};
-use super::name;
+use super::{keeper, name};
 use crate::child::{Child, Launch};
 use crate::exit::{Failure, say};
 use crate::inherited::inherited;
@@ -98,25 +98,49 @@ where
     /// Lets the command inherit the descriptors of the locks. It need not know of them, because the kernel
     /// keeps a lock as long as any process has the file open.
     ///
+    /// A [`keeper`] gets the descriptors that are open for writing instead.
+    ///
     /// No other process may be started after this, since it would inherit them, too. At least half of the
     /// numbers below the soft limit are left to the command. Other descriptors are duplicated above the
-    /// limit. The duplicates are returned, and can be closed after the command has started.
+    /// limit. What was opened for the command is returned, and can be closed after the command has started.
     fn let_inherit(&self) -> io::Result<Vec<OwnedFd>> {
-        let limit = inherited().descriptor_limit().unwrap_or(RawFd::MAX);
-        let mut moved = Vec::new();
+        let mut opened = Vec::new();
+        let mut writable = Vec::new();
+        let mut readable = Vec::new();
         for guard in self.inherited {
-            let handle = guard.handle().ok_or(io::ErrorKind::NotFound)?;
-            if handle.as_fd().as_raw_fd() >= limit / 2
-                && let Ok(above) = rustix::io::fcntl_dupfd_cloexec(handle, limit)
-            {
-                rustix::io::fcntl_setfd(&above, FdFlags::empty())?;
-                moved.push(above);
+            let handle = guard.handle().ok_or(io::ErrorKind::NotFound)?.as_fd();
+            let is_writable = keeper::is_writable(handle)?;
+            let of_its_kind = if is_writable {
+                &mut writable
             } else {
-                rustix::io::fcntl_setfd(handle, FdFlags::empty())?;
-            }
+                &mut readable
+            };
+            of_its_kind.push(handle);
         }
-        Ok(moved)
+        if !writable.is_empty() {
+            let pipe = keeper::start(&writable)?;
+            let_one_inherit(pipe.as_fd(), &mut opened)?;
+            opened.push(pipe);
+        }
+        for handle in readable {
+            let_one_inherit(handle, &mut opened)?;
+        }
+        Ok(opened)
     }
+}
+
+/// Lets the command inherit a descriptor, or a duplicate with a large number, which is added to `opened`.
+fn let_one_inherit(descriptor: BorrowedFd<'_>, opened: &mut Vec<OwnedFd>) -> io::Result<()> {
+    let limit = inherited().descriptor_limit().unwrap_or(RawFd::MAX);
+    if descriptor.as_raw_fd() >= limit / 2
+        && let Ok(above) = rustix::io::fcntl_dupfd_cloexec(descriptor, limit)
+    {
+        rustix::io::fcntl_setfd(&above, FdFlags::empty())?;
+        opened.push(above);
+    } else {
+        rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
+    }
+    Ok(())
 }
 
 /// How a command ended.

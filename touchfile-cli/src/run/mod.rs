@@ -2,6 +2,7 @@
 
 mod args;
 mod command;
+pub(crate) mod keeper;
 mod locks;
 
 use std::ffi::{OsStr, OsString};

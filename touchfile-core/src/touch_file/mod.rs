@@ -11,6 +11,7 @@ mod idle;
 mod lock;
 mod open;
 mod owned;
+mod recursion;
 mod sampler;
 mod verify;
 mod wait;
@@ -36,6 +37,7 @@ use crate::platform::Process;
 use crate::queue::Queue;
 use crate::{Error, LockBackend, OpenOptions, Operation, Result};
 use idle::IdleHandles;
+use recursion::LatestHolder;
 use sampler::SharedSample;
 use wait::OnWait;
 
@@ -102,15 +104,18 @@ pub struct TouchFile<B: LockBackend> {
     options: OpenOptions,
     verify: bool,
     on_wait: Option<OnWait>,
-    /// What bounds a wait that has no timeout of its own.
+    /// The timeout of waits that are given none of their own.
     timeout: Option<Duration>,
     /// Set while the file is ours to remove.
     temporary: AtomicBool,
-    /// Whose it is: a forked child has a copy of this, and leaves its parent's file alone.
+    /// The process that made it: a forked child has a copy, and leaves its parent's file alone.
     process: Process,
     /// The queue inside the process.
     queue: Queue,
     idle: IdleHandles<B::Handle>,
+    latest_holder: LatestHolder,
+    /// Whether waiting for oneself is an error.
+    deny_recursion: bool,
     sample: SharedSample,
 }
 

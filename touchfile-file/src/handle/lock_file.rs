@@ -39,7 +39,7 @@ const DIRECTORY_PLACE: OFlags = OFlags::PATH;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const DIRECTORY_PLACE: OFlags = OFlags::RDONLY;
 
-/// What opening brings.
+/// An open file with what is known of it.
 #[derive(Debug)]
 struct Opened {
     file: File,
@@ -215,7 +215,7 @@ impl<R: RawFileLock> LockFile<R> {
     }
 }
 
-/// What a release has done.
+/// What a release did.
 #[derive(Debug)]
 pub(super) enum Released {
     /// Nothing: no lock of this process was held.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-/// What is known of a process that exists.
+/// The facts about a process that exists.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) uid: Option<u32>,
@@ -73,6 +73,21 @@ fn words(cmdline: &[u8]) -> Option<String> {
 fn effective_uid(status: &str) -> Option<u32> {
     let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     uids.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// All that is parsed of what a process can write itself: its name and its command line.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn parse_process(text: &[u8]) {
+    let lossy = String::from_utf8_lossy(text);
+    if let Some(stat) = Stat::parse(&lossy) {
+        assert!(lossy.contains(&stat.name), "{lossy:?}");
+        stat.since_boot();
+    }
+    effective_uid(&lossy);
+    assert!(
+        words(text).is_none_or(|words| !words.is_empty()),
+        "{lossy:?}"
+    );
 }
 
 /// The resolution is that of /proc/stat, a second.

@@ -17,6 +17,8 @@ mod witness;
 pub(crate) use check::{Violation, check};
 pub(crate) use hammer::hammer;
 pub(crate) use history::History;
+#[cfg(feature = "fuzzing")]
+pub(crate) use log::Line;
 pub(crate) use log::now_ns;
 pub(crate) use plan::Plan;
 pub(crate) use race::{Who, race};

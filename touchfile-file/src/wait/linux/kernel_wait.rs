@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::interrupt::{Interruptible, interruptibly};
 use crate::wait::system::KernelWait;
@@ -29,9 +29,9 @@ const MAX_THREADS: usize = 16;
 /// to block.
 const INTERRUPT_AGAIN: Duration = Duration::from_micros(200);
 
-/// How often it does so. A thread that cannot be interrupted is left behind, and unlocks what it gets
-/// at once.
-const MAX_INTERRUPTS: u32 = 100;
+/// For how long a drop waits in all. A thread that cannot be interrupted, or does not get a processor, is
+/// left behind, and unlocks what it gets at once: a deadline has to be kept on a busy machine, too.
+const LONGEST_CANCEL: Duration = Duration::from_millis(5);
 
 /// A wait in the kernel's queue; it ends when dropped.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl KernelWait for WaitingThread {
         match std::mem::replace(&mut state.outcome, Outcome::Ended) {
             Outcome::Waits => {
                 state.outcome = Outcome::Waits;
-                // The old one is swapped out, to be dropped where nothing is locked.
+                // The old waker is swapped out, so that it is dropped while nothing is locked.
                 std::mem::swap(&mut state.waker, &mut waker);
                 Poll::Pending
             }
@@ -125,7 +125,7 @@ impl Drop for WaitingThread {
         if self.process.is_current() {
             shared.cancel();
         } else {
-            // A forked child's copy, without the thread. Its state may be locked for ever.
+            // This is a forked child's copy: it has no thread, and its state may be locked for ever.
             std::mem::forget(shared);
         }
     }
@@ -136,7 +136,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the thread does.
+    /// The main function of the thread.
     fn run(&self, file: File, mode: LockMode) {
         // Without a signal that could end it, the wait must not begin.
         let acquired = interruptibly(|thread| {
@@ -170,15 +170,16 @@ impl Shared {
         Err(io::ErrorKind::Interrupted.into())
     }
 
-    /// Ends the wait: the thread has let go of everything when this returns.
+    /// Ends the wait: the thread has let go of everything when this returns, unless it is left behind.
     fn cancel(&self) {
+        let begun = Instant::now();
         let mut state = self.state();
         state.is_cancelled = true;
         let waker = state.waker.take();
-        for _ in 0..MAX_INTERRUPTS {
+        while begun.elapsed() < LONGEST_CANCEL {
             match (&state.outcome, state.thread) {
                 (Outcome::Waits, Some(thread)) => thread.interrupt(),
-                // It was not to block yet, and will not.
+                // The thread had not begun to block, and will not begin.
                 _ => break,
             }
             let waited = self.ended.wait_timeout(state, INTERRUPT_AGAIN);
@@ -198,7 +199,7 @@ impl Shared {
     }
 }
 
-/// One of the threads there may be.
+/// One of the few threads that a process may have; the drop makes room for another.
 #[derive(Debug)]
 struct Slot;
 
@@ -219,7 +220,6 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::time::Instant;
 
     use tempfile::NamedTempFile;
 
@@ -300,7 +300,7 @@ mod tests {
             let Outcome::Acquired(file) = &state.outcome else {
                 panic!("it had it");
             };
-            // As a child has between fork and exec.
+            // A child between fork and exec has such a copy.
             file.try_clone().unwrap()
         };
         drop(wait);
