@@ -34,6 +34,8 @@ mod nfs;
 #[cfg(unix)]
 mod open;
 mod platform;
+#[cfg(unix)]
+mod queue_place;
 #[cfg(target_os = "linux")]
 mod reactor;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -55,6 +57,8 @@ pub use mount::Mount;
 #[cfg(unix)]
 pub use open::{Access, open};
 pub use platform::platform;
+#[cfg(unix)]
+pub use queue_place::QueuePlace;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use stall::opening_may_stall;
 

@@ -162,6 +162,7 @@ mod tests {
             file_system: FileSystem::from_magic(magic).with_block_device(mount.device().0 != 0),
             mount: Some(mount),
             export,
+            queue: touchfile_file::QueuePlace::Abstract,
             trial_directory: TrialDirectory::None(String::new()),
         })
     }

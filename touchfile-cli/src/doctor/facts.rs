@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use touchfile_file::{FileSystem, Mount};
+use touchfile_file::{FileSystem, Mount, QueuePlace};
 
 use super::exports::{self, Export};
 use crate::paths::{reachable, whole};
@@ -16,6 +16,8 @@ pub(super) struct Facts {
     pub(super) mount: Option<Mount>,
     /// The export of a local NFS server to which the file belongs.
     pub(super) export: Option<Export>,
+    /// The place of the queue of this user's processes that wait for the lock.
+    pub(super) queue: QueuePlace,
     /// The directory in which locks are tried.
     pub(super) trial_directory: TrialDirectory,
 }
@@ -44,7 +46,9 @@ impl Facts {
         let file = open(&path)?;
         let file_system = FileSystem::from_file(&file)?;
         let mount = Mount::from_file(&file)?;
-        let trial_directory = if file.metadata()?.is_dir() {
+        let is_directory = file.metadata()?.is_dir();
+        let queue = QueuePlace::of((!is_directory).then_some(&file))?;
+        let trial_directory = if is_directory {
             TrialDirectory::Usable(path.clone())
         } else {
             next_to(&path, mount.as_ref())?
@@ -53,6 +57,7 @@ impl Facts {
             file_system,
             mount,
             export: exports::find(&whole(&path)),
+            queue,
             trial_directory,
         })
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::advice;
-use super::report::{Report, guarantee, kind};
+use super::report::{Report, guarantee, kind, queue};
 use super::trial::{Outcome, Tried};
 use crate::output;
 
@@ -35,6 +35,7 @@ impl Report {
                 }),
             notes: self.warnings(),
             path: self.path.to_string_lossy(),
+            queue: facts.map(|facts| queue(&facts.queue)),
             status,
             tried: self.tried.iter().map(JsonTried::from).collect(),
             verdict,
@@ -54,6 +55,7 @@ struct Json<'a> {
     mount: Option<JsonMount<'a>>,
     notes: Vec<String>,
     path: Cow<'a, str>,
+    queue: Option<&'a str>,
     status: u8,
     tried: Vec<JsonTried<'a>>,
     verdict: String,

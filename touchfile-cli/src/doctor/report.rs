@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use touchfile::Guarantee;
 use touchfile::auto::Method;
-use touchfile_file::FileSystemKind;
+use touchfile_file::{FileSystemKind, QueuePlace};
 
 use super::advice::{self, Advice};
 use super::facts::Facts;
@@ -113,6 +113,12 @@ impl Report {
         if let Some(advice) = &self.advice {
             warnings.extend(advice.warnings.iter().cloned());
         }
+        if let Some(QueuePlace::Taken(uid)) = self.facts.as_ref().map(|facts| &facts.queue) {
+            warnings.push(format!(
+                "the user with number {uid} has taken the name of the queue, so that waits have no order \
+                 of their own; in /run/user/UID, which the service manager makes, nobody else can"
+            ));
+        }
         for tried in &self.tried {
             let (backend, law) = (advice::name(tried.backend), tried.law.name());
             match &tried.outcome {
@@ -152,6 +158,7 @@ impl Report {
             lines.push(row("lock with", advice::name(advice.backend)));
             lines.push(row("guaranteed", guarantee(advice.guarantee)));
             lines.push(row("because", &advice.why));
+            lines.push(row("waits in line", &in_line(&facts.queue)));
         }
         lines.push(String::new());
         let names = BACKENDS.map(advice::name);
@@ -175,6 +182,27 @@ impl Report {
 
 fn row(name: &str, value: &str) -> String {
     format!("{name:<17}{value}")
+}
+
+fn in_line(queue: &QueuePlace) -> String {
+    match queue {
+        QueuePlace::Abstract => "by an abstract socket name, which another user could take".into(),
+        QueuePlace::Directory(directory) => {
+            format!("in {}, which no other user can write", directory.display())
+        }
+        QueuePlace::Taken(uid) => format!("no: the user with number {uid} has taken the name"),
+        _ => "no: this system has no queue".into(),
+    }
+}
+
+/// The word for it in JSON.
+pub(super) fn queue(queue: &QueuePlace) -> &'static str {
+    match queue {
+        QueuePlace::Abstract => "abstract",
+        QueuePlace::Directory(_) => "directory",
+        QueuePlace::Taken(_) => "taken",
+        _ => "none",
+    }
 }
 
 pub(super) fn kind(kind: FileSystemKind) -> &'static str {
@@ -209,6 +237,7 @@ mod tests {
             file_system: FileSystem::from_magic(magic).with_block_device(mount.device().0 != 0),
             mount: Some(mount),
             export: None,
+            queue: QueuePlace::Abstract,
             trial_directory: TrialDirectory::None(String::new()),
         };
         let mut report = Report::new(Path::new("/a"), Some(facts));

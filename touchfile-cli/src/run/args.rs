@@ -64,10 +64,10 @@ started still run. If touchfile is killed with SIGKILL, the lock is held until
 COMMAND and all processes that it has started have ended. With --no-inherit it
 is released at once, and COMMAND continues without it.
 
-COMMAND never inherits a descriptor that is open for writing, so it can safely run
-as another user. On a local file system it inherits the descriptor of flock(2),
-which is open for reading, and with which it can unlock the lock. For a lock of
-fcntl(2), and on a file system that other hosts may share, a small process beside
+COMMAND never inherits a descriptor that is open for writing, so that it can be
+run as another user. It inherits that of flock(2) on a local file system, which
+is open for reading. Through it, COMMAND can unlock the lock. For a lock of
+fcntl(2), and where other hosts may have the file system, a small process beside
 COMMAND has the lock file open for as long, even with --exec.
 
 HUP, INT, QUIT, TERM, USR1 and USR2 are forwarded to COMMAND. While touchfile

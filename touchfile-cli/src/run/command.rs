@@ -98,7 +98,7 @@ where
     /// Lets the command inherit the descriptors of the locks. It need not know of them, because the kernel
     /// keeps a lock as long as any process has the file open.
     ///
-    /// A [`keeper`] gets the descriptors that are open for writing instead.
+    /// Descriptors that are open for writing are left with a [`keeper`] instead.
     ///
     /// No other process may be started after this, since it would inherit them, too. At least half of the
     /// numbers below the soft limit are left to the command. Other descriptors are duplicated above the
