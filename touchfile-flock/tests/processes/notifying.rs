@@ -93,7 +93,7 @@ fn each_thread() {
     let round = |round| {
         let holder = holding(&path);
         waiter.send("lock");
-        wait_until("a thread is in line", || waiter.is_in_queue());
+        wait_until("a thread is in the queue", || waiter.is_in_queue());
         let in_all = time_to_wake(&mut waiter, holder, round % 2 == 1);
         assert_eq!(waiter.answer(), "had them all");
         in_all
@@ -114,7 +114,7 @@ fn takes_nothing() {
     let round = |_| {
         let mut holder = holding(&path);
         waiter.send("lock");
-        wait_until("one is in line", || waiter.is_in_queue());
+        wait_until("one is in the queue", || waiter.is_in_queue());
         wait_until("both sleep", || all_sleep(&waiter, 2));
         // The event of one wait is read only after the other wait has read its own and has ended.
         assert_eq!(waiter.ask("pause"), "paused");
@@ -188,13 +188,13 @@ pub(crate) fn wait_in_threads(path: &Path) {
 pub(crate) fn wait_in_two_runtimes(path: &Path) {
     let (one, other) = (touch_at(&file(path, 0)), touch_at(&file(path, 1)));
     let runtime = current_thread();
-    let mut orders = commands();
-    let mut obey = |expected: &str| {
-        let order = orders.next()?;
-        assert_eq!(order, expected);
+    let mut commands = commands();
+    let mut next_is = |expected: &str| {
+        let command = commands.next()?;
+        assert_eq!(command, expected);
         Some(())
     };
-    while obey("lock").is_some() {
+    while next_is("lock").is_some() {
         thread::scope(|threads| {
             let (drops, is_to_drop) = mpsc::channel::<()>();
             let (stop, is_to_stop) = oneshot::channel::<()>();
@@ -203,7 +203,7 @@ pub(crate) fn wait_in_two_runtimes(path: &Path) {
             let first = threads.spawn(move || {
                 let held = one.blocking().lock_exclusive().expect("a lock");
                 say("one is held");
-                is_to_drop.recv().expect("an order");
+                is_to_drop.recv().expect("a command");
                 drop(held);
             });
             let other = other.clone();
@@ -211,20 +211,20 @@ pub(crate) fn wait_in_two_runtimes(path: &Path) {
             threads.spawn(move || {
                 let wait = async move { other.lock_exclusive().await.map(drop) };
                 let wait = runtime.spawn(wait);
-                runtime.block_on(is_to_stop).expect("an order");
+                runtime.block_on(is_to_stop).expect("a command");
                 say("paused");
-                is_to_resume.recv().expect("an order");
+                is_to_resume.recv().expect("a command");
                 let had = runtime.block_on(wait).expect("no panic");
                 had.expect("a lock");
                 say("the other is held");
             });
-            obey("pause").expect("an order");
+            next_is("pause").expect("a command");
             stop.send(()).expect("it waits");
-            obey("drop").expect("an order");
+            next_is("drop").expect("a command");
             drops.send(()).expect("it holds the lock");
             first.join().expect("no panic");
             say("dropped");
-            obey("resume").expect("an order");
+            next_is("resume").expect("a command");
             resumes.send(()).expect("it is paused");
         });
     }

@@ -57,7 +57,7 @@ fn all_sleep(workers: &[&Worker]) -> bool {
         .all(|times| times.is_some_and(|times| times <= FEW))
 }
 
-fn looks(worker: &Worker) -> bool {
+fn polls(worker: &Worker) -> bool {
     sleeps_within(WHILE, &[worker])[0].is_some_and(|times| times > 2 * FEW)
 }
 
@@ -73,7 +73,7 @@ fn waiting_without_a_thread(path: &Path) -> Worker {
 
 fn wait_with(mut waiter: Worker) -> Worker {
     waiter.send("lock exclusive");
-    wait_until("the waiter is in line", || waiter.is_in_queue());
+    wait_until("the waiter is in the queue", || waiter.is_in_queue());
     waiter
 }
 
@@ -135,7 +135,7 @@ fn unmarked() {
     assert_eq!(holder.ask("lock exclusive"), "held");
     waiter.send("lock exclusive");
     thread::sleep(3 * WHILE); // in this time the waiter could adapt its poll interval
-    wait_until("the waiter looks", || looks(&waiter));
+    wait_until("the waiter polls", || polls(&waiter));
     assert_eq!(holder.ask("unlock"), "released");
     assert_eq!(waiter.answer(), "held");
 }
@@ -166,7 +166,7 @@ fn goes_on_looking() {
     fs4::FileExt::lock(&file).unwrap();
     let mut waiter = waiting_without_a_thread(&path);
     thread::sleep(3 * WHILE); // in this time the waiter could adapt its poll interval
-    wait_until("the waiter looks", || looks(&waiter));
+    wait_until("the waiter polls", || polls(&waiter));
     fs4::FileExt::unlock(&file).unwrap(); // this causes no event
     assert_eq!(waiter.answer(), "held");
 }
@@ -195,7 +195,7 @@ fn looks_again() {
     assert_eq!(holder.ask("unlock"), "released");
     let file = foreign.join().unwrap();
     waiter.resume();
-    wait_until("the waiter looks", || looks(&waiter));
+    wait_until("the waiter polls", || polls(&waiter));
     fs4::FileExt::unlock(&file).unwrap();
     assert_eq!(waiter.answer(), "held");
 }

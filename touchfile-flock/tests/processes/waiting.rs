@@ -62,7 +62,7 @@ fn foreign() {
     for _ in 0..20 {
         fs4::FileExt::lock(&file).unwrap();
         waiter.send("lock exclusive");
-        wait_until("the waiter is in line", || waiter.is_in_queue());
+        wait_until("the waiter is in the queue", || waiter.is_in_queue());
         fs4::FileExt::unlock(&file).unwrap(); // this causes no event, since the file stays open
         assert_eq!(waiter.answer(), "held");
         assert_eq!(waiter.ask("unlock"), "released");
@@ -76,7 +76,7 @@ fn line_of(length: usize, path: &Path) -> (Worker, Vec<Worker>) {
     let mut line: Vec<Worker> = (0..length).map(|_| Worker::new(path)).collect();
     for worker in &mut line {
         worker.send("lock exclusive");
-        wait_until("it is in line", || worker.is_in_queue());
+        wait_until("it is in the queue", || worker.is_in_queue());
     }
     (holder, line)
 }
@@ -135,7 +135,7 @@ fn directory() {
     let (mut a, mut b) = (Worker::new(dir.path()), Worker::new(dir.path()));
     assert_eq!(a.ask("lock exclusive"), "held");
     b.send("lock exclusive");
-    wait_until("the waiter is in line", || b.is_in_queue());
+    wait_until("the waiter is in the queue", || b.is_in_queue());
     assert_eq!(a.ask("unlock"), "released");
     assert_eq!(b.answer(), "held");
 }
@@ -222,7 +222,7 @@ fn without_a_reactor() {
         assert_eq!(waiter.answer(), "ready");
         assert_eq!(holder.ask("lock exclusive"), "held");
         waiter.send("wait");
-        wait_until("the waiter is in line", || waiter.is_in_queue());
+        wait_until("the waiter is in the queue", || waiter.is_in_queue());
         assert_eq!(holder.ask("unlock"), "released");
         assert_eq!(waiter.answer(), "held");
     }

@@ -33,7 +33,7 @@ pub(crate) fn role() -> Option<String> {
 
 /// Runs this process in its role.
 pub(crate) fn run(role: &str) -> ExitCode {
-    let path = env::var_os(LOCK).expect("a worker is told its lock file");
+    let path = env::var_os(LOCK).expect("a worker has the path of its lock file");
     let path = Path::new(&path);
     match role {
         "execute commands" => execute_commands(path, false),
@@ -115,7 +115,7 @@ fn execute_commands(path: &Path, remove: bool) {
             "fork-and-unlock" => forking::fork_and_unlock(&mut guard),
             "fork-and-try" => forking::fork_and_try(&touch),
             "lock-in-a-storm" => forking::lock_and_unlock_in_a_storm(&touch),
-            other => unreachable!("nobody obeys {other:?}"),
+            other => unreachable!("there is no command {other:?}"),
         };
         say(answer);
     }
