@@ -1,11 +1,9 @@
 //! The identity of a file, whatever its names.
 
 use std::cmp::Ordering;
-use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Stat};
@@ -13,6 +11,7 @@ use rustix::io::Errno;
 use touchfile_core::OpenOptions;
 
 use super::retry_interrupted;
+use crate::location::Location;
 
 /// What is done with a symbolic link that is the last component of a path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,14 +20,16 @@ pub enum Symlinks {
     Follow,
     /// The link is not followed: it is itself the file.
     NoFollow,
+    /// The same, and there is to be no link on the way to it either.
+    Refuse,
 }
 
 impl Symlinks {
     pub(crate) fn in_options(options: &OpenOptions) -> Self {
-        if options.follow_symlinks {
-            Self::Follow
-        } else {
-            Self::NoFollow
+        match (options.no_symlinks, options.follow_symlinks) {
+            (true, _) => Self::Refuse,
+            (false, true) => Self::Follow,
+            (false, false) => Self::NoFollow,
         }
     }
 }
@@ -73,7 +74,8 @@ impl FileId {
 
     /// The identity of what `path` names, or `None` if it names nothing.
     ///
-    /// A symbolic link as the last component is itself the answer unless it is followed.
+    /// A symbolic link as the last component is itself the answer unless it is followed. Where links are
+    /// refused, a path with one on the way names nothing.
     ///
     /// # Errors
     ///
@@ -83,17 +85,24 @@ impl FileId {
         let stat = rustix::io::retry_on_intr(|| match symlinks {
             Symlinks::Follow => rustix::fs::stat(path),
             Symlinks::NoFollow => rustix::fs::lstat(path),
+            Symlinks::Refuse => {
+                let location = Location::of(path, symlinks)?;
+                let flags = AtFlags::SYMLINK_NOFOLLOW;
+                rustix::fs::statat(location.directory(), location.name(), flags)
+            }
         });
         match stat {
             Ok(stat) => Ok(Some(Self::from_stat(&stat))),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(Errno::LOOP) if symlinks == Symlinks::Refuse => Ok(None),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    /// The identity of what `name` is in an open directory, which is no link that is followed.
-    pub(super) fn from_name_in(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<Self> {
-        let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    /// The identity of what is at a location, where no link is followed.
+    pub(super) fn from_location(location: &Location<'_>) -> rustix::io::Result<Self> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let stat = rustix::fs::statat(location.directory(), location.name(), flags)?;
         Ok(Self::from_stat(&stat))
     }
 

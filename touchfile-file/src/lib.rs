@@ -28,14 +28,14 @@ mod holders;
 #[cfg(unix)]
 mod identity;
 #[cfg(unix)]
+mod location;
+#[cfg(unix)]
 mod mount;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod nfs;
 #[cfg(unix)]
 mod open;
 mod platform;
-#[cfg(unix)]
-mod queue_place;
 #[cfg(target_os = "linux")]
 mod reactor;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -57,10 +57,10 @@ pub use mount::Mount;
 #[cfg(unix)]
 pub use open::{Access, open};
 pub use platform::platform;
-#[cfg(unix)]
-pub use queue_place::QueuePlace;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use stall::opening_may_stall;
+#[cfg(unix)]
+pub use wait::QueuePlace;
 
 #[cfg(unix)]
 use std::io;

@@ -13,6 +13,8 @@ use std::process::ExitCode;
 use touchfile::auto::Method;
 use touchfile::{AutoBackend, FcntlBackend, FlockBackend, LockBackend, LockMode};
 
+use touchfile_file::Symlinks;
+
 use crate::exit::{self, Failure};
 use crate::inherited::raise_descriptor_limit;
 use crate::init;
@@ -71,7 +73,11 @@ where
             },
             None => WaitLimit::Unlimited,
         },
-        follow_symlinks: args.follow_symlinks,
+        symlinks: match (args.follow_symlinks, args.no_symlinks) {
+            (true, _) => Symlinks::Follow,
+            (false, true) => Symlinks::Refuse,
+            (false, false) => Symlinks::NoFollow,
+        },
         verbosity: args.verbosity(),
     };
     let held = locks::acquire(&backend, paths, &wanted, &progress);

@@ -5,12 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
 use touchfile_core::backoff::Backoff;
 use touchfile_core::{Attempt, LockMode, OpenOptions};
 
 use super::raw::{BlockingLock, RawFileConvert, RawFileLock};
+use crate::location::Location;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::nfs;
 use crate::open::open_with;
@@ -32,12 +33,6 @@ pub(super) struct LockFile<R> {
     path: PathBuf,
     options: OpenOptions,
 }
-
-/// To look up names in it takes no right to read it where the system has `O_PATH`.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const DIRECTORY_PLACE: OFlags = OFlags::PATH;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const DIRECTORY_PLACE: OFlags = OFlags::RDONLY;
 
 /// An open file with what is known of it.
 #[derive(Debug)]
@@ -157,14 +152,13 @@ impl<R: RawFileLock> LockFile<R> {
     /// Removes the name of this file, and no other: the directory is opened once, so that whoever can
     /// exchange one above it cannot have the name looked up in one and removed in another.
     fn remove(&self) -> io::Result<()> {
-        let (Some(directory), Some(name)) = (self.path.parent(), self.path.file_name()) else {
-            return Ok(()); // the root directory
-        };
-        let flags = DIRECTORY_PLACE | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let removed = rustix::io::retry_on_intr(|| {
-            let directory = rustix::fs::open(directory, flags, Mode::empty())?;
-            if FileId::from_name_in(&directory, name)? == self.id {
-                rustix::fs::unlinkat(&directory, name, AtFlags::empty())?;
+            let Some(location) = Location::held(&self.path, self.symlinks())? else {
+                return Ok(()); // the root directory
+            };
+            if FileId::from_location(&location)? == self.id {
+                let (directory, name) = (location.directory(), location.name());
+                rustix::fs::unlinkat(directory, name, AtFlags::empty())?;
             }
             Ok(())
         });
@@ -371,6 +365,12 @@ fn open_once(
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
             "removing on release would remove a followed link and leave the file behind it",
+        ));
+    }
+    if options.no_symlinks && options.follow_symlinks {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "symbolic links cannot be followed (follow_symlinks) and refused (no_symlinks) at once",
         ));
     }
     let file = open_with(path, options, access, mark)?;

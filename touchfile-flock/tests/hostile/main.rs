@@ -43,11 +43,12 @@ fn main() -> ExitCode {
         }
         [LOG, path] => return count_warnings(Path::new(path)),
         [deadlines::WAIT, backend, path] => return deadlines::wait(backend, Path::new(path)),
+        [identity::TAKE, path] => return identity::take(Path::new(path)),
         [identity::GIVE_UP, path] => return identity::give_up(Path::new(path)),
         _ => {}
     }
     let is_root = rustix::process::geteuid().is_root();
-    let trials: [(&str, fn()); 8] = [
+    let trials: [(&str, fn()); 10] = [
         ("a_release_does_not_wait_for_strangers", flood),
         ("a_storm_of_events_delays_no_deadline", storm),
         (
@@ -62,8 +63,16 @@ fn main() -> ExitCode {
             removal::exchanged_directory,
         ),
         (
+            "nothing_is_created_behind_a_link_where_links_are_refused",
+            removal::planted_link,
+        ),
+        (
             "root_s_queue_is_not_handed_to_the_user_that_a_process_becomes",
             identity::given_up_root,
+        ),
+        (
+            "who_cannot_tell_users_apart_follows_none",
+            identity::namespaced,
         ),
     ];
     let trials = trials.map(|(sentence, test)| {

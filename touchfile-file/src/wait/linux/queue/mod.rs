@@ -39,6 +39,7 @@ mod head;
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
+use rustix::fs::FlockOperation;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
@@ -52,7 +53,7 @@ use self::follower::Following;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::follower::take_message;
 use self::head::Head;
-use crate::QueuePlace;
+use crate::wait::QueuePlace;
 use crate::wait::system::{Joined, Place};
 
 /// A queue, by its name.
@@ -87,6 +88,9 @@ impl<'a> Queue<'a> {
     /// The queue of this user's processes that is called `key`.
     pub(super) fn named(key: &'a str) -> Option<Self> {
         let user = rustix::process::geteuid();
+        if !is_told_from_others(user) {
+            return None;
+        }
         let name = format!("touchfile/1/{user}/{key}");
         let address = SocketAddrUnix::new_abstract_name(name.as_bytes()).ok()?;
         Some(Self { user, key, address })
@@ -160,6 +164,40 @@ impl<'a> Queue<'a> {
         }
         Ok(Following::new(socket, self.user, file.cloned()))
     }
+
+    /// Takes the last place in the queue whose socket is in the directory; `None` if there is no such
+    /// directory, or no socket can be made in it.
+    fn enter_in_directory(&self) -> Option<Place> {
+        let (file, address) = SocketFile::of(self.user, self.key)?;
+        for _ in 0..MAX_ROUNDS {
+            match self.follow(&address, Some(&file)) {
+                Ok(follower) => return Some(Place::Behind(Box::new(follower))),
+                Err(Refusal::Empty) => {}
+                Err(_) => return None,
+            }
+            // One at a time, so that nobody removes the socket that another has just made.
+            let lock = file.lock_directory().ok()?;
+            if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+                std::thread::yield_now();
+                continue;
+            }
+            if let Ok(follower) = self.follow(&address, Some(&file)) {
+                return Some(Place::Behind(Box::new(follower)));
+            }
+            // A head that was killed leaves its socket behind.
+            file.remove();
+            let head = self.lead(&address, Some(&file)).ok()?;
+            return Some(Place::Head(Some(Box::new(head))));
+        }
+        Some(Place::Head(None))
+    }
+
+    /// Takes the last place in the queue whose socket is in the directory, if somebody stands in it; `None`
+    /// if there is no such directory.
+    fn join_in_directory(&self) -> Option<Option<Following>> {
+        let (file, address) = SocketFile::of(self.user, self.key)?;
+        Some(self.follow(&address, Some(&file)).ok())
+    }
 }
 
 /// Where a queue of this process's user would be whose key is one of `keys`.
@@ -178,6 +216,21 @@ pub(super) fn place(keys: &[String]) -> QueuePlace {
 /// Whether a process of `peer` may stand in the queues of `user`: one of the same user, or root's.
 fn is_friend(peer: Uid, user: Uid) -> bool {
     peer.is_root() || peer == user
+}
+
+/// Whether a process of `user` can tell its own user from others.
+///
+/// In a user namespace, all users without a number there look like `nobody` (user_namespaces(7)).
+fn is_told_from_others(user: Uid) -> bool {
+    /// The default of /proc/sys/kernel/overflowuid.
+    const NOBODY: u32 = 65_534;
+    static ALL_HAVE_NUMBERS: OnceLock<bool> = OnceLock::new();
+
+    user.as_raw() != NOBODY
+        || *ALL_HAVE_NUMBERS.get_or_init(|| {
+            let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+            map.split_whitespace().eq(["0", "0", "4294967295"])
+        })
 }
 
 fn log_stranger(stranger: Uid) {
