@@ -36,8 +36,6 @@ mod nfs;
 #[cfg(unix)]
 mod open;
 mod platform;
-#[cfg(unix)]
-mod queue_place;
 #[cfg(target_os = "linux")]
 mod reactor;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -59,10 +57,10 @@ pub use mount::Mount;
 #[cfg(unix)]
 pub use open::{Access, open};
 pub use platform::platform;
-#[cfg(unix)]
-pub use queue_place::QueuePlace;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use stall::opening_may_stall;
+#[cfg(unix)]
+pub use wait::QueuePlace;
 
 #[cfg(unix)]
 use std::io;

@@ -127,8 +127,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) follow_symlinks: bool,
 
-    /// Refuse a LOCKFILE with a symbolic link anywhere in its path, which another user who can write a
-    /// directory above it may have made
+    /// Refuse a LOCKFILE with a symbolic link anywhere in its path; another user who can write a
+    /// directory of the path could make it lead elsewhere
     #[arg(long, conflicts_with = "follow_symlinks")]
     pub(super) no_symlinks: bool,
 
