@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
 use async_trait::async_trait;
 use tokio::runtime;
@@ -177,7 +177,12 @@ impl Platform for Simulated {
 
 /// What `path` means in a world: a relative path starts at `/`.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
-    Path::new("/").join(path).components().collect()
+    let path: PathBuf = Path::new("/").join(path).components().collect();
+    if MAIN_SEPARATOR == '/' {
+        return path;
+    }
+    // A history reads the same on every system.
+    path.to_string_lossy().replace(MAIN_SEPARATOR, "/").into()
 }
 
 impl fmt::Debug for MockBackend {

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::process::{Pid, Signal};
 use touchfile_core::BoxBackend;
 use touchfile_mock::World;
 
@@ -298,7 +297,11 @@ fn name(number: usize) -> String {
 }
 
 /// Kills a process that is no child of this one, and waits until it has let go of its files.
+#[cfg(target_os = "linux")]
 fn end(pid: Pid) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::process::{PidfdFlags, pidfd_open};
+
     let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
         return; // it has ended
     };
@@ -311,4 +314,16 @@ fn end(pid: Pid) {
         )
     };
     rustix::io::retry_on_intr(gone).ok();
+}
+
+/// The same where a process has no descriptor: its number says so when it is gone.
+#[cfg(not(target_os = "linux"))]
+fn end(pid: Pid) {
+    use rustix::process::{kill_process, test_kill_process};
+
+    kill_process(pid, Signal::KILL).ok();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while test_kill_process(pid).is_ok() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

@@ -5,7 +5,6 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use touchfile_core::LockMode::Exclusive;
 use touchfile_core::{Attempt, LockBackend, LockHandle, OpenOptions};
 
@@ -107,7 +106,10 @@ fn one_in_vain(
 }
 
 /// Gives up, for ever, what lets root open every file; false if this process cannot.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn become_an_ordinary_user() -> bool {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
     let Ok(mut sets) = capabilities(None) else {
         return false;
     };
@@ -115,6 +117,12 @@ fn become_an_ordinary_user() -> bool {
     sets.effective.remove(all);
     sets.permitted.remove(all);
     set_capabilities(None, sets).is_ok()
+}
+
+/// Elsewhere root keeps all that it may.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn become_an_ordinary_user() -> bool {
+    !rustix::process::geteuid().is_root()
 }
 
 /// [`open_in_vain`] by a process that has given up root, and is good for nothing else then.
