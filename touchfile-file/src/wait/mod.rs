@@ -31,7 +31,6 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
 use tokio::task::yield_now;
 use touchfile_core::runtime::{self, Timer};
 use touchfile_core::{Attempt, LockMode};
@@ -40,6 +39,7 @@ use self::fairness::Fairness;
 pub(crate) use self::poll_interval::Lock;
 use self::poll_interval::PollInterval;
 use self::system::{FileEvents, Follower, KernelWait, Place, QueueHead, System, Turn, Unaided};
+use crate::open::OpenFlags;
 use crate::{BlockingLock, FileId, Symlinks};
 
 /// A lock that is waited for, as whoever has it open sees it.
@@ -521,7 +521,7 @@ fn is_without(part: &str) -> bool {
 }
 
 /// Flags to open a lock file with, by which other processes see that its release is announced.
-pub(crate) fn open_flags() -> OFlags {
+pub(crate) fn open_flags() -> OpenFlags {
     system().open_flags()
 }
 
