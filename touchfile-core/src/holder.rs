@@ -46,7 +46,7 @@ pub struct Holder {
     pub started: Option<SystemTime>,
     /// The kind of lock, if there are several kinds.
     pub kind: Option<LockKind>,
-    /// How it holds the lock, or wants to.
+    /// The mode in which it holds the lock, or wants to.
     pub mode: LockMode,
     /// The bytes that are locked, the last one included; `None` if that is the whole file.
     pub range: Option<RangeInclusive<u64>>,
@@ -210,11 +210,11 @@ impl fmt::Display for Holder {
 pub enum ProcessId {
     /// The process with this number in our own pid namespace.
     Known(u32),
-    /// One of those whose descriptors we may not look at.
+    /// A process whose descriptors this one may not look at.
     Hidden,
-    /// One in a pid namespace that cannot be seen from ours: outside of our container, say.
+    /// A process in a pid namespace that cannot be seen from ours: outside of our container, say.
     OtherNamespace,
-    /// Nobody tells which. Either the backend does not, or the kernel does not and no process was
+    /// Nothing tells which. Either the backend does not, or the kernel does not and no process was
     /// found to have the lock: a descriptor in flight between two processes, or a blocked wait for an
     /// open-file-description lock.
     Unknown,

@@ -1,4 +1,4 @@
-//! How a lock is asked for, and what one attempt came to.
+//! The mode of a lock, and the outcome of an attempt to take one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -61,7 +61,7 @@ impl FromStr for LockMode {
     }
 }
 
-/// What one attempt to take a lock came to. Contention is an answer, not an error.
+/// The outcome of one attempt to take a lock. Contention is an outcome, not an error.
 ///
 /// The enum is exhaustive on purpose: an attempt has no third outcome that is not an error.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

@@ -41,7 +41,7 @@ impl Queue {
         permit.expect("the queue is never closed")
     }
 
-    /// What a shared permit lacks to be an exclusive one, if nobody else has a permit or waits.
+    /// The permit that a shared one lacks to be exclusive, if nobody else has a permit or waits.
     ///
     /// Tokio hands a free permit to whoever waits first, so all others are free only if nobody waits.
     pub(crate) fn try_enter_exclusively(&self) -> Option<Permit> {

@@ -47,7 +47,7 @@ pub(crate) async fn sleep_until(deadline: Instant, exactly: bool) {
     if let Some(before) = deadline.checked_sub(2 * TICK) {
         timer(before).await;
     }
-    // By the real clock, for a paused one would stand still.
+    // The real clock is used: a paused one would stand still.
     let woken = std::time::Instant::now();
     while Instant::now() < deadline {
         if woken.elapsed() > 3 * TICK {

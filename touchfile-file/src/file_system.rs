@@ -6,7 +6,7 @@ use std::io;
 
 use self::FileSystemKind::{Local, Network, Userspace};
 
-/// Whose a file system is: this host's alone, or not.
+/// Where the files of a file system are: on this host alone, or not.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum FileSystemKind {
@@ -48,17 +48,17 @@ pub struct FileSystem {
 }
 
 impl FileSystem {
-    /// What most lock files are on: a local one.
+    /// A local file system, which is what most lock files are on.
     pub(crate) const TYPICAL: Self = Self::from_magic(0xEF53);
 
-    /// One of which nothing is known.
+    /// A file system of which nothing is known.
     pub(crate) const UNKNOWN: Self = Self::from_magic(0);
 
     /// The file system `file` is on.
     ///
     /// # Errors
     ///
-    /// Those of fstatfs(2) and fstat(2); [`io::ErrorKind::Unsupported`] if a sandbox refuses the call.
+    /// Whatever fstatfs(2) and fstat(2) fail with; [`io::ErrorKind::Unsupported`] if a sandbox refuses the call.
     /// On a network file system that may take its time.
     pub fn from_file(file: &File) -> io::Result<Self> {
         from_file(file)
@@ -73,7 +73,7 @@ impl FileSystem {
         }
     }
 
-    /// The same, on a block device of its own or not.
+    /// The file system with this magic number, on a block device of its own or not.
     #[must_use]
     pub const fn with_block_device(self, on_block_device: bool) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl FileSystem {
         }
     }
 
-    /// Whose it is.
+    /// Where its files are.
     #[must_use]
     pub fn kind(self) -> FileSystemKind {
         match (self.known(), self.on_block_device) {

@@ -57,7 +57,7 @@ fn ask_again(path: &Path, nfs: bool) -> io::Result<()> {
     }
 }
 
-/// What a page is on most systems, and more than direct I/O asks of a buffer on the rest.
+/// The size of a page on most systems, and more than direct I/O asks of a buffer on all others.
 #[repr(align(4096))]
 struct Block([u8; 4096]);
 

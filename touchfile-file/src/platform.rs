@@ -43,7 +43,8 @@ impl Platform for OperatingSystem {
         })?;
         check_length(name, &path)?;
         check_device(name, &path)?;
-        // What may not answer is asked when it is first locked, where a deadline can be set.
+        // A file system that may not answer is asked when the file is first locked: a deadline
+        // can be set there.
         if !self.open_may_block(&path, options) {
             check_parent(&path)?;
             check_trailing_slash(&path)?;

@@ -136,7 +136,7 @@ fn names(path: &Path) -> VecDeque<OsString> {
 
 /// Whether the mount that `place` is on may stall.
 fn stalls(place: &File) -> io::Result<bool> {
-    /// What was found out about the mounts of those numbers; small, as few are ever locked on.
+    /// The answers for mounts by their numbers. There are few: locks are on few mounts.
     static KNOWN: Mutex<Vec<(u64, bool)>> = Mutex::new(Vec::new());
 
     let flags = AtFlags::EMPTY_PATH | crate::STATX_DONT_SYNC;

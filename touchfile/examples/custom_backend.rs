@@ -16,7 +16,7 @@ mod socket {
     use std::path::Path;
 
     use async_trait::async_trait;
-    use touchfile::{Attempt, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions};
+    use touchfile_core::{Attempt, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions};
 
     #[derive(Debug)]
     pub(super) struct SocketBackend;

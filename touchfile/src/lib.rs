@@ -45,6 +45,9 @@
 //! - [`TouchFile::guarantee`] says what a lock is worth where its file is: on NFS, say.
 //! - [`Error`] tells contention, timeouts and failures apart.
 //!
+//! Authors of backends use `touchfile-core`, which has the rest of the traits, and `touchfile-file`,
+//! the toolbox for backends on real files.
+//!
 //! # Testing code that locks
 //!
 //! Be generic over `B: LockBackend` and give it `touchfile_mock::MockBackend` in tests: a simulator
@@ -61,9 +64,9 @@ pub use default::{
     BlockingLockGuard, DefaultBackend, LockGuard, OwnedBlockingLockGuard, OwnedLockGuard, TouchFile,
 };
 pub use touchfile_core::{
-    Attempt, Blocking, BlockingGuard, BoxBackend, Capabilities, ConvertLock, Error, Guarantee,
-    Guard, Holder, LockBackend, LockHandle, LockKind, LockMode, Loss, NoPlatform, OpenOptions,
-    Operation, Platform, ProcessId, Result, TouchFileBuilder, UnknownName, WaitEvent,
+    Blocking, BlockingGuard, BoxBackend, Capabilities, ConvertLock, Error, Guarantee, Guard,
+    Holder, LockBackend, LockKind, LockMode, Loss, Operation, ProcessId, Result, TouchFileBuilder,
+    UnknownName, WaitEvent,
 };
 #[cfg(unix)]
 pub use touchfile_fcntl::FcntlBackend;

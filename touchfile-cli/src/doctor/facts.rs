@@ -84,7 +84,7 @@ fn open(path: &Path) -> io::Result<File> {
     if fs::metadata(path)?.is_dir() {
         return File::open(path);
     }
-    let mut options = touchfile::OpenOptions::new();
+    let mut options = touchfile_core::OpenOptions::new();
     options.create = false;
     touchfile_file::open(path, &options)
 }

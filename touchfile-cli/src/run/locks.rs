@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use touchfile::{BlockingGuard, Error, Holder, LockBackend, LockMode, OpenOptions, TouchFile};
+use touchfile::{BlockingGuard, Error, Holder, LockBackend, LockMode, TouchFile};
+use touchfile_core::OpenOptions;
 use touchfile_file::{FileId, Symlinks};
 
 use crate::exit::Failure;

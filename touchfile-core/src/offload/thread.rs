@@ -131,7 +131,7 @@ impl<H: LockHandle> Drop for HandleThread<H> {
     }
 }
 
-/// What the thread does, until it is told to close the handle.
+/// The main function of the thread: it makes calls until it is told to close the handle.
 ///
 /// The order of the parameters is that in which a panic drops them: the handle first.
 pub(super) fn run<H: LockHandle>(commands: mpsc::Receiver<Command<H>>, mut handle: Arc<H>) {

@@ -11,7 +11,7 @@ use tracing::debug;
 
 use super::TouchFile;
 use super::guard::Guard;
-use crate::convert::unsupported;
+use crate::backend::unsupported;
 use crate::offload::OffloadHandle;
 use crate::queue::{self, Permit};
 use crate::{Attempt, ConvertLock, Error, LockBackend, LockMode, Operation, Result};

@@ -102,11 +102,11 @@ pub struct TouchFile<B: LockBackend> {
     options: OpenOptions,
     verify: bool,
     on_wait: Option<OnWait>,
-    /// What bounds a wait that has no timeout of its own.
+    /// The timeout of waits that are given none of their own.
     timeout: Option<Duration>,
     /// Set while the file is ours to remove.
     temporary: AtomicBool,
-    /// Whose it is: a forked child has a copy of this, and leaves its parent's file alone.
+    /// The process that made it: a forked child has a copy, and leaves its parent's file alone.
     process: Process,
     /// The queue inside the process.
     queue: Queue,

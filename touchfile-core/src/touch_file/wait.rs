@@ -29,7 +29,7 @@ impl fmt::Debug for OnWait {
     }
 }
 
-/// What an acquisition tells whoever bounds it.
+/// How far an acquisition is, for [`supervise`], which bounds it.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// The first attempt is being made on another thread, which takes its time whether or not the

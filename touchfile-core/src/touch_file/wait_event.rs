@@ -53,7 +53,7 @@ impl WaitEvent<'_> {
     ///
     /// # Errors
     ///
-    /// Those of the backend; [`io::ErrorKind::TimedOut`] if there is no answer in a quarter of a
+    /// The errors of the backend; [`io::ErrorKind::TimedOut`] if there is no answer in a quarter of a
     /// second.
     ///
     /// # Examples

@@ -36,7 +36,7 @@ pub(super) struct LockFile<R> {
 /// How long a file that was removed may keep its name. Nobody ends that but those who have it open.
 const LONGEST_REMOVAL: Duration = Duration::from_secs(2);
 
-/// What opening brings.
+/// An open file with what is known of it.
 #[derive(Debug)]
 struct Opened {
     file: File,
@@ -210,7 +210,7 @@ impl<R: RawFileLock> LockFile<R> {
     }
 }
 
-/// What a release has done.
+/// What a release did.
 #[derive(Debug)]
 pub(super) enum Released {
     /// Nothing: no lock of this process was held.

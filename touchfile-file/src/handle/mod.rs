@@ -83,7 +83,7 @@ impl<R: RawFileLock> FileHandle<R> {
     ///
     /// # Errors
     ///
-    /// Those of [`open`](crate::open()); with `remove_on_release` also
+    /// The errors of [`open`](crate::open()); with `remove_on_release` also
     /// [`io::ErrorKind::IsADirectory`] for a directory and [`io::ErrorKind::Unsupported`] together
     /// with `follow_symlinks`.
     ///
@@ -111,7 +111,7 @@ impl<R: RawFileLock> FileHandle<R> {
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     ///
     /// # Cancel safety
     ///
@@ -137,7 +137,7 @@ impl<R: RawFileLock> FileHandle<R> {
         &self.lock.file
     }
 
-    /// What locks it.
+    /// The system calls that lock this file.
     pub fn raw(&self) -> &R {
         &self.lock.raw
     }

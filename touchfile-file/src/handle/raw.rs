@@ -111,7 +111,7 @@ pub trait BlockingLock: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// Whatever the operating system fails with.
     fn release(&self, file: &File) -> io::Result<()>;
 }
 

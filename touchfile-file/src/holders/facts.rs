@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-/// What is known of a process that exists.
+/// The facts about a process that exists.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) uid: Option<u32>,

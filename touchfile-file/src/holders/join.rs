@@ -1,19 +1,15 @@
 //! Putting together what the kernel lists and what the processes have open.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use super::facts::Facts;
-use super::locks::{Entry, FileNumber};
+use super::list::list;
+use super::locks::Entry;
 use super::scan::Scan;
 use super::{place, sees_all_processes};
-use crate::retry_interrupted;
 use touchfile_core::{Holder, LockKind, ProcessId};
-
-/// Where the kernel lists all locks, as far as our pid namespace may see them.
-const LOCKS: &str = "/proc/locks";
 
 /// How far to look.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,7 +52,7 @@ pub(super) fn holders(path: &Path, reach: Reach) -> io::Result<Vec<Holder>> {
     if joined.iter().all(|(_, holder)| is_certain(holder)) {
         return Ok(joined.into_iter().map(|(_, holder)| holder).collect());
     }
-    // Who was not found may have let go between the two looks.
+    // A holder that was not found may have released between the two readings.
     Ok(those_still_there(joined, &list(Some(file))?))
 }
 
@@ -67,63 +63,6 @@ pub(super) fn those_still_there(joined: Vec<(Entry, Holder)>, still: &[Entry]) -
         .filter(|(entry, holder)| is_certain(holder) || still.contains(entry))
         .map(|(_, holder)| holder)
         .collect()
-}
-
-/// The locks of `file`, or of all files, as the kernel lists them.
-pub(super) fn list(file: Option<FileNumber>) -> io::Result<Vec<Entry>> {
-    settled(|| {
-        let (lines, whole) = read_all(LOCKS)?;
-        Ok((Entry::parse_all(&lines, file), whole))
-    })
-}
-
-/// Puts together several looks at something that moves, unless one saw it in one piece.
-///
-/// The kernel holds the list still during a read(2), which returns no more than a page of it. In
-/// between, locks that come and go shift the rest: some are passed over then, or read twice. So
-/// what was seen at all was there, and as often as where it was seen the fewest times.
-fn settled(mut look: impl FnMut() -> io::Result<(Vec<Entry>, bool)>) -> io::Result<Vec<Entry>> {
-    /// Where every other lock of a long list comes and goes, one look in ten passes one over.
-    const LOOKS: u32 = 8;
-    let mut seen: Vec<(Entry, usize)> = Vec::new();
-    for _ in 0..LOOKS {
-        let (entries, whole) = look()?;
-        if whole {
-            return Ok(entries);
-        }
-        for (n, entry) in entries.iter().enumerate() {
-            if entries[..n].contains(entry) {
-                continue; // it was counted
-            }
-            let count = entries.iter().filter(|other| *other == entry).count();
-            match seen.iter_mut().find(|(before, _)| before == entry) {
-                Some((_, least)) => *least = count.min(*least),
-                None => seen.push((entry.clone(), count)),
-            }
-        }
-    }
-    let repeated = seen.into_iter().map(|(entry, count)| vec![entry; count]);
-    Ok(repeated.flatten().collect())
-}
-
-/// All that is in a list of /proc, and whether a single read(2) got it.
-fn read_all(path: &str) -> io::Result<(String, bool)> {
-    /// What ends well before the end of the smallest page was not cut off by it. That nothing
-    /// follows does not tell: what followed may have moved to where it had been read already.
-    const SURELY_ALL: usize = 3_584;
-    let mut file = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("there is no {path}; is /proc mounted?"),
-        ),
-        _ => error,
-    })?;
-    let mut text = vec![0; 16 * 4096];
-    let first = retry_interrupted(|| file.read(&mut text))?;
-    text.truncate(first);
-    let more = file.read_to_end(&mut text)?;
-    let whole = more == 0 && first <= SURELY_ALL;
-    Ok((String::from_utf8_lossy(&text).into_owned(), whole))
 }
 
 /// Whether it is of the process that the kernel lists with it, so that nobody need be looked for.
@@ -159,7 +98,7 @@ pub(super) fn join(
     joined
 }
 
-/// Who has a lock that is listed so many times: once for each open file description.
+/// The holders of a lock that is listed so many times: once for each open file description.
 fn owners(
     entry: &Entry,
     times: usize,
@@ -181,7 +120,7 @@ fn owners(
         // One that has gone by now has let go as well, as far as it is concerned.
         owners.extend(facts(pid).map(|facts| named(entry, pid, &facts)));
     }
-    // What no descriptor was found for. Two of one process cannot be told from one that it has
+    // The locks that no descriptor was found for. Two of one process cannot be told from one that it has
     // twice, so there may be more: but not fewer.
     for _ in having.len()..times {
         owners.extend(unfound(entry, scan, facts));
@@ -261,7 +200,7 @@ fn processes_are_hidden() -> bool {
     !Path::new("/proc/1/stat").exists()
 }
 
-/// What is known of processes, each looked at once.
+/// The facts about processes, of which each is looked up once.
 #[derive(Debug, Default)]
 pub(super) struct Known(BTreeMap<u32, Option<Facts>>);
 
@@ -287,7 +226,7 @@ mod tests {
 
     /// What is printed of the holders of these locks. A process that is listed with none in what
     /// it has open is hidden.
-    fn told(listed: &str, open: &[(u32, &str)]) -> Vec<String> {
+    fn messages(listed: &str, open: &[(u32, &str)]) -> Vec<String> {
         let parse = |line: &str| Entry::parse(&format!("1: {line}")).unwrap();
         let listed: Vec<Entry> = listed.lines().map(|line| parse(line.trim())).collect();
         let mut scan = Scan::default();
@@ -318,31 +257,17 @@ mod tests {
     const POSIX_7: &str = "POSIX ADVISORY WRITE 7 fe:00:1 0 EOF";
 
     #[test]
-    fn a_list_that_moves_is_looked_at_again_and_what_was_seen_was_there() {
-        let entry = |line: &str| Entry::parse(&format!("1: {line}")).unwrap();
-        let (flock, ofd) = (entry(FLOCK_7), entry(OFD));
-        let torn = [flock.clone(), ofd.clone(), flock.clone()];
-        let looks: [&[Entry]; 4] = [&[], &torn, &torn[..1], &[]];
-        let mut looks = looks.into_iter().cycle();
-        let seen = settled(|| Ok((looks.next().unwrap().to_vec(), false))).unwrap();
-        assert_eq!(seen, [flock.clone(), ofd]);
-        let twice = vec![flock; 2];
-        let seen = settled(|| Ok((twice.clone(), true))).unwrap();
-        assert_eq!(seen, twice, "in one piece, it is what it is");
-    }
-
-    #[test]
     fn a_flock_is_of_whoever_has_it_open_and_not_of_who_took_it() {
         assert_eq!(
-            told(FLOCK_7, &[(7, FLOCK_7)]),
+            messages(FLOCK_7, &[(7, FLOCK_7)]),
             ["pid 7 (program7) holds FLOCK"]
         );
         assert_eq!(
-            told(FLOCK_7, &[(8, FLOCK_7)]),
+            messages(FLOCK_7, &[(8, FLOCK_7)]),
             ["pid 8 (program8) holds FLOCK"]
         );
         assert_eq!(
-            told(FLOCK_7, &[(3, FLOCK_7), (7, FLOCK_7), (7, FLOCK_7)]),
+            messages(FLOCK_7, &[(3, FLOCK_7), (7, FLOCK_7), (7, FLOCK_7)]),
             [
                 "pid 7 (program7) holds FLOCK",
                 "pid 3 (program3) holds FLOCK"
@@ -353,33 +278,36 @@ mod tests {
     #[test]
     fn a_flock_that_a_stranger_took_is_not_said_to_be_held_by_it() {
         assert_eq!(
-            told(FLOCK_7, &[(7, "hidden")]),
+            messages(FLOCK_7, &[(7, "hidden")]),
             ["pid 7 (program7) took FLOCK"]
         );
         // Another process has the number by now, and not the lock.
         assert_eq!(
-            told(FLOCK_7, &[(8, "hidden")]),
+            messages(FLOCK_7, &[(8, "hidden")]),
             ["an unknown process (no permission to see which) holds FLOCK"]
         );
     }
 
     #[test]
     fn an_ofd_lock_is_found_by_descriptor_or_not_at_all() {
-        assert_eq!(told(OFD, &[(8, OFD)]), ["pid 8 (program8) holds OFDLCK"]);
         assert_eq!(
-            told(OFD, &[(8, "hidden")]),
+            messages(OFD, &[(8, OFD)]),
+            ["pid 8 (program8) holds OFDLCK"]
+        );
+        assert_eq!(
+            messages(OFD, &[(8, "hidden")]),
             ["an unknown process (no permission to see which) holds OFDLCK"]
         );
         let two = format!("{OFD}\n{OFD}");
         assert_eq!(
-            told(&two, &[(8, OFD), (9, "hidden")]),
+            messages(&two, &[(8, OFD), (9, "hidden")]),
             [
                 "pid 8 (program8) holds OFDLCK",
                 "an unknown process (no permission to see which) holds OFDLCK"
             ]
         );
         assert_eq!(
-            told(&two, &[(8, OFD), (9, OFD)]),
+            messages(&two, &[(8, OFD), (9, OFD)]),
             [
                 "pid 8 (program8) holds OFDLCK",
                 "pid 9 (program9) holds OFDLCK"
@@ -390,14 +318,14 @@ mod tests {
     #[test]
     fn a_posix_lock_is_of_its_process_whoever_may_look() {
         for open in [&[(7, "hidden")][..], &[(7, POSIX_7)], &[]] {
-            assert_eq!(told(POSIX_7, open), ["pid 7 (program7) holds POSIX"]);
+            assert_eq!(messages(POSIX_7, open), ["pid 7 (program7) holds POSIX"]);
         }
     }
 
     #[test]
     fn the_kernel_holds_locks_for_the_clients_it_serves() {
         let line = "FLOCK ADVISORY WRITE 2 fe:00:1 0 EOF";
-        assert_eq!(told(line, &[]), ["pid 2 (program2) holds FLOCK"]);
+        assert_eq!(messages(line, &[]), ["pid 2 (program2) holds FLOCK"]);
     }
 
     #[test]
@@ -405,7 +333,7 @@ mod tests {
         // In a pid namespace, where the lock of a process outside of it is not listed.
         let inherited = "FLOCK ADVISORY WRITE 0 fe:00:1 0 EOF";
         assert_eq!(
-            told("", &[(5, inherited)]),
+            messages("", &[(5, inherited)]),
             ["pid 5 (program5) holds FLOCK"]
         );
     }
@@ -417,7 +345,7 @@ mod tests {
              -> OFDLCK ADVISORY WRITE -1 fe:00:1 0 EOF\n-> FLOCK ADVISORY WRITE 99 fe:00:1 0 EOF"
         );
         assert_eq!(
-            told(&listed, &[(7, READ_7)]),
+            messages(&listed, &[(7, READ_7)]),
             [
                 "pid 7 (program7) holds FLOCK",
                 "pid 8 (program8) waits FLOCK",
@@ -429,6 +357,6 @@ mod tests {
 
     #[test]
     fn whoever_has_gone_holds_nothing() {
-        assert!(told(FLOCK_7, &[(99, FLOCK_7)]).is_empty());
+        assert!(messages(FLOCK_7, &[(99, FLOCK_7)]).is_empty());
     }
 }

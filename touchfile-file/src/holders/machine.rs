@@ -7,12 +7,13 @@ use std::path::PathBuf;
 
 use super::LockedFile;
 use super::join::{self, Known};
+use super::list::list;
 use super::locks::{Entry, FileNumber};
 use super::scan::{Scan, each_descriptor, processes};
 
 /// [`locked_files`](super::locked_files), as Linux tells.
 pub(super) fn locked_files() -> io::Result<Vec<LockedFile>> {
-    let listed = join::list(None)?;
+    let listed = list(None)?;
     let mut scans: BTreeMap<FileNumber, Scan> = BTreeMap::new();
     let mut paths: BTreeMap<FileNumber, PathBuf> = BTreeMap::new();
     let mut hidden = Vec::new();
@@ -56,8 +57,8 @@ pub(super) fn locked_files() -> io::Result<Vec<LockedFile>> {
         let joined = join::join(&listed, &scan, &mut |pid| facts.of(pid));
         found.push((file, joined));
     }
-    // Who was not found may have let go between the two looks.
-    let still = join::list(None)?;
+    // A holder that was not found may have released between the two readings.
+    let still = list(None)?;
     let found = found.into_iter().map(|(file, joined)| LockedFile {
         path: paths.remove(&file),
         device: file.device,

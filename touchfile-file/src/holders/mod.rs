@@ -1,7 +1,7 @@
 //! Who holds the locks of a file, whatever program took them.
 //!
 //! The kernel's list of locks, /proc/locks, names each file by the device and inode number of its
-//! superblock ([`place`]), and a process ([`locks`]): for flock(2) the one that *took* the lock,
+//! superblock ([`place`]), and a process ([`list`], [`locks`]): for flock(2) the one that *took* the lock,
 //! which may have passed it on and be dead; for open-file-description locks none. So whoever has
 //! such a lock is looked up among the open files of all processes ([`scan`]), and both are put
 //! together in [`join`]. [`facts`] tells what is known of a process.
@@ -12,6 +12,8 @@
 mod facts;
 #[cfg(target_os = "linux")]
 mod join;
+#[cfg(target_os = "linux")]
+mod list;
 #[cfg(target_os = "linux")]
 mod locks;
 #[cfg(target_os = "linux")]
@@ -60,7 +62,7 @@ static LOOK_UPS: Semaphore = Semaphore::const_new(4);
 ///
 /// # Errors
 ///
-/// Those of opening `path` with `O_PATH`, and [`io::ErrorKind::Unsupported`] where there is no
+/// Whatever opening `path` with `O_PATH` fails with, and [`io::ErrorKind::Unsupported`] where there is no
 /// /proc/locks, on a system that is not Linux, and in a chroot on btrfs or overlayfs whose mount
 /// is outside of it.
 ///
@@ -141,7 +143,7 @@ pub struct LockedFile {
     pub device: (u32, u32),
     /// The inode number, on that superblock.
     pub inode: u64,
-    /// Who holds locks on it, and then who is blocked waiting for one.
+    /// The holders of locks on it, and then those who are blocked waiting for one.
     pub holders: Vec<Holder>,
 }
 

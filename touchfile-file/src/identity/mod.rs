@@ -21,9 +21,9 @@ use windows as system;
 /// What is done with a symbolic link that is the last component of a path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Symlinks {
-    /// What it leads to is meant.
+    /// The link is followed to the file that it leads to.
     Follow,
-    /// The link itself is meant.
+    /// The link is not followed: it is itself the file.
     NoFollow,
 }
 
@@ -71,7 +71,7 @@ impl FileId {
     ///
     /// # Errors
     ///
-    /// Those of fstat(2), or on Windows of `GetFileInformationByHandle`.
+    /// Whatever fstat(2), or on Windows `GetFileInformationByHandle`, fails with.
     pub fn from_file(file: &File) -> io::Result<Self> {
         system::from_file(file)
     }
@@ -84,7 +84,8 @@ impl FileId {
     ///
     /// # Errors
     ///
-    /// Those of stat(2), or on Windows of `CreateFileW`, but for the path naming nothing.
+    /// Whatever stat(2), or on Windows `CreateFileW`, fails with, except that a path that names nothing is
+    /// `Ok(None)`.
     #[inline]
     pub fn from_path(path: &Path, symlinks: Symlinks) -> io::Result<Option<Self>> {
         system::from_path(path, symlinks)

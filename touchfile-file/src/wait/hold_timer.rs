@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// So many brief holds in a row are measured, and after that one in so many.
+/// After so many brief holds in a row, only one hold in so many is measured exactly.
 const SAMPLE: u8 = 8;
 
 /// Measures how long a handle holds its locks.

@@ -1,33 +1,8 @@
 //! How often the head of the queue tries the lock when nothing tells of a release.
 
-use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use touchfile_core::{LockKind, LockMode};
-
 use super::system::HolderProbe;
-use crate::FileId;
-
-/// A lock, as the kernel lists it; in the mode of its holder, or in the one that is waited for.
-#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Lock {
-    pub(crate) file: FileId,
-    pub(crate) kind: LockKind,
-    pub(crate) range: Option<RangeInclusive<u64>>,
-    pub(crate) mode: LockMode,
-}
-
-impl Lock {
-    /// Whether it excludes `wanted`, which is a lock on the same bytes. Other locks may exclude that
-    /// too, and one is enough.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-    pub(super) fn excludes(&self, wanted: &Self) -> bool {
-        let conflicts = [self.mode, wanted.mode].contains(&LockMode::Exclusive);
-        let bytes = |lock: &Self| (lock.file, lock.kind, lock.range.clone());
-        conflicts && bytes(self) == bytes(wanted)
-    }
-}
 
 /// The adaptive interval: short while the holder may release the lock without an event, and the longer
 /// the more of a long wait is over once it is known that the release will be an event.
@@ -113,17 +88,6 @@ impl PollInterval {
 mod tests {
     use super::*;
 
-    fn lock(mode: LockMode) -> Lock {
-        Lock {
-            file: FileId::from_path(std::path::Path::new("/"), crate::Symlinks::Follow)
-                .unwrap()
-                .unwrap(),
-            kind: LockKind::Flock,
-            range: None,
-            mode,
-        }
-    }
-
     #[test]
     fn the_longer_nothing_has_happened_the_more_rarely_it_polls() {
         let (shortest, longest) = (Duration::from_millis(8), Duration::from_millis(256));
@@ -140,20 +104,5 @@ mod tests {
             [8, 16, 64, 128, 256]
         );
         assert_eq!(intervals(false, [0, 130, 600, 1_100, 9_000]), [8; 5]);
-    }
-
-    #[test]
-    fn a_lock_excludes_locks_on_the_same_bytes_unless_both_are_shared() {
-        let (shared, exclusive) = (lock(LockMode::Shared), lock(LockMode::Exclusive));
-        assert!(exclusive.excludes(&shared));
-        assert!(shared.excludes(&exclusive));
-        assert!(exclusive.excludes(&exclusive));
-        assert!(!shared.excludes(&shared));
-        let mut other = exclusive.clone();
-        other.kind = LockKind::Ofd;
-        assert!(!other.excludes(&exclusive));
-        let mut other = exclusive.clone();
-        other.range = Some(0..=9);
-        assert!(!other.excludes(&exclusive));
     }
 }

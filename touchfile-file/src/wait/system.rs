@@ -7,16 +7,17 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use touchfile_core::LockMode;
+use touchfile_core::{LockKind, LockMode};
 
-use super::{Lock, Target};
+use super::Target;
 use crate::open::OpenFlags;
-use crate::{BlockingLock, Symlinks};
+use crate::{BlockingLock, FileId, Symlinks};
 
 /// What an operating system offers to those who wait.
 pub(crate) trait System: fmt::Debug + Sync {
@@ -130,4 +131,56 @@ pub(crate) trait HolderProbe: fmt::Debug + Send + Sync {
 pub(crate) trait KernelWait: fmt::Debug + Send + Sync {
     /// The file that is locked now; `None` if the lock cannot be waited for like this.
     fn poll_acquired(&mut self, cx: &mut Context<'_>) -> Poll<Option<File>>;
+}
+
+/// A lock, as the kernel lists it; in the mode of its holder, or in the one that is waited for.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Lock {
+    pub(crate) file: FileId,
+    pub(crate) kind: LockKind,
+    pub(crate) range: Option<RangeInclusive<u64>>,
+    pub(crate) mode: LockMode,
+}
+
+impl Lock {
+    /// Whether it excludes `wanted`, which is a lock on the same bytes. Other locks may exclude that
+    /// too, and one is enough.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub(super) fn excludes(&self, wanted: &Self) -> bool {
+        let conflicts = [self.mode, wanted.mode].contains(&LockMode::Exclusive);
+        let bytes = |lock: &Self| (lock.file, lock.kind, lock.range.clone());
+        conflicts && bytes(self) == bytes(wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock(mode: LockMode) -> Lock {
+        Lock {
+            file: FileId::from_path(std::path::Path::new("/"), crate::Symlinks::Follow)
+                .unwrap()
+                .unwrap(),
+            kind: LockKind::Flock,
+            range: None,
+            mode,
+        }
+    }
+
+    #[test]
+    fn a_lock_excludes_locks_on_the_same_bytes_unless_both_are_shared() {
+        let (shared, exclusive) = (lock(LockMode::Shared), lock(LockMode::Exclusive));
+        assert!(exclusive.excludes(&shared));
+        assert!(shared.excludes(&exclusive));
+        assert!(exclusive.excludes(&exclusive));
+        assert!(!shared.excludes(&shared));
+        let mut other = exclusive.clone();
+        other.kind = LockKind::Ofd;
+        assert!(!other.excludes(&exclusive));
+        let mut other = exclusive.clone();
+        other.range = Some(0..=9);
+        assert!(!other.excludes(&exclusive));
+    }
 }

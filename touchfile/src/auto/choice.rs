@@ -13,7 +13,7 @@ pub enum Method {
     Flock,
 }
 
-/// What to lock files on this file system with.
+/// The way to lock files on this file system.
 ///
 /// Local ones with flock(2), all others with fcntl(2).
 ///
@@ -354,7 +354,7 @@ mod tests {
             Method::Fcntl,
             Unknown,
         ),
-        // What nobody has heard of.
+        // An unknown file system.
         (
             0x0BAD_CAFE,
             "0:62 / /x rw - wekafs w rw,nolock",

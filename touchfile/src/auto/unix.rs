@@ -71,7 +71,7 @@ impl AutoLock {
         self.file_system
     }
 
-    /// What was chosen.
+    /// The way of locking that was chosen.
     #[must_use]
     pub fn method(&self) -> Method {
         self.method
@@ -195,7 +195,7 @@ mod tests {
             (Method::Flock, Method::Fcntl)
         );
 
-        // What those who wait are to look for.
+        // The locks that waiters look for in the kernel's list.
         assert_eq!(here.raw().kernel_listing(), Some((LockKind::Flock, None)));
         assert_eq!(nfs.raw().kernel_listing(), Some((LockKind::Ofd, None)));
 

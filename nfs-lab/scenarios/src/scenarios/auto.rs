@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use touchfile::auto::Method;
-use touchfile::{AutoBackend, Guarantee, LockBackend, LockHandle, OpenOptions};
+use touchfile::{AutoBackend, Guarantee, LockBackend};
+use touchfile_core::{LockHandle, OpenOptions};
 
 use crate::lab::{At, Lab, run};
 use crate::runner::{Outcome, Scenario, Undone, must};

@@ -18,7 +18,7 @@ use tokio::task::unconstrained;
 use super::registry::{self, DriverId, Event, Registry, Source};
 use crate::ForkGeneration;
 
-/// What reads the events for the waits of one runtime, as the waker that the runtime's reactor calls.
+/// Reads the events for the waits of one runtime. It is the waker that the runtime's reactor calls.
 ///
 /// It is open for as long as it has waits and its runtime is there.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub(super) struct Driver {
 
 #[derive(Debug)]
 struct Inside {
-    /// It is no pipe, but is read like one: tokio has no other safe way to watch a descriptor. It is
-    /// missing once the driver is closed.
+    /// The inotify instance, as if it were a pipe: tokio has no other safe way to watch a descriptor.
+    /// `None` once the driver is closed.
     receiver: Option<Receiver>,
     waits: usize,
 }
@@ -83,14 +83,15 @@ impl Driver {
         drop(inside);
         let mut left = Vec::new();
         if let Some(receiver) = receiver {
-            // What is left would wake the next wait, and may be for the waits of other runtimes.
+            // Events that nobody has read would wake the next wait, and may be for other runtimes' waits.
             read(&receiver, &mut left).ok();
         }
         registry::notify(&*self.registry, left);
         true
     }
 
-    /// Notifies those who wait of what has happened, and has the reactor call when there is more.
+    /// Reads the pending events, notifies the waits that they are for, and has the reactor call again
+    /// when there are more.
     pub(super) fn dispatch(self: &Arc<Self>) {
         // A forked child has a copy of the reactor. It would steal its parent's events.
         if self.process.is_current() {
@@ -136,8 +137,8 @@ impl Source for Driver {
 }
 
 fn poll_receiver(receiver: &Receiver, cx: &mut Context<'_>) -> Poll<io::Result<Vec<Event>>> {
-    // A task that has done much is made to yield: its waker is called, which is to put it at the
-    // end of a queue. Ours would come here again.
+    // tokio makes a task that has used up its budget yield by calling its waker, which puts the task
+    // at the end of a queue. This waker would call this function again.
     let mut is_ready = pin!(unconstrained(poll_fn(|cx| receiver.poll_read_ready(cx))));
     loop {
         ready!(is_ready.as_mut().poll(cx))?;
@@ -154,8 +155,8 @@ fn poll_receiver(receiver: &Receiver, cx: &mut Context<'_>) -> Poll<io::Result<V
 
 /// Reads the next few events, and fails with `WouldBlock` if there were no more at that time.
 ///
-/// So the reactor waits for the next without being asked for it in vain first, and has its turn
-/// however fast events come.
+/// That error makes the receiver wait for the reactor at once, without another read that finds
+/// nothing, and lets the reactor have its turn however fast events come.
 fn read(receiver: &Receiver, events: &mut Vec<Event>) -> io::Result<()> {
     const ROOM: usize = 4096;
     /// A name has 256 bytes at most with its zeros, and few events have one.
@@ -280,7 +281,7 @@ mod tests {
         let mut stays = listening(&other, &files[1]);
         files.iter().for_each(touch);
         drop(left);
-        // Told, with no turn of its reactor.
+        // The wait is notified although its reactor has not run.
         assert!(poll(&mut stays, Waker::noop()));
     }
 
@@ -318,7 +319,7 @@ mod tests {
     #[test]
     fn a_task_that_has_done_much_can_begin_to_wait() {
         let (runtime, file) = (runtime(), NamedTempFile::new().unwrap());
-        // Outside of the runtime, nobody puts off waking it until it has yielded.
+        // Outside of the runtime, no budget of tokio delays the wake-up until the task has yielded.
         let _entered = runtime.enter();
         let local = LocalSet::new();
         let task = local.spawn_local(async move {
@@ -339,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_driver_that_cannot_keep_up_ends_and_tells_all_others() {
-        /// As many events as one asks for.
+        /// Returns as many events as are asked for.
         #[derive(Default)]
         struct Storm {
             reads: AtomicU64,

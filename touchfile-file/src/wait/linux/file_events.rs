@@ -96,7 +96,7 @@ impl FileEvents for FileWatch {
         registry::poll(&*self.inotify.registry, self.waiter, cx)
     }
 
-    /// Leaves the system calls to the drop: whoever has waited long enough has the lock now.
+    /// Leaves the system calls to the drop, so that the caller can use the lock at once.
     fn retire(&mut self) {
         drop(
             self.inotify
@@ -156,7 +156,7 @@ impl Inotify {
         Ok(new)
     }
 
-    /// The driver of the runtime at hand, to be left again.
+    /// The driver of the current runtime, with one more wait, which must leave it again.
     fn driver(&self) -> io::Result<Arc<Driver>> {
         let Some(reactor) = reactor() else {
             return Err(io::Error::other("the system lets nobody watch descriptors"));

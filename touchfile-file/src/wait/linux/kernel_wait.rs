@@ -107,7 +107,7 @@ impl KernelWait for WaitingThread {
         match std::mem::replace(&mut state.outcome, Outcome::Ended) {
             Outcome::Waits => {
                 state.outcome = Outcome::Waits;
-                // The old one is swapped out, to be dropped where nothing is locked.
+                // The old waker is swapped out, so that it is dropped while nothing is locked.
                 std::mem::swap(&mut state.waker, &mut waker);
                 Poll::Pending
             }
@@ -125,7 +125,7 @@ impl Drop for WaitingThread {
         if self.process.is_current() {
             shared.cancel();
         } else {
-            // A forked child's copy, without the thread. Its state may be locked for ever.
+            // This is a forked child's copy: it has no thread, and its state may be locked for ever.
             std::mem::forget(shared);
         }
     }
@@ -136,7 +136,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the thread does.
+    /// The main function of the thread.
     fn run(&self, file: File, mode: LockMode) {
         // Without a signal that could end it, the wait must not begin.
         let acquired = interruptibly(|thread| {
@@ -178,7 +178,7 @@ impl Shared {
         for _ in 0..MAX_INTERRUPTS {
             match (&state.outcome, state.thread) {
                 (Outcome::Waits, Some(thread)) => thread.interrupt(),
-                // It was not to block yet, and will not.
+                // The thread had not begun to block, and will not begin.
                 _ => break,
             }
             let waited = self.ended.wait_timeout(state, INTERRUPT_AGAIN);
@@ -198,7 +198,7 @@ impl Shared {
     }
 }
 
-/// One of the threads there may be.
+/// One of the few threads that a process may have; the drop makes room for another.
 #[derive(Debug)]
 struct Slot;
 
@@ -300,7 +300,7 @@ mod tests {
             let Outcome::Acquired(file) = &state.outcome else {
                 panic!("it had it");
             };
-            // As a child has between fork and exec.
+            // A child between fork and exec has such a copy.
             file.try_clone().unwrap()
         };
         drop(wait);

@@ -1,5 +1,7 @@
 //! The two traits a way of locking implements, and the laws it keeps.
 
+mod convert;
+
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -7,10 +9,12 @@ use std::path::Path;
 
 use async_trait::async_trait;
 
+pub use convert::ConvertLock;
+pub(crate) use convert::unsupported;
+
 use crate::backoff::Backoff;
 use crate::{
-    Attempt, Capabilities, ConvertLock, Guarantee, Holder, LockMode, NoPlatform, OpenOptions,
-    Platform,
+    Attempt, Capabilities, Guarantee, Holder, LockMode, NoPlatform, OpenOptions, Platform,
 };
 
 /// A way of locking: flock(2), open-file-description locks, a simulator, or your own.
@@ -59,7 +63,7 @@ use crate::{
 /// with [`std::io::ErrorKind::Unsupported`].
 #[async_trait]
 pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
-    /// What [`open`](Self::open) returns.
+    /// The handles that [`open`](Self::open) returns.
     type Handle: LockHandle;
 
     /// The short name users meet in errors, traces and on the command line, such as `flock`.
@@ -205,7 +209,7 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the operating system says. What the handle holds is unknown then: drop it.
+    /// What the operating system says. Whether the handle holds a lock is unknown then: drop it.
     ///
     /// # Cancel safety
     ///

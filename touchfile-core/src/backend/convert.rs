@@ -72,7 +72,7 @@ pub trait ConvertLock: LockHandle {
     async fn try_upgrade(&mut self) -> io::Result<Attempt>;
 }
 
-/// What [`BoxBackend`](crate::BoxBackend) has: if the handle inside cannot convert, it is refused
+/// The handles of a [`BoxBackend`](crate::BoxBackend): if the handle inside cannot convert, it is refused
 /// with [`io::ErrorKind::Unsupported`].
 #[async_trait]
 impl ConvertLock for dyn LockHandle {

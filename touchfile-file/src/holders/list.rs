@@ -1,0 +1,89 @@
+//! The list of all locks that the kernel has.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use super::locks::{Entry, FileNumber};
+use crate::retry_interrupted;
+
+/// Where the kernel lists all locks, as far as our pid namespace may see them.
+const LOCKS: &str = "/proc/locks";
+
+/// The locks of `file`, or of all files, as the kernel lists them.
+pub(super) fn list(file: Option<FileNumber>) -> io::Result<Vec<Entry>> {
+    settled(|| {
+        let (lines, whole) = read_all(LOCKS)?;
+        Ok((Entry::parse_all(&lines, file), whole))
+    })
+}
+
+/// Puts together several readings of a list that changes, unless one reading got it in one piece.
+///
+/// The kernel keeps the list from changing during a read(2), which returns no more than a page of it.
+/// Between two reads, locks that come and go shift the rest: some are then passed over, or read twice.
+/// So whatever was read at all was there, as often as in the reading that has it the fewest times.
+fn settled(mut read: impl FnMut() -> io::Result<(Vec<Entry>, bool)>) -> io::Result<Vec<Entry>> {
+    /// Where every other lock of a long list comes and goes, one reading in ten passes one over.
+    const READINGS: u32 = 8;
+    let mut seen: Vec<(Entry, usize)> = Vec::new();
+    for _ in 0..READINGS {
+        let (entries, whole) = read()?;
+        if whole {
+            return Ok(entries);
+        }
+        for (n, entry) in entries.iter().enumerate() {
+            if entries[..n].contains(entry) {
+                continue; // it was counted
+            }
+            let count = entries.iter().filter(|other| *other == entry).count();
+            match seen.iter_mut().find(|(before, _)| before == entry) {
+                Some((_, least)) => *least = count.min(*least),
+                None => seen.push((entry.clone(), count)),
+            }
+        }
+    }
+    let repeated = seen.into_iter().map(|(entry, count)| vec![entry; count]);
+    Ok(repeated.flatten().collect())
+}
+
+/// All that is in a list of /proc, and whether a single read(2) got it.
+fn read_all(path: &str) -> io::Result<(String, bool)> {
+    /// A text that ends well before the end of the smallest page was not cut off by it. That nothing
+    /// follows proves nothing: what followed may have moved to where it had been read already.
+    const SURELY_ALL: usize = 3_584;
+    let mut file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("there is no {path}; is /proc mounted?"),
+        ),
+        _ => error,
+    })?;
+    let mut text = vec![0; 16 * 4096];
+    let first = retry_interrupted(|| file.read(&mut text))?;
+    text.truncate(first);
+    let more = file.read_to_end(&mut text)?;
+    let whole = more == 0 && first <= SURELY_ALL;
+    Ok((String::from_utf8_lossy(&text).into_owned(), whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_changes_is_read_again_and_what_was_seen_was_there() {
+        let entry = |line: &str| Entry::parse(&format!("1: {line}")).unwrap();
+        let (flock, ofd) = (
+            entry("FLOCK ADVISORY WRITE 7 fe:00:1 0 EOF"),
+            entry("OFDLCK ADVISORY READ -1 fe:00:1 0 EOF"),
+        );
+        let torn = [flock.clone(), ofd.clone(), flock.clone()];
+        let reads: [&[Entry]; 4] = [&[], &torn, &torn[..1], &[]];
+        let mut reads = reads.into_iter().cycle();
+        let seen = settled(|| Ok((reads.next().unwrap().to_vec(), false))).unwrap();
+        assert_eq!(seen, [flock.clone(), ofd]);
+        let twice = vec![flock; 2];
+        let seen = settled(|| Ok((twice.clone(), true))).unwrap();
+        assert_eq!(seen, twice, "in one piece, it is what it is");
+    }
+}

@@ -1,0 +1,165 @@
+//! The queue in which the waiters of one host stand, one behind the other.
+//!
+//! The *head* of the queue waits for the lock; its *followers* wait to become the head. So one process
+//! wakes up when the lock is released and not all of them, they are served in the order in which they
+//! came, and whoever wants the lock again stands behind them.
+//!
+//! A queue is a listening socket (unix(7)) with a name in the abstract namespace, made from the lock
+//! file's identity. Whoever finds nobody listening listens, and is the head; whoever connects follows,
+//! and the kernel keeps the connections in order. A head that gives up or is done accepts the first
+//! connection and passes the socket itself through it: that process is the head now, with the rest of
+//! the queue behind it. If a head dies, the queue breaks, its followers notice at once and form a new
+//! one. Whoever holds the lock exclusively stays the head until the release, and handing over is what
+//! wakes the next; a shared holder hands over at once, as the next may share.
+//!
+//! The queue decides about turns and never about the lock: no process has to stand in it, and those
+//! that do try the lock now and then themselves. So nothing worse than a late or an unfair turn can come
+//! of a process that is stopped, lies, or cannot see the others (another network namespace).
+//!
+//! # Strangers
+//!
+//! Each user has queues of its own, and root may stand in all of them. Others need not even be able to
+//! open the lock file. Who they are is told by SO_PEERCRED, and they are not waited for. But anybody on
+//! the host can take an abstract name, and connect to it:
+//!
+//! - If a stranger has the name, this user's processes use a socket in a directory instead, which only
+//!   this user can write: `/run/user/UID`, `/run` for root. It is not used first, because not every
+//!   process of a user has that directory; and all of them see the stranger. Where there is no such
+//!   directory, they wait without a queue, and the log says so once.
+//! - A head accepts a limited number of connections when it hands over. If these are all strangers', it
+//!   breaks the queue, which its followers notice.
+
+mod directory;
+mod follower;
+mod head;
+
+use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
+
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+    sockopt,
+};
+use rustix::process::Uid;
+use tracing::warn;
+
+use self::follower::Following;
+use self::head::Head;
+use crate::wait::system::Place;
+
+/// A queue, by its name.
+#[derive(Debug)]
+pub(super) struct Queue<'a> {
+    user: Uid,
+    key: &'a str,
+    address: SocketAddrUnix,
+}
+
+/// Why a queue cannot be entered at an address.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    /// Nobody listens there.
+    Empty,
+    /// Another user's process does.
+    Stranger(Uid),
+    /// The system refuses it.
+    System,
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::CONNREFUSED | Errno::NOENT => Self::Empty,
+            _ => Self::System,
+        }
+    }
+}
+
+impl<'a> Queue<'a> {
+    /// The queue of this user's processes that is called `key`.
+    pub(super) fn named(key: &'a str) -> Option<Self> {
+        let user = rustix::process::geteuid();
+        let name = format!("touchfile/1/{user}/{key}");
+        let address = SocketAddrUnix::new_abstract_name(name.as_bytes()).ok()?;
+        Some(Self { user, key, address })
+    }
+
+    /// Takes the last place in the queue, which is its head if nobody stands in it.
+    pub(super) fn enter(&self) -> Place {
+        for _ in 0..MAX_ROUNDS {
+            match self.follow(&self.address) {
+                Ok(follower) => return Place::Behind(Box::new(follower)),
+                Err(Refusal::Empty) => {}
+                Err(Refusal::Stranger(stranger)) => {
+                    return self.enter_in_directory().unwrap_or_else(|| {
+                        log_stranger(stranger);
+                        Place::Head(None)
+                    });
+                }
+                Err(Refusal::System) => return Place::Head(None),
+            }
+            match self.lead(&self.address) {
+                Ok(head) => return Place::Head(Some(Box::new(head))),
+                // Somebody else does, and will listen in a moment.
+                Err(Errno::ADDRINUSE) => std::thread::yield_now(),
+                Err(_) => return Place::Head(None),
+            }
+        }
+        Place::Head(None)
+    }
+
+    /// Takes the last place in the queue if somebody stands in it.
+    pub(super) fn join(&self) -> Option<Following> {
+        match self.follow(&self.address) {
+            Err(Refusal::Stranger(_)) => self.join_in_directory(),
+            joined => joined.ok(),
+        }
+    }
+
+    fn lead(&self, address: &SocketAddrUnix) -> Result<Head, Errno> {
+        let socket = new_socket()?;
+        bind(&socket, address)?;
+        listen(&socket, LONGEST_QUEUE)?;
+        Ok(Head::new(socket, self.user))
+    }
+
+    fn follow(&self, address: &SocketAddrUnix) -> Result<Following, Refusal> {
+        let socket = new_socket()?;
+        // Never blocks: EAGAIN if the queue is too long.
+        retry_on_intr(|| connect(&socket, address))?;
+        let peer = sockopt::socket_peercred(&socket)?.uid;
+        if !is_friend(peer, self.user) {
+            return Err(Refusal::Stranger(peer));
+        }
+        Ok(Following::new(socket, self.user))
+    }
+}
+
+/// Whether a process of `peer` may stand in the queues of `user`: one of the same user, or root's.
+fn is_friend(peer: Uid, user: Uid) -> bool {
+    peer.is_root() || peer == user
+}
+
+fn log_stranger(stranger: Uid) {
+    static LOGGED: OnceLock<()> = OnceLock::new();
+    LOGGED.get_or_init(|| {
+        let uid = stranger.as_raw();
+        warn!(
+            target: "touchfile",
+            uid,
+            "another user has taken the name of the queue: waiting in no order"
+        );
+    });
+}
+
+/// The longest queue; the kernel may allow less (net.core.somaxconn).
+const LONGEST_QUEUE: i32 = 4096;
+
+/// How often to try again when others form the queue at the same moment.
+const MAX_ROUNDS: u32 = 16;
+
+fn new_socket() -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+}
