@@ -26,7 +26,7 @@ mod system;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::yield_now;
@@ -247,7 +247,7 @@ fn system() -> &'static dyn System {
 /// variable `TOUCHFILE_WAIT_WITHOUT`, or all of it.
 #[cfg(target_os = "linux")]
 fn is_without(part: &str) -> bool {
-    static WITHOUT: OnceLock<Option<String>> = OnceLock::new();
+    static WITHOUT: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
     let without = WITHOUT.get_or_init(|| std::env::var("TOUCHFILE_WAIT_WITHOUT").ok());
     let mut parts = without.iter().flat_map(|without| without.split(','));
     parts.any(|word| word == part)
