@@ -39,14 +39,39 @@ pub(crate) fn remove(path: &Path, id: FileId) -> io::Result<()> {
 
 /// Removes `path` if it names the file `id`.
 ///
-/// No directory above an open file can be exchanged. Where the file system can do it (NTFS, from Windows
-/// 10 1809 on), the name is free at once; elsewhere when all who have the file open have closed it.
+/// No directory above an open file can be exchanged. The file is moved away first, so that its name is free
+/// at once: where the file system cannot remove the name of an open file (all but NTFS from Windows 10 1809
+/// on), it would stay until everybody has closed the file. Whoever is killed in between leaves the file
+/// there under a name that nobody looks for.
 #[cfg(windows)]
 pub(crate) fn remove(path: &Path, id: FileId) -> io::Result<()> {
-    if FileId::from_path(path, crate::Symlinks::NoFollow)? != Some(id) {
+    use std::fs;
+    use std::hash::{BuildHasher, RandomState};
+
+    use crate::Symlinks::NoFollow;
+
+    let Some(name) = path.file_name() else {
+        return Ok(()); // the root directory
+    };
+    if FileId::from_path(path, NoFollow)? != Some(id) {
         return Ok(());
     }
-    match std::fs::remove_file(path) {
+    let mut aside = name.to_owned();
+    aside.push(format!(".{:016x}.removed", RandomState::new().hash_one(0)));
+    let aside = path.with_file_name(aside);
+    let removed = match fs::rename(path, &aside) {
+        // Somebody has replaced the file in between.
+        Ok(()) if FileId::from_path(&aside, NoFollow)? != Some(id) => fs::rename(&aside, path),
+        Ok(()) => fs::remove_file(&aside).inspect_err(|_| {
+            // It is read-only, say, and that is told. It gets its name back unless there is a new file.
+            if !path.exists() {
+                fs::rename(&aside, path).ok();
+            }
+        }),
+        // The name may be too long.
+        Err(_) => fs::remove_file(path),
+    };
+    match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()), // somebody else was quicker
         removed => removed,
     }

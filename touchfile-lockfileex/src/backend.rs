@@ -40,9 +40,10 @@ const WHOLE_FILE: RangeInclusive<u64> = 0..=u64::MAX - 1;
 ///
 /// # Waiting
 ///
-/// A wait tries the lock every 8 ms, each process at times of its own. It needs no thread. The clock of
-/// Windows may make 16 ms of that unless a program asks for a finer one. There is no queue: a waiter may
-/// be overtaken.
+/// A wait tries the lock every 8 ms, each process at times of its own. It needs no thread. Under Wine, half
+/// of 300 waits were late by less than 5.4 ms and 99 % by less than 16 ms. The clock of Windows may make
+/// 16 ms of 8 unless a program asks for a finer one, which was not measured. There is no queue: a waiter
+/// may be overtaken.
 ///
 /// # The end of a process
 ///

@@ -184,6 +184,34 @@ fn a_removed_file_is_noticed_and_its_name_can_be_locked_anew() {
     assert!(!is_locked(&path));
 }
 
+/// Windows 10 1809 and later remove a read-only file, others do not.
+#[test]
+fn a_read_only_file_is_removed_on_release_or_stays_and_that_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    fs::write(&path, "").unwrap();
+    let mut permissions = fs::metadata(&path).unwrap().permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(&path, permissions.clone()).unwrap();
+    let touch = TouchFile::builder(LockFileExBackend::new())
+        .remove_on_release(true)
+        .path(&path)
+        .build()
+        .unwrap();
+    let guard = touch.blocking().lock(Exclusive).unwrap();
+    let released = guard.unlock();
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+    if let Err(error) = released {
+        assert!(path.exists(), "{names:?}");
+        println!("it stays: {error}");
+        #[allow(clippy::permissions_set_readonly_false, reason = "this is Windows")]
+        permissions.set_readonly(false);
+        fs::set_permissions(&path, permissions).unwrap();
+    } else {
+        assert!(names.is_empty(), "{names:?}");
+    }
+}
+
 #[test]
 fn who_holds_a_shared_lock_beside_others_removes_nothing() {
     let dir = tempfile::tempdir().unwrap();

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
 use touchfile_core::BoxBackend;
 use touchfile_mock::World;
 
 use crate::process::{Pool, Process};
+use crate::system;
 
 /// Makes the backend of a process of a simulated world.
 pub(crate) type MakeInWorld = Arc<dyn Fn(&World, &str) -> BoxBackend + Send + Sync>;
@@ -36,7 +35,7 @@ pub(crate) struct Fixture<'h> {
     ground: Ground<'h>,
     running: BTreeMap<usize, Process>,
     /// Children whose parent was killed.
-    orphans: Vec<Pid>,
+    orphans: Vec<u32>,
     death_grace: Duration,
     last_death: Option<Instant>,
 }
@@ -173,22 +172,19 @@ impl Fixture<'_> {
 
     /// SIGKILL for a child whose parent was killed, and the wait for its end.
     pub(crate) fn end_orphan(&mut self, pid: u32) {
-        if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-            end(pid);
-            self.last_death = Some(Instant::now());
-        }
+        system::end(pid);
+        self.last_death = Some(Instant::now());
     }
 
     /// Remembers a child that its parent may not live to end.
     pub(crate) fn remember_child(&mut self, pid: u32) {
-        self.orphans
-            .extend(i32::try_from(pid).ok().and_then(Pid::from_raw));
+        self.orphans.push(pid);
     }
 
     /// Removes the name of a file, if there is one.
     pub(crate) fn unlink(&self, path: &Path) -> io::Result<()> {
         let removed = match &self.ground {
-            Ground::Dir { .. } => fs::remove_file(path),
+            Ground::Dir { .. } => system::remove(path),
             Ground::World { world, .. } => world.unlink(path),
         };
         match removed {
@@ -203,7 +199,7 @@ impl Fixture<'_> {
             Ground::Dir { dir, .. } => {
                 let new = dir.join("new");
                 fs::write(&new, "")?;
-                fs::rename(&new, path)
+                system::replace(path, &new)
             }
             Ground::World { world, .. } => {
                 world.replace(path);
@@ -222,12 +218,7 @@ impl Fixture<'_> {
 
     /// Whether this is how a file system without links of a kind says so: FAT and many others.
     pub(crate) fn has_no_links(error: &io::Error) -> bool {
-        use rustix::io::Errno;
-        let errno = Errno::from_io_error(error);
-        matches!(
-            errno,
-            Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK)
-        )
+        system::has_no_links(error)
     }
 
     /// Creates a file that cannot be opened for writing; false if this user can open every file.
@@ -235,7 +226,7 @@ impl Fixture<'_> {
         match &self.ground {
             Ground::Dir { .. } => {
                 fs::write(path, "")?;
-                fs::set_permissions(path, fs::Permissions::from_mode(0o444))?;
+                system::set_mode(path, 0o444)?;
                 Ok(fs::OpenOptions::new().write(true).open(path).is_err())
             }
             Ground::World { world, .. } => {
@@ -271,7 +262,7 @@ impl Fixture<'_> {
 
     fn end_orphans(&mut self) {
         for pid in self.orphans.drain(..) {
-            end(pid);
+            system::end(pid);
         }
     }
 }
@@ -294,36 +285,4 @@ fn pool_of(pools: &[Pool], number: usize) -> &Pool {
 
 fn name(number: usize) -> String {
     format!("process {number}")
-}
-
-/// Kills a process that is no child of this one, and waits until it has let go of its files.
-#[cfg(target_os = "linux")]
-fn end(pid: Pid) {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use rustix::process::{PidfdFlags, pidfd_open};
-
-    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
-        return; // it has ended
-    };
-    rustix::process::pidfd_send_signal(&process, Signal::KILL).ok();
-    let patience = Timespec::try_from(Duration::from_secs(5)).ok();
-    let gone = || {
-        poll(
-            &mut [PollFd::new(&process, PollFlags::IN)],
-            patience.as_ref(),
-        )
-    };
-    rustix::io::retry_on_intr(gone).ok();
-}
-
-/// The same where a process has no descriptor: its number says so when it is gone.
-#[cfg(not(target_os = "linux"))]
-fn end(pid: Pid) {
-    use rustix::process::{kill_process, test_kill_process};
-
-    kill_process(pid, Signal::KILL).ok();
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while test_kill_process(pid).is_ok() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }

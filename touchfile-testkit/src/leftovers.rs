@@ -8,10 +8,9 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::future::poll_fn;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -22,8 +21,10 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::{Builder, Runtime};
 use touchfile_core::LockMode::{self, Exclusive, Shared};
 use touchfile_core::{Attempt, BoxBackend, Capabilities, LockBackend, LockHandle, OpenOptions};
+use touchfile_file::{FileId, Symlinks};
 
 use crate::Law;
+use crate::system;
 use crate::walk::{Arrival, make_directory};
 
 /// How often a call is repeated between two counts. An even number would hide what is undone by the
@@ -218,9 +219,9 @@ struct Scene {
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Looks {
     contents: Vec<u8>,
-    mode: u32,
-    modified: i64,
-    inode: u64,
+    mode: Option<u32>,
+    modified: Option<SystemTime>,
+    id: Option<FileId>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -241,7 +242,7 @@ impl Scene {
     ) -> io::Result<Self> {
         if claims.real_files {
             fs::write(&path, "precious")?;
-            fs::set_permissions(&path, Permissions::from_mode(0o640))?;
+            system::set_mode(&path, 0o640)?;
             let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
             File::options().write(true).open(&path)?.set_modified(old)?;
         }
@@ -356,7 +357,7 @@ impl Scene {
         let Some(after) = after else {
             return Some((Some(Law::Identity), "removes the file".into()));
         };
-        let (law, what) = if after.inode != before.inode {
+        let (law, what) = if after.id != before.id {
             (Law::Identity, "replaces the file by another")
         } else if after.contents != before.contents {
             (Law::Errors, "changes what is in the file")
@@ -558,9 +559,9 @@ fn looks(path: &Path) -> Option<Looks> {
     let metadata = fs::metadata(path).ok()?;
     Some(Looks {
         contents: fs::read(path).ok()?,
-        mode: metadata.mode(),
-        modified: metadata.mtime(),
-        inode: metadata.ino(),
+        mode: system::mode(&metadata),
+        modified: metadata.modified().ok(),
+        id: FileId::from_path(path, Symlinks::Follow).ok()?,
     })
 }
 

@@ -29,7 +29,7 @@
 //! thousands of times, while a witness looks at the lock after each step.
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "broken")]
+#[cfg(all(feature = "broken", unix))]
 pub mod broken;
 mod case;
 mod countdown;
@@ -43,6 +43,7 @@ mod lockstep;
 mod meeting;
 mod process;
 mod suite;
+mod system;
 mod text;
 mod walk;
 pub mod worker;

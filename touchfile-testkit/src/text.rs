@@ -1,8 +1,8 @@
 //! Text in one word: what the line protocol carries.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+
+use crate::system;
 
 /// `bytes` without white space or line breaks, and never empty.
 pub(crate) fn escape(bytes: &[u8]) -> String {
@@ -30,11 +30,11 @@ pub(crate) fn unescape(word: &str) -> Option<Vec<u8>> {
 }
 
 pub(crate) fn escape_path(path: &Path) -> String {
-    escape(path.as_os_str().as_bytes())
+    escape(system::path_to_bytes(path))
 }
 
 pub(crate) fn unescape_path(word: &str) -> Option<PathBuf> {
-    Some(OsString::from_vec(unescape(word)?).into())
+    system::path_from_bytes(unescape(word)?)
 }
 
 /// The text that was escaped, whatever it was.

@@ -31,15 +31,13 @@ use std::env;
 use std::error::Error;
 use std::fmt::{self, Display};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
-
 use crate::countdown::Countdown;
+use crate::system::{self, Output};
 
 /// What each reply begins with, so that a worker may print what it likes besides.
 const MARK: &str = "@touchfile ";
@@ -63,7 +61,7 @@ pub struct Worker {
     child: Child,
     /// Until the process is to end.
     input: Option<ChildStdin>,
-    output: ChildStdout,
+    output: Output,
     /// What was read and is not yet a whole line.
     read: Vec<u8>,
 }
@@ -90,7 +88,7 @@ impl Worker {
             .stdout(Stdio::piped())
             .spawn()?;
         let input = child.stdin.take();
-        let output = child.stdout.take().expect("a pipe was asked for");
+        let output = Output::new(child.stdout.take().expect("a pipe was asked for"));
         Ok(Self {
             child,
             input,
@@ -123,13 +121,10 @@ impl Worker {
                     return Ok(reply.trim_end().to_owned());
                 }
             }
-            if !self.is_readable(&mut countdown) {
-                return Err(Lost::Silent(within));
-            }
-            let mut bytes = [0; 4096];
-            match self.output.read(&mut bytes) {
-                Ok(0) | Err(_) => return Err(Lost::Ended),
-                Ok(count) => self.read.extend_from_slice(&bytes[..count]),
+            match self.output.read(&mut countdown) {
+                None => return Err(Lost::Silent(within)),
+                Some(bytes) if bytes.is_empty() => return Err(Lost::Ended),
+                Some(bytes) => self.read.extend(bytes),
             }
         }
     }
@@ -154,26 +149,21 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// If the process has ended and was waited for.
+    /// If the process has ended and was waited for; [`io::ErrorKind::Unsupported`] on Windows.
     pub fn stop(&self) -> io::Result<()> {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::STOP)?;
-        // It stays to be waited for by whoever wants to know how it ended.
-        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), stopped))?;
-        Ok(())
+        system::stop(&self.child)
     }
 
     /// Lets the process go on with SIGCONT.
     ///
     /// # Errors
     ///
-    /// If the process has ended and was waited for.
+    /// If the process has ended and was waited for; [`io::ErrorKind::Unsupported`] on Windows.
     pub fn resume(&self) -> io::Result<()> {
-        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
+        system::resume(&self.child)
     }
 
-    /// Kills the process with SIGKILL, and waits until it has ended.
+    /// Kills the process with SIGKILL, or on Windows with TerminateProcess, and waits until it has ended.
     ///
     /// # Errors
     ///
@@ -203,21 +193,6 @@ impl Worker {
             // What it says last is read, so that no full pipe keeps it from ending.
             if self.receive(PAUSE) == Err(Lost::Ended) {
                 thread::sleep(Duration::from_micros(100));
-            }
-        }
-    }
-
-    fn is_readable(&self, countdown: &mut Countdown) -> bool {
-        loop {
-            let slice = countdown.slice();
-            let Ok(time) = Timespec::try_from(slice.unwrap_or_default()) else {
-                return false;
-            };
-            let mut output = [PollFd::new(&self.output, PollFlags::IN)];
-            match poll(&mut output, Some(&time)) {
-                Ok(0) if slice.is_some() => {}
-                Err(rustix::io::Errno::INTR) => {}
-                ready => return ready.is_ok_and(|count| count > 0),
             }
         }
     }
@@ -262,8 +237,7 @@ impl Commands {
     ///
     /// If this process may open no more files.
     pub fn new() -> io::Result<Self> {
-        let input = rustix::io::dup(io::stdin())?;
-        Ok(Self(BufReader::new(File::from(input))))
+        Ok(Self(BufReader::new(system::input()?)))
     }
 }
 
@@ -275,7 +249,7 @@ impl Iterator for Commands {
         match self.0.read_line(&mut line) {
             Ok(0) => None,
             Ok(_) => {
-                line.truncate(line.trim_end_matches('\n').len());
+                line.truncate(line.trim_end_matches(['\n', '\r']).len());
                 Some(Ok(line))
             }
             Err(error) => Some(Err(error)),
@@ -296,6 +270,7 @@ pub fn reply(line: impl Display) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

@@ -99,7 +99,7 @@ fn a_file_is_no_directory_for_lock_files(driver: &mut Driver<'_>) -> Result<u64,
 
 fn a_link_that_leads_nowhere_is_not_followed(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let (path, target) = (driver.path(), driver.fixture.path("target"));
-    linked(std::os::unix::fs::symlink(&target, &path))?;
+    linked(crate::system::symlink(&target, &path))?;
     driver.ask(0, &Command::Open(0, path, OpenOptions::new()))?;
     driver.must(!driver.fixture.exists(&target), "a link was followed, though `follow_symlinks` was not set, and a file created where it leads")?;
     Ok(1)

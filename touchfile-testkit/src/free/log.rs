@@ -9,14 +9,9 @@ use std::io::{self, Write};
 use std::str::FromStr;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use touchfile_core::LockMode;
 
-/// The time on the clock that all processes of a host share, CLOCK_MONOTONIC.
-pub(crate) fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
-}
+pub(crate) use crate::system::now_ns;
 
 /// What a task asks of its handle, or does under its lock.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,11 +1,11 @@
 //! The plan of one free run, which its workers follow.
 
-use std::ffi::OsString;
 use std::fmt;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
+
+use crate::system;
 
 /// What every process of one free run does; with its number, each derives its own dice from it.
 ///
@@ -140,7 +140,7 @@ impl FromStr for Plan {
 /// A path as one word of ASCII, so that it survives any line protocol.
 fn escape(path: &Path) -> String {
     let mut word = String::new();
-    for &byte in path.as_os_str().as_bytes() {
+    for &byte in system::path_to_bytes(path) {
         if byte.is_ascii_graphic() && byte != b'%' {
             word.push(char::from(byte));
         } else {
@@ -161,7 +161,7 @@ fn unescape(word: &str) -> Result<PathBuf, String> {
         bytes.push(byte);
         bytes.extend_from_slice(rest.as_bytes());
     }
-    Ok(OsString::from_vec(bytes).into())
+    system::path_from_bytes(bytes).ok_or_else(|| format!("no path: {word:?}"))
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use crate::worker::{Commands, reply};
 
 /// Executes commands until standard input ends.
 pub(crate) fn serve(backend: BoxBackend) -> io::Result<()> {
+    #[cfg(windows)]
+    super::children::live_on_if_asked();
     // A panic becomes an answer; nobody reads what it would print.
     panic::set_hook(Box::new(|_| {}));
     let mut executor = Executor::new(backend)?;

@@ -16,6 +16,7 @@ use super::slot::{End, Handle, Kept, Wait};
 use super::walker::{HERE, POLL, Place, WAIT, Walker};
 use crate::Law;
 use crate::countdown::Countdown;
+use crate::system;
 
 /// What an attempt must come to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -434,7 +435,7 @@ impl Walker<'_> {
         if let Ok(metadata) = fs::metadata(&path) {
             fs::set_permissions(&new, metadata.permissions())?;
         }
-        fs::rename(&new, &path)?;
+        system::replace(&path, &new)?;
         self.tell(file, "a new file is renamed over it".into());
         for slot in &mut self.slots {
             slot.stale |= slot.file == file;

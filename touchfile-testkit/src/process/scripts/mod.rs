@@ -1,5 +1,6 @@
 //! What a worker does by itself, where a line for each step would be too slow or too coarse.
 
+#[cfg(unix)]
 mod family;
 mod locking;
 mod meetings;
@@ -69,7 +70,10 @@ pub(super) fn run(
         "open-in-vain-as-a-user" => refusals::open_in_vain_as_a_user(&context),
         "read-in-turns" => waiting::read_in_turns(&context),
         "release-early" => meetings::release_early(&context),
+        #[cfg(unix)]
         "siblings" => family::siblings(&context),
+        #[cfg(windows)]
+        "siblings" => Ok("unable Windows cannot fork".into()),
         "try-at-the-same-moment" => meetings::try_at_once(&context),
         "try-in-other-threads" => threads::try_in_others(&context),
         "try-many" => locking::try_many(&context),

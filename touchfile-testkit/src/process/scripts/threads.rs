@@ -1,8 +1,7 @@
 //! Scenes with more than one thread.
 
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -10,6 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use touchfile_core::{Attempt, LockHandle, LockMode};
 
 use super::ScriptContext;
+use crate::system;
 
 /// An attempt in each of four threads, with a handle and a runtime of its own.
 pub(super) fn try_in_others(context: &ScriptContext<'_>) -> io::Result<String> {
@@ -58,12 +58,8 @@ pub(super) fn lock_while_spawning(context: &ScriptContext<'_>) -> io::Result<Str
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    // With a user id, though it is our own, std forks and executes: a longer
-                    // window than that of posix_spawn, which it uses otherwise.
-                    let mut command = Command::new("true");
-                    command.uid(rustix::process::getuid().as_raw());
                     // Without true(1) the fork is what matters.
-                    command
+                    system::program_that_ends()
                         .stdin(Stdio::null())
                         .stdout(Stdio::null())
                         .status()
