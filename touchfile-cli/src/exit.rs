@@ -2,13 +2,10 @@
 
 use std::error::Error as _;
 use std::io::{self, Write};
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use clap::error::{ContextKind, ContextValue};
-use nix::errno::Errno;
-use nix::sys::signal::Signal;
 use touchfile::{Error, Operation};
 
 use crate::output;
@@ -24,6 +21,7 @@ const IO_ERROR: u8 = 74;
 const TEMPORARY_FAILURE: u8 = 75;
 
 // From the shells: POSIX "Exit Status for Commands".
+#[cfg(unix)]
 const KILLED: u8 = 128;
 
 // From timeout(1).
@@ -74,6 +72,7 @@ impl Failure {
     }
 
     /// It cannot be told who holds the lock of `path`.
+    #[cfg(unix)]
     pub(crate) fn look(path: &Path, error: &io::Error) -> Self {
         let status = if error.kind() == io::ErrorKind::Unsupported {
             UNAVAILABLE
@@ -135,7 +134,30 @@ impl Failure {
         }
     }
 
+    /// A command of touchfile that Windows does not have.
+    #[cfg(windows)]
+    pub(crate) fn elsewhere(command: &str, system: &str) -> Self {
+        Self {
+            status: UNAVAILABLE,
+            line: Some(format!(
+                "'touchfile {command}' is for {system}; on Windows there are 'touchfile run' and 'touchfile conformance'"
+            )),
+        }
+    }
+
+    /// The command cannot be made to end with this process.
+    #[cfg(windows)]
+    pub(crate) fn job(error: &io::Error) -> Self {
+        Self {
+            status: OS_ERROR,
+            line: Some(format!(
+                "cannot make the command end with touchfile: {error}; try --no-inherit"
+            )),
+        }
+    }
+
     /// The command cannot be given the lock.
+    #[cfg(unix)]
     pub(crate) fn inherit(error: &io::Error) -> Self {
         Self {
             status: OS_ERROR,
@@ -209,8 +231,22 @@ impl From<Error> for Failure {
     }
 }
 
-/// What the command ended with, as a shell puts it; and if its time was `over`, as timeout(1) does.
+/// Ends this process as the command ended, with the exit status of 32 bits; and if its time was `over`, as
+/// timeout(1) does.
+#[cfg(windows)]
 pub(crate) fn with_status(status: ExitStatus, over: bool) -> ExitCode {
+    if over {
+        return ExitCode::from(TIMED_OUT);
+    }
+    std::process::exit(status.code().unwrap_or(i32::MAX))
+}
+
+/// What the command ended with, as a shell puts it; and if its time was `over`, as timeout(1) does.
+#[cfg(unix)]
+pub(crate) fn with_status(status: ExitStatus, over: bool) -> ExitCode {
+    use nix::sys::signal::Signal;
+    use std::os::unix::process::ExitStatusExt;
+
     let code = match (status.code(), status.signal()) {
         (_, signal) if over && signal != Some(Signal::SIGKILL as i32) => TIMED_OUT,
         (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
@@ -328,7 +364,13 @@ fn is_refused_call(error: &Error) -> bool {
         _ => return false,
     };
     match source.raw_os_error() {
-        Some(code) => [Errno::EPERM as i32, Errno::ENOSYS as i32].contains(&code),
+        #[cfg(unix)]
+        Some(code) => {
+            use nix::errno::Errno;
+            [Errno::EPERM as i32, Errno::ENOSYS as i32].contains(&code)
+        }
+        #[cfg(windows)]
+        Some(_) => false,
         None => source.to_string().starts_with("a sandbox refuses"),
     }
 }

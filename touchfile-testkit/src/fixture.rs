@@ -273,7 +273,7 @@ impl Drop for Fixture<'_> {
         self.end_orphans();
         if let Ground::Dir { dir, .. } = &self.ground {
             // What cannot be removed is left to the suite's own directory.
-            drop(fs::remove_dir_all(dir));
+            drop(system::remove_tree(dir));
         }
     }
 }

@@ -153,6 +153,11 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
+/// Removes a directory with all that is in it.
+pub(crate) fn remove_tree(dir: &Path) -> io::Result<()> {
+    fs::remove_dir_all(dir)
+}
+
 /// Renames `new` to `path`, and so replaces a file that may be open.
 pub(crate) fn replace(path: &Path, new: &Path) -> io::Result<()> {
     fs::rename(new, path)

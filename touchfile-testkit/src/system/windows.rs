@@ -136,6 +136,25 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(&aside)
 }
 
+/// Removes a directory with all that is in it, be it read-only.
+pub(crate) fn remove_tree(dir: &Path) -> io::Result<()> {
+    make_writable(dir)?;
+    fs::remove_dir_all(dir)
+}
+
+fn make_writable(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            make_writable(&entry.path())?;
+        } else if kind.is_file() {
+            set_mode(&entry.path(), 0o600)?;
+        }
+    }
+    Ok(())
+}
+
 /// Renames `new` to `path`, and so replaces a file that may be open.
 pub(crate) fn replace(path: &Path, new: &Path) -> io::Result<()> {
     match remove(path) {
