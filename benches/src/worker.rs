@@ -18,8 +18,8 @@ const ROLE: &str = "TOUCHFILE_BENCH_ROLE";
 const CONTENDER: &str = "TOUCHFILE_BENCH_CONTENDER";
 const LOCK: &str = "TOUCHFILE_BENCH_LOCK";
 
-/// Beyond this a worker hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a worker may take to reply.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A worker, as its parent sees it. It ends with its standard input, and is killed when dropped.
 #[derive(Debug)]
@@ -48,19 +48,19 @@ impl Worker {
     }
 
     /// Commands, and does not wait for the answer.
-    pub(crate) fn tell(&mut self, command: &str) -> io::Result<()> {
+    pub(crate) fn send(&mut self, command: &str) -> io::Result<()> {
         self.process.send(command);
         Ok(())
     }
 
     /// The next answer.
     pub(crate) fn answer(&mut self) -> io::Result<String> {
-        let answer = self.process.receive(PATIENCE);
+        let answer = self.process.receive(DEADLINE);
         answer.map_err(|lost| self.broken(&lost.to_string()))
     }
 
     pub(crate) fn ask(&mut self, command: &str) -> io::Result<String> {
-        self.tell(command)?;
+        self.send(command)?;
         self.answer()
     }
 
@@ -144,13 +144,13 @@ impl Side {
 
 impl Commands {
     /// The next command; `None` when there will be none.
-    pub(crate) fn hear(&mut self) -> Option<String> {
+    pub(crate) fn next(&mut self) -> Option<String> {
         self.0.next()?.ok()
     }
 
     /// The next command, which is to be numbers.
-    pub(crate) fn hear_numbers(&mut self) -> Option<Vec<u64>> {
-        numbers(&self.hear()?).ok()
+    pub(crate) fn next_numbers(&mut self) -> Option<Vec<u64>> {
+        numbers(&self.next()?).ok()
     }
 }
 

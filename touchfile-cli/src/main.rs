@@ -69,6 +69,8 @@ fn main() -> ExitCode {
         #[cfg(windows)]
         Command::Flock(_) => Err(Failure::elsewhere("flock", "Unix")),
         Command::Generate(args) => generate::run(&args, &Cli::command()),
+        #[cfg(unix)]
+        Command::LockKeeper(args) => run::keeper::run(&args),
         Command::Run(args) => run::run(args, &words),
         #[cfg(unix)]
         Command::Who(args) => who::run(&args),
@@ -148,6 +150,9 @@ enum Command {
     Flock(elsewhere::Args),
     #[command(hide = true)]
     Generate(generate::Args),
+    #[cfg(unix)]
+    #[command(hide = true)]
+    LockKeeper(run::keeper::Args),
     Run(run::Args),
     #[cfg(unix)]
     Who(who::Args),

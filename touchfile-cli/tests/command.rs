@@ -117,7 +117,12 @@ fn completions_do_not_offer_what_is_hidden() {
             .assert();
         let script = script.success().get_output().stdout.clone();
         let script = String::from_utf8(script).unwrap();
-        for hidden in ["doctor-worker", "doctor-examiner", "generate"] {
+        for hidden in [
+            "doctor-worker",
+            "doctor-examiner",
+            "generate",
+            "lock-keeper",
+        ] {
             assert!(!script.contains(hidden), "{shell}: {hidden}");
         }
     }

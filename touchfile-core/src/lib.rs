@@ -130,9 +130,23 @@
 //!
 //! # Tracing
 //!
-//! Each acquisition is a [`tracing`] span `acquire` with the fields `path`, `backend` and `mode`,
-//! at level DEBUG and with the target `touchfile`. Its events are `contended`, `acquired` (with
-//! `waited`) and `replaced`; `released` and failures to release (WARN) come from the guard.
+//! Each acquisition is a [`tracing`] span `acquire` with the fields `path`, `backend` and `mode`, at
+//! level DEBUG and with the target `touchfile`. Its events are:
+//!
+//! | event | level | fields | when |
+//! |---|---|---|---|
+//! | `contended` | DEBUG | `by` | somebody is in the way, for the first time |
+//! | `still waiting` | WARN | `waited`, `holders` | after 30 seconds of a wait, then after 60, 120, and so on |
+//! | `acquired` | DEBUG | `waited` | the lock is held |
+//! | `gave up` | DEBUG | `waited`, `holders` | the timeout has passed |
+//! | `cancelled` | DEBUG | `waited`, `holders` | the future of a wait was dropped |
+//! | `failed` | DEBUG | `error` | the lock cannot be had |
+//! | `replaced` | DEBUG | | the file was replaced, so the acquisition starts over |
+//! | `released` | DEBUG | `path`, `mode`, `held` | a guard has released; outside of the span |
+//! | `releasing the lock failed` | WARN | `path`, `error` | a dropped guard could not release; outside of the span |
+//!
+//! `holders` is missing where nobody was found; that of `cancelled` is the latest that was found
+//! during the wait, as nobody is asked for it.
 #![forbid(unsafe_code)]
 
 mod backend;

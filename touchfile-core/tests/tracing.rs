@@ -24,7 +24,10 @@ async fn an_acquisition_is_a_span_with_path_backend_and_mode() {
     let expected = "acquire{backend=mock mode=shared path=/dir/a.lock}: DEBUG acquired waited=0ns";
     assert_eq!(
         log.lines(),
-        [expected, "DEBUG released mode=shared path=/dir/a.lock"]
+        [
+            expected,
+            "DEBUG released held=0ns mode=shared path=/dir/a.lock"
+        ]
     );
 }
 
@@ -44,14 +47,13 @@ async fn contention_is_told_once_and_the_wait_is_measured() {
     drop(guard.unwrap());
     let told = log.events();
     let told: Vec<&str> = told.iter().map(String::as_str).collect();
-    let ours = "DEBUG released mode=exclusive path=/dir/a.lock";
     assert_eq!(
         told,
         [
             "DEBUG contended by=another holder",
-            ours, // the holder's
+            "DEBUG released held=3s mode=exclusive path=/dir/a.lock", // the holder's
             "DEBUG acquired waited=3s",
-            ours,
+            "DEBUG released held=0ns mode=exclusive path=/dir/a.lock",
         ]
     );
 }
@@ -64,8 +66,84 @@ async fn waiting_in_the_queue_of_the_process_is_contention_too() {
     log.clear();
     let second = touch.lock_timeout(Exclusive, Duration::from_secs(1));
     assert!(second.await.unwrap_err().is_timeout());
-    assert_eq!(log.events(), ["DEBUG contended by=this process"]);
+    assert_eq!(
+        log.events(),
+        [
+            "DEBUG contended by=this process",
+            "DEBUG gave up holders=held by process a for 500.0ms waited=1s"
+        ]
+    );
     drop(held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn giving_up_is_told_with_the_holder_and_an_error_with_its_words() {
+    let (log, _subscriber) = Log::install();
+    let world = World::new();
+    let held = TouchFile::new(world.process("b"), PATH).unwrap();
+    let _held = held.lock_exclusive().await.unwrap();
+    let touch = TouchFile::new(world.process("a"), PATH).unwrap();
+    log.clear();
+    let gave_up = touch.lock_timeout(Exclusive, Duration::from_secs(9)).await;
+    assert!(gave_up.unwrap_err().is_timeout());
+    let last = "DEBUG gave up holders=held by process b for 8.5s waited=9s";
+    let events = log.events();
+    assert_eq!(events.last().map(String::as_str), Some(last), "{events:?}");
+
+    world.fail_next(Call::TryLock, 5); // EIO
+    log.clear();
+    touch.lock_exclusive().await.unwrap_err();
+    let events = log.events();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(events[0].starts_with("DEBUG failed error="), "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_wait_is_told_and_an_acquisition_that_did_not_wait_is_not() {
+    let (log, _subscriber) = Log::install();
+    let world = World::new();
+    let held = TouchFile::new(world.process("b"), PATH).unwrap();
+    let _held = held.lock_exclusive().await.unwrap();
+    let touch = TouchFile::new(world.process("a"), PATH).unwrap();
+    log.clear();
+    let waiting = touch.lock_exclusive();
+    drop(tokio::time::timeout(Duration::from_secs(2), waiting).await);
+    let expected = [
+        "acquire{backend=mock mode=exclusive path=/dir/a.lock}: DEBUG contended by=another holder",
+        "acquire{backend=mock mode=exclusive path=/dir/a.lock}: DEBUG cancelled waited=2s",
+    ];
+    assert_eq!(log.lines(), expected);
+    log.clear();
+    drop(touch.lock_exclusive());
+    assert_eq!(log.lines(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_wait_is_warned_of_and_more_and_more_rarely() {
+    let (log, _subscriber) = Log::install();
+    let world = World::new();
+    let held = TouchFile::new(world.process("b"), PATH).unwrap();
+    let _held = held.lock_exclusive().await.unwrap();
+    let touch = TouchFile::new(world.process("a"), PATH).unwrap();
+    log.clear();
+    let waiting = touch.lock_exclusive();
+    drop(tokio::time::timeout(Duration::from_secs(200), waiting).await);
+    let events = log.events();
+    let warnings: Vec<&str> = events
+        .iter()
+        .map(String::as_str)
+        .filter(|event| event.starts_with("WARN"))
+        .collect();
+    assert_eq!(
+        warnings,
+        [
+            "WARN still waiting holders=held by process b waited=30s",
+            "WARN still waiting holders=held by process b for 30.0s waited=60s",
+            "WARN still waiting holders=held by process b for 90.0s waited=120s",
+        ]
+    );
+    let last = "DEBUG cancelled holders=held by process b waited=200s";
+    assert_eq!(events.last().map(String::as_str), Some(last));
 }
 
 #[tokio::test]

@@ -5,15 +5,16 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 use tempfile::tempdir;
 use touchfile_core::LockMode::{self, Exclusive, Shared};
 use touchfile_core::TouchFile;
 use touchfile_fcntl::FcntlBackend;
+use touchfile_testkit::worker::{Lost, Worker};
 
 /// Obeys lines on standard input: `try MODE START LEN`, `unlock START LEN` and `reopen`, which
 /// opens and closes the file once more.
@@ -30,7 +31,10 @@ def set_lock(kind, start, length):
         F_OFD_SETLK = 37
         fcntl.fcntl(file, F_OFD_SETLK, struct.pack('@hhqqi4x', kind, os.SEEK_SET, start, length, 0))
 
-print('ready', flush=True)
+def reply(words):
+    print('@touchfile', words, flush=True)
+
+reply('ready')
 for line in sys.stdin:
     verb, *words = line.split()
     if verb == 'reopen':
@@ -46,7 +50,7 @@ for line in sys.stdin:
             answer = 'held'
         except (BlockingIOError, PermissionError):
             answer = 'busy'
-    print(answer, flush=True)
+    reply(answer)
 ";
 
 fn main() -> ExitCode {
@@ -101,62 +105,43 @@ fn missing(program: &str, arguments: &str, word: &str) -> Option<String> {
     (!there).then(|| format!("skipped: there is no {program} {word} here"))
 }
 
-/// A program that locks. It ends with its standard input, and is killed when dropped.
-struct Program {
-    child: Child,
-    answers: BufReader<ChildStdout>,
-}
+/// How long a program may take to reply or to end.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A program that locks. It ends with its standard input, and is killed when this is dropped.
+struct Program(Worker);
 
 impl Program {
     fn python(how: &str, path: &Path) -> Self {
         let mut command = Command::new("python3");
         command.args(["-c", PYTHON, how]).arg(path);
-        let mut program = Self::start(command);
-        assert_eq!(program.answer(), "ready");
+        let mut program = Self::start(&mut command);
+        assert_eq!(program.answer(), Ok("ready".into()));
         program
     }
 
-    /// flock(1) with a lock, if it has it.
+    /// flock(1), which replies "held" if it gets the lock and ends otherwise.
     fn flock(mode: LockMode, path: &Path) -> Self {
-        let flag = match mode {
-            Exclusive => "--exclusive",
-            Shared => "--shared",
-        };
         let mut command = Command::new("flock");
-        command.args(["--fcntl", "--nonblock", flag]).arg(path);
-        command.args(["sh", "-c", "echo held; cat"]);
-        Self::start(command)
+        let flag = format!("--{mode}");
+        command.args(["--fcntl", "--nonblock", &flag]).arg(path);
+        Self::start(command.args(["sh", "-c", "echo '@touchfile held'; cat"]))
     }
 
-    fn start(mut command: Command) -> Self {
-        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = started.unwrap();
-        let answers = BufReader::new(child.stdout.take().unwrap());
-        Self { child, answers }
+    fn start(command: &mut Command) -> Self {
+        Self(Worker::spawn(command).unwrap())
     }
 
     fn ask(&mut self, line: &str) -> String {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
-        self.answer()
+        self.0.ask(line, DEADLINE).unwrap()
     }
 
-    fn answer(&mut self) -> String {
-        let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
+    fn answer(&mut self) -> Result<String, Lost> {
+        self.0.receive(DEADLINE)
     }
 
-    fn finish(mut self) -> Option<i32> {
-        drop(self.child.stdin.take());
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+    fn finish(self) -> Option<i32> {
+        self.0.finish(DEADLINE).unwrap().code()
     }
 }
 
@@ -252,16 +237,16 @@ fn flock_of_util_linux() {
             let held = touch.blocking().lock(ours).unwrap();
             let mut flock = Program::flock(theirs, &path);
             if ours.conflicts_with(theirs) {
-                assert_eq!(flock.answer(), "", "{theirs} beside {ours}");
+                assert_eq!(flock.answer(), Err(Lost::Ended), "{theirs} beside {ours}");
                 assert_eq!(flock.finish(), BUSY);
             } else {
-                assert_eq!(flock.answer(), "held", "{theirs} beside {ours}");
+                assert_eq!(flock.answer(), Ok("held".into()), "{theirs} beside {ours}");
                 flock.finish();
             }
             held.unlock().unwrap();
 
             let mut flock = Program::flock(theirs, &path);
-            assert_eq!(flock.answer(), "held");
+            assert_eq!(flock.answer(), Ok("held".into()));
             let got = touch.blocking().try_lock(ours).unwrap();
             assert_eq!(got.is_none(), ours.conflicts_with(theirs));
             drop(got);

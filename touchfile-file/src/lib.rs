@@ -18,6 +18,9 @@
 #[cfg(any(unix, windows))]
 mod file_system;
 mod fork;
+#[cfg(all(feature = "fuzzing", target_os = "linux"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(any(unix, windows))]
 mod handle;
 #[cfg(any(unix, windows))]

@@ -42,16 +42,16 @@ fn threads_and_tasks_queue_together() {
 fn threads_give_up_at_their_deadline() {
     let (one, two) = pair();
     let _guard = one.blocking().lock_exclusive().unwrap();
-    let patience = Duration::from_millis(20);
+    let timeout = Duration::from_millis(20);
     assert!(
         one.blocking()
-            .lock_timeout(Exclusive, patience)
+            .lock_timeout(Exclusive, timeout)
             .unwrap_err()
             .is_timeout()
     );
     assert!(
         two.blocking()
-            .lock_timeout(Exclusive, patience)
+            .lock_timeout(Exclusive, timeout)
             .unwrap_err()
             .is_timeout()
     );
@@ -80,9 +80,9 @@ fn waiting_works_under_another_executor() {
     let (send, receive) = mpsc::channel();
     let waiter = thread::spawn(move || {
         block_on(async {
-            let patience = Duration::from_millis(20);
+            let timeout = Duration::from_millis(20);
             assert!(
-                two.lock_timeout(Exclusive, patience)
+                two.lock_timeout(Exclusive, timeout)
                     .await
                     .unwrap_err()
                     .is_timeout()
@@ -106,9 +106,9 @@ fn a_touch_file_outlives_the_runtimes_it_is_used_in() {
             .unwrap();
         runtime.block_on(async {
             let guard = one.lock_exclusive().await.unwrap();
-            let patience = Duration::from_millis(1);
+            let timeout = Duration::from_millis(1);
             assert!(
-                two.lock_timeout(Exclusive, patience)
+                two.lock_timeout(Exclusive, timeout)
                     .await
                     .unwrap_err()
                     .is_timeout()

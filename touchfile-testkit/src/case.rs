@@ -1,5 +1,6 @@
-//! A case: one sentence about a backend that is true or not.
+//! A case of the suite: one sentence about a backend, which is true or not.
 
+use std::path::Path;
 use std::time::Duration;
 
 use touchfile_core::Capabilities;
@@ -7,7 +8,19 @@ use touchfile_core::Capabilities;
 use crate::fixture::Host;
 use crate::{Law, Step};
 
-/// How many random schedules are played by default; the other costs follow.
+/// Cases that are about all laws, each named by its group and its function, with what it needs.
+macro_rules! cases_of_all_laws {
+    ($($group:ident::$function:ident $([$($need:ident),+])?),+ $(,)?) => {
+        vec![$($crate::case::Case {
+            name: concat!(stringify!($group), "::", stringify!($function)).to_owned(),
+            law: None,
+            needs: &[$($($crate::case::Need::$need),+)?],
+            run: Box::new($function),
+        }),+]
+    };
+}
+
+/// How many random schedules are played by default. Other repetitions are in proportion.
 pub(crate) const DEFAULT_CASES: u32 = 256;
 
 /// One case of the suite.
@@ -20,56 +33,62 @@ pub(crate) struct Case {
 
 pub(crate) type Run = Box<dyn Fn(&Context<'_>) -> Outcome + Send + Sync>;
 
+/// The result of a case.
 pub(crate) type Outcome = Result<Done, Undone>;
 
 /// A case that passed.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
+    /// How often something was tried that could have failed.
     pub(crate) tried: u64,
+    /// What was measured, in sentences for the report.
     pub(crate) measured: Vec<String>,
 }
 
 /// A case that did not pass.
 #[derive(Debug)]
 pub(crate) enum Undone {
-    /// A finding, and how often something had been tried that could have failed.
+    /// A law is broken. The number says how often something had been tried that could have failed.
     Broken(Box<Finding>, u64),
-    /// The suite's own failure.
+    /// The suite itself failed, for this reason.
     Failed(String),
+    /// The case cannot be tried here, for this reason.
     Skipped(String),
 }
 
-/// A law that is broken, and how that was found out.
+/// A broken law, and how it was found.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Finding {
-    /// The law.
+    /// The law that is broken.
     pub law: Law,
     /// The case that found it.
     pub case: String,
-    /// What happened, in words, over several lines.
+    /// What happened, in several lines of text.
     pub trace: String,
-    /// The schedule that shows it again, if a lock-step case found it and it could be repeated.
+    /// The schedule that shows it again. Empty unless a lock-step case found it and could repeat it.
     pub steps: Vec<Step>,
 }
 
-/// What a case has at its disposal.
+/// What a case is run with.
 pub(crate) struct Context<'a> {
     pub(crate) host: &'a Host,
     pub(crate) claims: Capabilities,
     pub(crate) processes: u8,
     pub(crate) cases: u32,
     pub(crate) seed: u64,
+    /// The directory for the seeds of schedules that fail, if they are kept.
+    pub(crate) seeds: Option<&'a Path>,
     pub(crate) patience: Duration,
     /// Whether a schedule that fails is shrunk.
     pub(crate) shrink: bool,
-    /// How long the locks of the dead may stay.
+    /// How long the locks of a killed process may stay.
     pub(crate) death_grace: Duration,
-    /// A function that is called with how much is done, and of how much; it returns whether to go on.
+    /// Called with how much is done, and of how much. It returns whether to go on.
     pub(crate) progress: &'a (dyn Fn(u64, u64) -> bool + Sync),
 }
 
-/// What a backend must claim, or the suite must have, for a case to make sense.
+/// What a backend must claim, or the suite must have, for a case to be tried.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Need {
     AtomicConversion,
@@ -80,7 +99,7 @@ pub(crate) enum Need {
     Fair,
     ForkSafe,
     Identity,
-    /// What the system counts in /proc.
+    /// Worker processes, and /proc to count what they have open.
     Proc,
     RealFiles,
     RealProcesses,
@@ -91,14 +110,14 @@ pub(crate) enum Need {
 }
 
 impl Context<'_> {
-    /// How often to try something that is tried so often by default.
+    /// How often to try something that is tried `by_default` times with the default settings.
     pub(crate) fn times(&self, by_default: u64) -> u64 {
         (by_default * u64::from(self.cases) / u64::from(DEFAULT_CASES)).max(1)
     }
 }
 
 impl Need {
-    /// Why a case that has this need is left out, if it must be.
+    /// Why a case with this need has to be skipped, if it has to.
     pub(crate) fn is_missing(self, claims: Capabilities, host: &Host) -> Option<String> {
         let real = matches!(host, Host::Processes { .. });
         let (met, name) = match self {

@@ -1,34 +1,34 @@
-//! Time to wait, of which a pause of the whole machine takes little.
+//! Time limits that a pause of the whole machine does not use up.
 
 use std::time::{Duration, Instant};
 
-/// How long anybody waits before looking again.
+/// The longest time between two readings of the clock.
 const SLICE: Duration = Duration::from_millis(500);
 
 /// Time that runs out.
 ///
-/// A suite that is itself stopped, by Ctrl-Z or with its virtual machine, has not waited in the
-/// meantime, and its workers were given no time to answer. So no look at the clock counts for more
-/// than two slices, and whoever waits looks once in a slice.
+/// While the suite itself is stopped, by Ctrl-Z or with its virtual machine, its workers have no time
+/// to answer. So a waiter reads the clock once in a slice, and no two readings count for more than two
+/// slices.
 #[derive(Debug)]
 pub(crate) struct Countdown {
     left: Duration,
-    looked: Instant,
+    last_read: Instant,
 }
 
 impl Countdown {
     pub(crate) fn new(from: Duration) -> Self {
         Self {
             left: from,
-            looked: Instant::now(),
+            last_read: Instant::now(),
         }
     }
 
-    /// How long to wait until the next look; nothing once the time has run out.
+    /// How long to wait until the next call; nothing once the time has run out.
     pub(crate) fn slice(&mut self) -> Option<Duration> {
         let now = Instant::now();
-        let passed = now.duration_since(self.looked).min(2 * SLICE);
-        self.looked = now;
+        let passed = now.duration_since(self.last_read).min(2 * SLICE);
+        self.last_read = now;
         self.left = self.left.saturating_sub(passed);
         (!self.left.is_zero()).then(|| self.left.min(SLICE))
     }
@@ -41,9 +41,9 @@ mod tests {
     #[test]
     fn a_pause_takes_no_more_than_two_slices() {
         let mut countdown = Countdown::new(3 * SLICE);
-        countdown.looked -= Duration::from_secs(60);
+        countdown.last_read -= Duration::from_secs(60);
         assert_eq!(countdown.slice(), Some(SLICE));
-        countdown.looked -= Duration::from_secs(60);
+        countdown.last_read -= Duration::from_secs(60);
         assert_eq!(countdown.slice(), None);
     }
 

@@ -1,4 +1,4 @@
-//! Where a case takes place: its lock files, and its processes by number.
+//! The lock files and the processes of one case.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,25 +14,25 @@ use touchfile_mock::World;
 use crate::process::{Pool, Process};
 use crate::system;
 
-/// Makes the backend of a process of a simulated world.
+/// Makes the backend of a process in a simulated world.
 pub(crate) type MakeInWorld = Arc<dyn Fn(&World, &str) -> BoxBackend + Send + Sync>;
 
-/// What fixtures are made of.
+/// What fixtures are made from.
 pub(crate) enum Host {
-    /// Worker processes, by place, and a directory for lock files.
+    /// Worker processes at each place, and a directory for lock files.
     Processes {
         pools: Vec<Pool>,
         dir: PathBuf,
         death_grace: Duration,
         fixtures: AtomicU32,
     },
-    /// Threads, and a world for each fixture.
+    /// Threads that stand for processes, and a simulated world for each fixture.
     Worlds(MakeInWorld),
 }
 
 /// The lock files and the processes of one case.
 pub(crate) struct Fixture<'h> {
-    ground: Ground<'h>,
+    files: Files<'h>,
     running: BTreeMap<usize, Process>,
     /// Children whose parent was killed.
     orphans: Vec<u32>,
@@ -40,7 +40,7 @@ pub(crate) struct Fixture<'h> {
     last_death: Option<Instant>,
 }
 
-enum Ground<'h> {
+enum Files<'h> {
     Dir { pools: &'h [Pool], dir: PathBuf },
     World { world: World, make: &'h MakeInWorld },
 }
@@ -58,25 +58,25 @@ impl Host {
     /// An empty fixture.
     pub(crate) fn fixture(&self) -> io::Result<Fixture<'_>> {
         let mut grace = Duration::ZERO;
-        let ground = match self {
+        let files = match self {
             Self::Processes {
                 pools,
                 dir,
                 death_grace,
-                fixtures,
+                fixtures: count,
             } => {
                 grace = *death_grace;
-                let dir = dir.join(fixtures.fetch_add(1, Ordering::Relaxed).to_string());
+                let dir = dir.join(count.fetch_add(1, Ordering::Relaxed).to_string());
                 fs::create_dir(&dir)?;
-                Ground::Dir { pools, dir }
+                Files::Dir { pools, dir }
             }
-            Self::Worlds(make) => Ground::World {
+            Self::Worlds(make) => Files::World {
                 world: World::new(),
                 make,
             },
         };
         Ok(Fixture {
-            ground,
+            files,
             running: BTreeMap::new(),
             orphans: Vec::new(),
             death_grace: grace,
@@ -88,18 +88,18 @@ impl Host {
 impl Fixture<'_> {
     /// The path of a lock file with this name.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        match &self.ground {
-            Ground::Dir { dir, .. } => dir.join(name),
-            Ground::World { .. } => Path::new("/").join(name),
+        match &self.files {
+            Files::Dir { dir, .. } => dir.join(name),
+            Files::World { .. } => Path::new("/").join(name),
         }
     }
 
-    /// Process number `number`, which is started if it does not run.
+    /// Process `number`, which is started if it does not run.
     pub(crate) fn process(&mut self, number: usize) -> Result<&mut Process, String> {
         if !self.running.contains_key(&number) {
-            let process = match &self.ground {
-                Ground::Dir { pools, .. } => pool_of(pools, number).take()?,
-                Ground::World { world, make } => Process::thread(make(world, &name(number))),
+            let process = match &self.files {
+                Files::Dir { pools, .. } => pool_of(pools, number).take()?,
+                Files::World { world, make } => Process::thread(make(world, &name(number))),
             };
             self.running.insert(number, process);
         }
@@ -109,18 +109,19 @@ impl Fixture<'_> {
             .expect("it was just put there"))
     }
 
-    /// As [`process`](Self::process), but never one that was used before.
+    /// Process `number`, which is always a new process.
     pub(crate) fn new_process(&mut self, number: usize) -> Result<&mut Process, String> {
-        if let Ground::Dir { pools, .. } = &self.ground {
+        if let Files::Dir { pools, .. } = &self.files {
             let process = pool_of(pools, number).take_new()?;
             self.running.insert(number, process);
         }
         self.process(number)
     }
 
-    /// SIGKILL, and the wait for its end. The number stands for another process from then on.
+    /// Kills a process with SIGKILL, and waits for its end. From then on the number stands for another
+    /// process.
     pub(crate) fn kill(&mut self, number: usize) {
-        if let Ground::World { world, .. } = &self.ground {
+        if let Files::World { world, .. } = &self.files {
             world.kill(&name(number));
         }
         if let Some(process) = self.running.remove(&number) {
@@ -129,28 +130,28 @@ impl Fixture<'_> {
         self.last_death = Some(Instant::now());
     }
 
-    /// Whether somebody who was killed may still be found to hold locks.
-    pub(crate) fn may_be_held_by_the_dead(&self) -> bool {
+    /// Whether a killed process may still hold locks.
+    pub(crate) fn killed_may_hold(&self) -> bool {
         self.last_death
             .is_some_and(|death| death.elapsed() < self.death_grace)
     }
 
-    /// What process number `number` calls the directory of the lock files.
+    /// The path of the directory of the lock files, as process `number` sees it.
     pub(crate) fn dir_of(&self, number: usize) -> PathBuf {
-        match &self.ground {
-            Ground::Dir { pools, dir } => pool_of(pools, number).seen_there(dir),
-            Ground::World { .. } => self.path(""),
+        match &self.files {
+            Files::Dir { pools, dir } => pool_of(pools, number).seen_there(dir),
+            Files::World { .. } => self.path(""),
         }
     }
 
-    /// Lets a process end by itself, and waits for that.
+    /// Lets a process end by itself, and waits for its end.
     pub(crate) fn finish(&mut self, number: usize) {
         if let Some(process) = self.running.remove(&number) {
             process.finish();
         }
     }
 
-    /// SIGSTOP, and the wait for it to take effect.
+    /// Stops a process with SIGSTOP, and waits until it has stopped.
     pub(crate) fn stop(&mut self, number: usize) -> Result<(), String> {
         let Some(worker) = self.process(number)?.worker() else {
             self.in_world(|world| world.stop(&name(number)));
@@ -159,10 +160,10 @@ impl Fixture<'_> {
         worker.stop().map_err(|error| format!("SIGSTOP: {error}"))
     }
 
-    /// SIGCONT.
+    /// Lets a stopped process go on with SIGCONT.
     pub(crate) fn resume(&mut self, number: usize) {
         match self.running.get(&number).and_then(Process::worker) {
-            // It may have ended already, which is seen when it does not answer.
+            // If it has ended already, this shows when it does not answer.
             Some(worker) => {
                 worker.resume().ok();
             }
@@ -170,22 +171,22 @@ impl Fixture<'_> {
         }
     }
 
-    /// SIGKILL for a child whose parent was killed, and the wait for its end.
+    /// Kills a child whose parent was killed, and waits for its end.
     pub(crate) fn end_orphan(&mut self, pid: u32) {
         system::end(pid);
         self.last_death = Some(Instant::now());
     }
 
-    /// Remembers a child that its parent may not live to end.
+    /// Remembers a child, so that it is killed at the end even if its parent was killed before.
     pub(crate) fn remember_child(&mut self, pid: u32) {
         self.orphans.push(pid);
     }
 
-    /// Removes the name of a file, if there is one.
+    /// Removes the name of a file, if the file exists.
     pub(crate) fn unlink(&self, path: &Path) -> io::Result<()> {
-        let removed = match &self.ground {
-            Ground::Dir { .. } => system::remove(path),
-            Ground::World { world, .. } => world.unlink(path),
+        let removed = match &self.files {
+            Files::Dir { .. } => system::remove(path),
+            Files::World { world, .. } => world.unlink(path),
         };
         match removed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -195,13 +196,13 @@ impl Fixture<'_> {
 
     /// Renames a new file over `path`.
     pub(crate) fn replace(&self, path: &Path) -> io::Result<()> {
-        match &self.ground {
-            Ground::Dir { dir, .. } => {
+        match &self.files {
+            Files::Dir { dir, .. } => {
                 let new = dir.join("new");
                 fs::write(&new, "")?;
                 system::replace(path, &new)
             }
-            Ground::World { world, .. } => {
+            Files::World { world, .. } => {
                 world.replace(path);
                 Ok(())
             }
@@ -210,26 +211,27 @@ impl Fixture<'_> {
 
     /// Gives a file a second name.
     pub(crate) fn hard_link(&self, original: &Path, link: &Path) -> io::Result<()> {
-        match &self.ground {
-            Ground::Dir { .. } => fs::hard_link(original, link),
-            Ground::World { world, .. } => world.hard_link(original, link),
+        match &self.files {
+            Files::Dir { .. } => fs::hard_link(original, link),
+            Files::World { world, .. } => world.hard_link(original, link),
         }
     }
 
-    /// Whether this is how a file system without links of a kind says so: FAT and many others.
+    /// Whether an error says that the file system has no links of this kind, as FAT has none.
     pub(crate) fn has_no_links(error: &io::Error) -> bool {
         system::has_no_links(error)
     }
 
-    /// Creates a file that cannot be opened for writing; false if this user can open every file.
+    /// Creates a file that cannot be opened for writing. Returns false if this user can open it all
+    /// the same.
     pub(crate) fn make_read_only(&self, path: &Path) -> io::Result<bool> {
-        match &self.ground {
-            Ground::Dir { .. } => {
+        match &self.files {
+            Files::Dir { .. } => {
                 fs::write(path, "")?;
                 system::set_mode(path, 0o444)?;
                 Ok(fs::OpenOptions::new().write(true).open(path).is_err())
             }
-            Ground::World { world, .. } => {
+            Files::World { world, .. } => {
                 world.create(path);
                 world.set_read_only(path, true)?;
                 Ok(true)
@@ -238,16 +240,16 @@ impl Fixture<'_> {
     }
 
     pub(crate) fn exists(&self, path: &Path) -> bool {
-        match &self.ground {
-            Ground::Dir { .. } => path.symlink_metadata().is_ok(),
-            Ground::World { world, .. } => world.exists(path),
+        match &self.files {
+            Files::Dir { .. } => path.symlink_metadata().is_ok(),
+            Files::World { world, .. } => world.exists(path),
         }
     }
 
-    /// Keeps the running for the next case. They must not be busy.
+    /// Keeps the running processes for the next case. No command may be under way.
     pub(crate) fn close(mut self) {
         self.end_orphans();
-        if let Ground::Dir { pools, .. } = &self.ground {
+        if let Files::Dir { pools, .. } = &self.files {
             while let Some((number, process)) = self.running.pop_first() {
                 pool_of(pools, number).give_back(process);
             }
@@ -255,7 +257,7 @@ impl Fixture<'_> {
     }
 
     fn in_world(&self, act: impl FnOnce(&World) -> bool) {
-        if let Ground::World { world, .. } = &self.ground {
+        if let Files::World { world, .. } = &self.files {
             act(world);
         }
     }
@@ -271,14 +273,14 @@ impl Drop for Fixture<'_> {
     fn drop(&mut self) {
         self.running.clear();
         self.end_orphans();
-        if let Ground::Dir { dir, .. } = &self.ground {
-            // What cannot be removed is left to the suite's own directory.
+        if let Files::Dir { dir, .. } = &self.files {
+            // What cannot be removed here is removed with the directory of the suite.
             drop(system::remove_tree(dir));
         }
     }
 }
 
-/// That of the place where a process runs.
+/// The pool of the place where process `number` runs.
 fn pool_of(pools: &[Pool], number: usize) -> &Pool {
     &pools[number % pools.len()]
 }

@@ -1,173 +1,151 @@
 //! Locks that are held for long, by handles with every kind of past.
 
-use std::future::{Future, poll_fn};
 use std::io;
 use std::path::Path;
-use std::pin::pin;
-use std::task::Poll;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
-use touchfile_core::LockMode::{self, Exclusive, Shared};
-use touchfile_core::{Attempt, BoxBackend, LockBackend, LockHandle, OpenOptions};
+use tokio::runtime::Runtime;
+use touchfile_core::LockMode::{self, Exclusive};
+use touchfile_core::{Attempt, BoxBackend, LockBackend, LockHandle};
 
 use crate::Law;
-use crate::walk::{Arrival, make_directory};
+use crate::handles::{self, Handle, modes, open};
+use crate::past::{Past, acquire, wait};
+use crate::process::ScriptOutcome;
+use crate::walk::make_directory;
 
-type Handle = Box<dyn LockHandle>;
+/// How a handle comes to hold the lock.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// It is the first of two handles of its file.
+    AsFirst,
+    /// It is the second handle of its file, with this past.
+    With(Past),
+    /// It waits for the lock.
+    ByWaiting,
+}
 
-/// What happens to a handle before it takes the lock.
-const PASTS: [&str; 8] = [
-    "a new handle",
-    "the second handle of its file",
-    "a handle whose attempt had failed",
-    "a handle that had to wait for it",
-    "a handle that had waited before",
-    "a handle whose wait had been given up",
-    "a handle that had been asked again",
-    "a handle that had had it 64 times",
+const WAYS: [Way; 8] = [
+    Way::AsFirst,
+    Way::With(Past::Nothing),
+    Way::With(Past::FailedTry),
+    Way::ByWaiting,
+    Way::With(Past::Wait),
+    Way::With(Past::GivenUpWait),
+    Way::With(Past::AskedAgain),
+    Way::With(Past::ManyLocks),
 ];
 
-/// Takes a lock on a file of its own for each past and mode, here and in another thread and
-/// runtime, and looks after `time` whether all are held still.
+impl Way {
+    fn in_words(self) -> String {
+        match self {
+            Self::AsFirst => "a new handle takes the lock".into(),
+            Self::With(past) => {
+                format!(
+                    "the second handle of a file takes the lock{}",
+                    past.in_words()
+                )
+            }
+            Self::ByWaiting => "a handle waits for the lock and gets it".into(),
+        }
+    }
+}
+
+/// The lock of one file, which is held.
+struct Held {
+    way: Way,
+    mode: LockMode,
+    elsewhere: bool,
+    holder: Handle,
+    /// The other handle of the file, which stays open.
+    _other: Handle,
+}
+
+/// Takes a lock on a file of its own in each way and mode, in this thread and in another thread and
+/// runtime, and checks after `time` whether all are still held.
 ///
 /// # Errors
 ///
 /// Those of locking, and the suite's own.
-pub(crate) fn lasting(backend: &BoxBackend, dir: &Path, time: Duration) -> io::Result<Arrival> {
-    let claims = backend.capabilities();
+pub(crate) fn lasting(
+    backend: &BoxBackend,
+    dir: &Path,
+    time: Duration,
+    patience: Duration,
+) -> io::Result<ScriptOutcome> {
     make_directory(dir)?;
-    let modes = if claims.shared {
-        &[Exclusive, Shared][..]
-    } else {
-        &[Exclusive]
-    };
-    let runtime = runtime()?;
-    let mut held = Vec::new();
-    for (number, past) in PASTS.iter().enumerate() {
-        for &mode in modes {
+    let runtime = handles::runtime()?;
+    let mut all = Vec::new();
+    for (number, way) in WAYS.into_iter().enumerate() {
+        for &mode in modes(backend.capabilities()) {
             for elsewhere in [false, true] {
                 let path = dir.join(format!("{number}-{mode}-{elsewhere}.lock"));
-                let handles = if elsewhere {
-                    let there = || {
-                        let runtime = self::runtime()?;
-                        hold(backend, &runtime, &path, number, mode)
-                    };
-                    let held = thread::scope(|scope| scope.spawn(there).join());
-                    held.map_err(|_| io::Error::other("a thread panicked"))??
+                let [holder, other] = if elsewhere {
+                    let take = || take(backend, &handles::runtime()?, &path, way, mode, patience);
+                    let taken = thread::scope(|scope| scope.spawn(take).join());
+                    taken.map_err(|_| io::Error::other("a thread panicked"))??
                 } else {
-                    hold(backend, &runtime, &path, number, mode)?
+                    take(backend, &runtime, &path, way, mode, patience)?
                 };
-                held.push((past, mode, elsewhere, path, handles));
+                let held = Held {
+                    way,
+                    mode,
+                    elsewhere,
+                    holder,
+                    _other: other,
+                };
+                all.push((path, held));
             }
         }
     }
     thread::sleep(time);
-    let mut looked = 0;
-    for (past, mode, elsewhere, path, handles) in &mut held {
-        let mut witness = open(backend, &runtime, path)?;
-        let attempt = runtime.block_on(witness.try_lock(Exclusive))?;
+    let mut steps = 0;
+    for (path, mut held) in all {
+        let mut probe = open(backend, &runtime, &path)?;
+        let attempt = runtime.block_on(probe.try_lock(Exclusive))?;
         if attempt == Attempt::Acquired {
-            let place = if *elsewhere {
+            let place = if held.elsewhere {
                 ", in another thread and runtime"
             } else {
                 ""
             };
-            return Ok(Arrival::Broken {
+            let (way, mode) = (held.way.in_words(), held.mode);
+            return Ok(ScriptOutcome::Broken {
                 law: Law::Exclusion,
                 what: format!("it got the lock, which another handle has held for {time:?}"),
-                story: vec![format!("{past} takes the {mode} lock{place}")],
+                trace: vec![format!("{way}, in {mode} mode{place}")],
             });
         }
-        runtime.block_on(handles[0].unlock())?;
-        looked += 1;
+        runtime.block_on(held.holder.unlock())?;
+        steps += 1;
     }
-    Ok(Arrival::Done { steps: looked })
+    Ok(ScriptOutcome::Done { steps })
 }
 
-/// The handle that holds the lock, and another.
-fn hold(
+/// The handle that holds the lock, and the other handle of the file.
+fn take(
     backend: &BoxBackend,
     runtime: &Runtime,
     path: &Path,
-    past: usize,
+    way: Way,
     mode: LockMode,
+    patience: Duration,
 ) -> io::Result<[Handle; 2]> {
     let mut other = open(backend, runtime, path)?;
     let mut handle = open(backend, runtime, path)?;
-    if past == 0 {
+    if let Way::AsFirst = way {
         std::mem::swap(&mut handle, &mut other);
     }
     runtime.block_on(async {
-        match past {
-            2 => {
-                other.lock(Exclusive).await?;
-                if handle.try_lock(mode).await? == Attempt::Acquired {
-                    return Err(io::Error::other("it got a lock that somebody holds"));
-                }
-                other.unlock().await?;
+        match way {
+            Way::AsFirst => acquire(&mut handle, mode).await?,
+            Way::With(past) => {
+                past.make(&mut handle, &mut other, mode, patience).await?;
+                acquire(&mut handle, mode).await?;
             }
-            3 => {
-                wait(&mut handle, &mut other, mode).await?;
-                return Ok([handle, other]);
-            }
-            4 => {
-                wait(&mut handle, &mut other, mode).await?;
-                handle.unlock().await?;
-            }
-            5 => {
-                other.lock(Exclusive).await?;
-                let wait = tokio::time::timeout(Duration::from_millis(2), handle.lock(mode));
-                drop(wait.await);
-                other.unlock().await?;
-            }
-            6 => {
-                handle.lock(mode).await?;
-                // It refuses, which is the matter of other cases.
-                drop(handle.try_lock(mode).await);
-                handle.unlock().await?;
-            }
-            7 => {
-                let end = Instant::now() + Duration::from_millis(500);
-                for _ in 0..64 {
-                    // Of a backend that is slow, fewer.
-                    if Instant::now() > end {
-                        break;
-                    }
-                    handle.lock(mode).await?;
-                    handle.unlock().await?;
-                }
-            }
-            _ => {}
+            Way::ByWaiting => wait(&mut handle, &mut other, mode, patience).await?,
         }
-        match handle.try_lock(mode).await? {
-            Attempt::Acquired => Ok([handle, other]),
-            Attempt::WouldBlock => Err(io::Error::other("the lock was busy, but nobody held it")),
-        }
+        Ok([handle, other])
     })
-}
-
-/// Waits for a lock that the other one holds and lets go of.
-pub(crate) async fn wait(
-    handle: &mut Handle,
-    other: &mut Handle,
-    mode: LockMode,
-) -> io::Result<()> {
-    other.lock(Exclusive).await?;
-    let mut lock = pin!(handle.lock(mode));
-    let polled = poll_fn(|cx| Poll::Ready(lock.as_mut().poll(cx))).await;
-    other.unlock().await?;
-    match polled {
-        Poll::Pending => lock.await,
-        Poll::Ready(waited) => waited,
-    }
-}
-
-fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
-}
-
-fn open(backend: &BoxBackend, runtime: &Runtime, path: &Path) -> io::Result<Handle> {
-    runtime.block_on(backend.open(path, &OpenOptions::new()))
 }

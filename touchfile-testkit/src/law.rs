@@ -1,20 +1,24 @@
-//! The laws, as the suite names them.
+//! The laws of locking.
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A law of locking, as [`LockBackend`](touchfile_core::LockBackend#the-laws) numbers them.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "kebab-case")]
 pub enum Law {
-    /// Law 1: exclusive conflicts with everything, shared with exclusive only.
+    /// Law 1: an exclusive lock conflicts with every other, a shared lock with exclusive ones only.
     Exclusion,
-    /// Law 2: busy only if a conflicting holder existed at some moment of the call.
+    /// Law 2: an attempt finds the lock busy only if a conflicting holder existed at some moment of
+    /// the call.
     NoFalseBusy,
-    /// Law 3: an error or a dropped future leaves nothing held and nothing that takes it later.
+    /// Law 3: after an error or a dropped future nothing is held, and nothing takes the lock later.
     AcquiredMeansAcquired,
-    /// Law 4: dropping a waiting future is safe and prompt and delays nobody.
+    /// Law 4: dropping a waiting future is safe and prompt, and delays no other waiter.
     CancelSafety,
-    /// Law 5: unlock, drop, exit and SIGKILL all release.
+    /// Law 5: unlocking, dropping the handle, the end of the process and SIGKILL all release.
     Release,
     /// Law 6: a forked child neither releases nor prolongs its parent's lock.
     ForkAndExec,
@@ -22,7 +26,7 @@ pub enum Law {
     Identity,
     /// Law 8: a waiter gets the lock soon after it is free.
     Liveness,
-    /// Law 9: contention is no error, and errors are told apart.
+    /// Law 9: contention is no error, and errors can be told apart.
     Errors,
     /// What is claimed holds, and what is not claimed is refused.
     Capabilities,
@@ -44,6 +48,7 @@ impl Law {
     ];
 
     /// The name in reports and in the names of cases, such as `no-false-busy`.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Exclusion => "exclusion",

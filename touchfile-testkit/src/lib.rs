@@ -1,7 +1,7 @@
-//! The laws of locking, executable: a conformance suite for any touchfile backend.
+//! A conformance suite that tries the laws of locking on any touchfile backend.
 //!
-//! With this crate as a dev-dependency and three lines in `tests/conformance.rs`, the suite runs
-//! in `cargo test`, against the backend in real processes:
+//! A backend has this crate as a dev-dependency and one line in `tests/conformance.rs`. Then
+//! `cargo test` runs the suite against the backend, in real processes:
 //!
 //! ```no_run
 //! # use touchfile_mock::MockBackend;
@@ -18,33 +18,40 @@
 //!
 //! What the backend claims in its [`Capabilities`](touchfile_core::Capabilities) must hold, and
 //! what it does not claim must be refused. Each finding names the [`Law`] that is broken and shows
-//! how; one of a random schedule ends with a few lines that play it again.
+//! how it was broken. A finding of a random schedule ends with a few lines that play the schedule
+//! again.
 //!
-//! There are three groups of cases. *Lock-step* cases play random schedules one step at a time, and compare
-//! each answer with a model; a schedule that fails is shrunk to a few steps. *Free* cases let
-//! processes race, and judge afterwards whether what they saw can have happened. *Directed* cases
-//! are each made for one way in which locks have gone wrong before.
+//! There are four groups of cases:
 //!
-//! Besides, *walks* do everything that can be done with handles at random, in one process and tens of
-//! thousands of times, while a witness looks at the lock after each step.
+//! - *Lock-step* cases play random schedules one step at a time, and compare each answer with a
+//!   model. A schedule that fails is shrunk to a few steps.
+//! - *Free* cases let processes race, and judge afterwards whether their observations are possible.
+//! - *Directed* cases each try one known way to get locks wrong.
+//! - *Walks* make random calls in one process, tens of thousands of them, and check the lock with
+//!   another handle after each call.
 #![forbid(unsafe_code)]
 
 #[cfg(all(feature = "broken", unix))]
 pub mod broken;
+#[macro_use]
 mod case;
 mod countdown;
 mod directed;
 mod fixture;
 mod free;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+mod handles;
 mod lasting;
 mod law;
 mod leftovers;
 mod lockstep;
 mod meeting;
+mod past;
 mod process;
 mod suite;
 mod system;
-mod text;
 mod walk;
 pub mod worker;
 

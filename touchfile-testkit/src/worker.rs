@@ -1,11 +1,15 @@
-//! This program, executed again as other processes: a line in, a line out.
+//! Worker processes: this program, executed again, which reads commands and replies to them.
 //!
-//! A test of locks needs processes that do as they are told, and that it can stop and kill. A
-//! [`Worker`] is such a process as its parent sees it; the process itself reads [`Commands`] and
-//! [replies](reply). Every conformance suite, and the tests of touchfile itself, stand on this.
+//! A test of locks needs processes that execute its commands, and that it can stop and kill. A
+//! [`Worker`] is such a process as its parent sees it. The process itself reads [`Commands`] from its
+//! standard input and [replies](reply) on its standard output. Each command and each reply is one
+//! line. Every conformance suite and the tests of touchfile itself use such workers.
 //!
-//! A process that was executed has one thread, no locks and no other state, whatever its parent has:
-//! a forked child would have a copy of everything.
+//! A new program has one thread, no locks and no other state, whatever its parent has. A forked child
+//! would have a copy of everything.
+//!
+//! Another program, such as a shell or Python, can be a worker too: a reply is a line that begins
+//! with `@touchfile ` (with a space), and any other line is ignored.
 //!
 //! # Examples
 //!
@@ -39,49 +43,55 @@ use std::time::{Duration, Instant};
 use crate::countdown::Countdown;
 use crate::system::{self, Output};
 
-/// What each reply begins with, so that a worker may print what it likes besides.
+/// The beginning of each reply. A worker may print other lines as well.
 const MARK: &str = "@touchfile ";
 
-/// How long a dropped worker is waited for. One that hangs in the kernel, on a network file system
-/// whose server is gone, cannot die before that answers.
+/// How long the drop of a worker waits for its end. A process that hangs in the kernel, on a network
+/// file system whose server is gone, ends only when the server answers.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// A command that executes this program, to which arguments and variables can be added.
+/// A command that executes this program. Arguments and variables can be added to it.
 ///
 /// # Errors
 ///
-/// If the system does not tell the path of this program.
+/// Those of [`env::current_exe`].
 pub fn this_program() -> io::Result<Command> {
     env::current_exe().map(Command::new)
 }
 
-/// A process that obeys, as its parent sees it. It is killed when this is dropped.
+/// A worker process, as its parent sees it. The process is killed when this is dropped.
 #[derive(Debug)]
 pub struct Worker {
     child: Child,
-    /// Until the process is to end.
+    /// The standard input of the process; nothing once it has been closed.
     input: Option<ChildStdin>,
     output: Output,
-    /// What was read and is not yet a whole line.
+    /// The bytes that were read and are not yet a whole line.
     read: Vec<u8>,
+    /// How long to wait for the end of the process when this is dropped.
+    last_wait: Duration,
 }
 
 /// Why a worker has not replied.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Lost {
-    /// It has ended, or has closed its standard output.
+    /// The worker has ended, or has closed its standard output.
     Ended,
-    /// It has not replied within this time.
+    /// The worker has not replied within this time.
     Silent(Duration),
 }
 
 impl Worker {
-    /// Starts a process whose standard input and output are this worker's.
+    /// Starts a process, with pipes as its standard input and output.
     ///
     /// # Errors
     ///
-    /// If the command cannot be executed.
+    /// Those of [`Command::spawn`].
+    ///
+    /// # Panics
+    ///
+    /// Never: the pipes are there, since they were asked for.
     pub fn spawn(command: &mut Command) -> io::Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
@@ -94,32 +104,29 @@ impl Worker {
             input,
             output,
             read: Vec::new(),
+            last_wait: LAST_WAIT,
         })
     }
 
     /// Sends a command of one line, and does not wait for the reply.
     ///
-    /// A worker that has ended does not hear it, which shows when it does not reply.
+    /// If the worker has ended, [`receive`](Self::receive) says so.
     pub fn send(&mut self, command: impl Display) {
         if let Some(input) = &mut self.input {
             input.write_all(format!("{command}\n").as_bytes()).ok();
         }
     }
 
-    /// The next reply. The time for which this process is itself stopped does not count.
+    /// The next reply. Time in which the calling process is itself stopped does not count.
     ///
     /// # Errors
     ///
-    /// If the worker has ended, or does not reply within this time.
+    /// [`Lost::Ended`] if the worker has ended, and [`Lost::Silent`] if it does not reply in time.
     pub fn receive(&mut self, within: Duration) -> Result<String, Lost> {
         let mut countdown = Countdown::new(within);
         loop {
-            while let Some(end) = self.read.iter().position(|&byte| byte == b'\n') {
-                let line: Vec<u8> = self.read.drain(..=end).collect();
-                let line = String::from_utf8_lossy(&line);
-                if let Some(reply) = line.strip_prefix(MARK) {
-                    return Ok(reply.trim_end().to_owned());
-                }
+            if let Some(reply) = next_reply(&mut self.read) {
+                return Ok(reply);
             }
             match self.output.read(&mut countdown) {
                 None => return Err(Lost::Silent(within)),
@@ -139,7 +146,7 @@ impl Worker {
         self.receive(within)
     }
 
-    /// The number of the process.
+    /// The id of the process.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -149,7 +156,8 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// If the process has ended and was waited for; [`io::ErrorKind::Unsupported`] on Windows.
+    /// Those of kill(2) and waitid(2), such as `ESRCH` after [`kill`](Self::kill);
+    /// [`io::ErrorKind::Unsupported`] on Windows.
     pub fn stop(&self) -> io::Result<()> {
         system::stop(&self.child)
     }
@@ -158,7 +166,8 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// If the process has ended and was waited for; [`io::ErrorKind::Unsupported`] on Windows.
+    /// Those of kill(2), such as `ESRCH` after [`kill`](Self::kill); [`io::ErrorKind::Unsupported`] on
+    /// Windows.
     pub fn resume(&self) -> io::Result<()> {
         system::resume(&self.child)
     }
@@ -167,18 +176,26 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// Those of [`Child::wait`].
+    /// Those of [`Child::kill`] and [`Child::wait`].
     pub fn kill(&mut self) -> io::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Ends the standard input of the process, waits until it has ended, and returns how it did.
+    /// Kills the process with SIGKILL, and does not wait until it has ended.
+    ///
+    /// A process that hangs in the kernel, on a network file system whose server is gone, ends only
+    /// when the server answers.
+    pub fn abandon(mut self) {
+        self.last_wait = Duration::ZERO;
+    }
+
+    /// Closes the standard input of the process, waits for its end, and returns its exit status.
     ///
     /// # Errors
     ///
-    /// If it does not end within this time; then it is killed.
+    /// [`Lost::Silent`] if the process does not end within this time. Then it is killed.
     pub fn finish(mut self, within: Duration) -> Result<ExitStatus, Lost> {
         const PAUSE: Duration = Duration::from_millis(5);
         self.input = None;
@@ -190,7 +207,7 @@ impl Worker {
             if countdown.slice().is_none() {
                 return Err(Lost::Silent(within));
             }
-            // What it says last is read, so that no full pipe keeps it from ending.
+            // Its last output is read, because a full pipe would keep it from ending.
             if self.receive(PAUSE) == Err(Lost::Ended) {
                 thread::sleep(Duration::from_micros(100));
             }
@@ -198,12 +215,24 @@ impl Worker {
     }
 }
 
+/// Takes the next reply, and all that was written before it, out of what was read.
+pub(crate) fn next_reply(read: &mut Vec<u8>) -> Option<String> {
+    while let Some(end) = read.iter().position(|&byte| byte == b'\n') {
+        let line: Vec<u8> = read.drain(..=end).collect();
+        let line = String::from_utf8_lossy(&line);
+        if let Some(reply) = line.strip_prefix(MARK) {
+            return Some(reply.trim_end().to_owned());
+        }
+    }
+    None
+}
+
 impl Drop for Worker {
     fn drop(&mut self) {
         // It may have ended already.
         self.child.kill().ok();
         let begun = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < LAST_WAIT {
+        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < self.last_wait {
             thread::sleep(Duration::from_micros(100));
         }
     }
@@ -226,16 +255,16 @@ impl From<Lost> for io::Error {
     }
 }
 
-/// The commands that a worker is sent: one for each line of standard input, until that ends.
+/// The commands that a worker receives, one for each line of its standard input.
 #[derive(Debug)]
 pub struct Commands(BufReader<File>);
 
 impl Commands {
-    /// Reads a copy of the descriptor of standard input, so that any thread may.
+    /// Reads from a copy of the descriptor of standard input, which any thread may do.
     ///
     /// # Errors
     ///
-    /// If this process may open no more files.
+    /// Those of dup(2): the process may have too many descriptors.
     pub fn new() -> io::Result<Self> {
         Ok(Self(BufReader::new(system::input()?)))
     }
@@ -261,10 +290,10 @@ impl Iterator for Commands {
 ///
 /// # Errors
 ///
-/// If nobody reads standard output any more.
+/// Those of writing to standard output: the parent may have ended.
 pub fn reply(line: impl Display) -> io::Result<()> {
     let mut output = io::stdout().lock();
-    // A line of something else may have begun.
+    // The reply begins a new line, because the program may have printed part of another.
     output.write_all(format!("\n{MARK}{line}\n").as_bytes())?;
     output.flush()
 }
@@ -272,6 +301,8 @@ pub fn reply(line: impl Display) -> io::Result<()> {
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
+    use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+
     use super::*;
 
     const SOON: Duration = Duration::from_secs(20);
@@ -318,5 +349,15 @@ mod tests {
         let pid = worker.pid();
         assert_eq!(worker.finish(AT_ONCE), Err(Lost::Silent(AT_ONCE)));
         assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    }
+
+    #[test]
+    fn an_abandoned_worker_is_killed() {
+        let worker = shell("exec sleep 60");
+        let pid = Pid::from_child(&worker.child);
+        worker.abandon();
+        let ended = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).unwrap();
+        let signal = ended.unwrap().terminating_signal();
+        assert_eq!(signal, Some(Signal::KILL.as_raw()));
     }
 }

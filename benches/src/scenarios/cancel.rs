@@ -51,7 +51,7 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
     run.begin(NAME, rounds * entrants.len());
     for round in 0..rounds {
         for entrant in turns(&mut entrants, round) {
-            entrant.worker.tell(&format!("{races} {deadlines}"))?;
+            entrant.worker.send(&format!("{races} {deadlines}"))?;
             let tally = entrant.worker.numbers()?;
             let [granted, ghosts, abandoned] = tally[..] else {
                 return Err(misheard());
@@ -68,7 +68,7 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
 
     let mut lines = Vec::new();
     for mut entrant in entrants {
-        entrant.worker.tell("0 0")?;
+        entrant.worker.send("0 0")?;
         let mut values = vec![entrant.drops.len() as f64, entrant.granted as f64];
         // What a thread ends is a deadline.
         let [drops, deadlines] = [entrant.drops, entrant.deadlines].map(Sample::new);
@@ -141,7 +141,7 @@ pub(super) fn play(mut side: Side) -> io::Result<()> {
     let before = Belongings::now()?;
     say("ready")?;
 
-    while let Some(numbers) = side.commands.hear_numbers() {
+    while let Some(numbers) = side.commands.next_numbers() {
         let [races, deadlines] = numbers[..] else {
             return Err(misheard());
         };

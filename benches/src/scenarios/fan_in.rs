@@ -40,7 +40,7 @@ pub(super) fn run(run: &mut Run) -> io::Result<()> {
 }
 
 fn measure(run: &mut Run, count: u64, common: Common) -> io::Result<()> {
-    let (rounds, total, patience_ms) =
+    let (rounds, total, timeout_ms) =
         run.effort
             .pick((3, 100_000, 2_000), (1, 20_000, 250), (1, 20, 2_000));
     let (contenders, mut unable) = run.unlike();
@@ -67,7 +67,7 @@ fn measure(run: &mut Run, count: u64, common: Common) -> io::Result<()> {
         let mut worker = Worker::spawn(ROLE, contender, &run.new_path())?;
         let shares = u64::from(common == Common::Lock);
         Ok(line(
-            &worker.ask(&format!("{count} {times} {patience_ms} {shares}"))?,
+            &worker.ask(&format!("{count} {times} {timeout_ms} {shares}"))?,
         ))
     })?;
     unable.extend(failed);
@@ -78,7 +78,7 @@ fn measure(run: &mut Run, count: u64, common: Common) -> io::Result<()> {
         caption: format!(
             "{count} tasks (threads, where a contender has nothing else) of one process lock one \
              path, yield once while they hold it, and release, {times} times each, for \
-             {patience_ms} ms at most, in {rounds} rounds, of which the middle one is shown. Memory, threads and descriptors are what each waiter adds while all of them \
+             {timeout_ms} ms at most, in {rounds} rounds, of which the middle one is shown. Memory, threads and descriptors are what each waiter adds while all of them \
              wait, with its lock where it needs one of its own; the order is that of the first \
              acquisitions, and whole if the first to come was the first to be served."
         ),
@@ -106,8 +106,8 @@ fn line(answer: &str) -> Result<Vec<f64>, String> {
 }
 
 pub(super) fn play(mut side: Side) -> io::Result<()> {
-    let numbers = side.commands.hear_numbers().ok_or_else(misheard)?;
-    let [count, rounds, patience_ms, shares] = numbers[..] else {
+    let numbers = side.commands.next_numbers().ok_or_else(misheard)?;
+    let [count, rounds, timeout_ms, shares] = numbers[..] else {
         return Err(misheard());
     };
     crate::proc::raise_descriptor_limit()?;
@@ -115,7 +115,7 @@ pub(super) fn play(mut side: Side) -> io::Result<()> {
         &side,
         count,
         rounds,
-        Duration::from_millis(patience_ms),
+        Duration::from_millis(timeout_ms),
         shares > 0,
     ) {
         Ok(answer) => say(answer)?,
@@ -161,7 +161,7 @@ fn compete(
     side: &Side,
     count: u64,
     rounds: u64,
-    patience: Duration,
+    timeout: Duration,
     shares: bool,
 ) -> io::Result<String> {
     let open = || (side.contender.open)(&side.path);
@@ -192,7 +192,7 @@ fn compete(
             Ok::<_, io::Error>((before, after, now(), processor_time()))
         })??;
     let finished = runtime
-        .block_on(async { tokio::time::timeout(patience, board.all_finished.notified()).await });
+        .block_on(async { tokio::time::timeout(timeout, board.all_finished.notified()).await });
     let elapsed = now() - started;
     let worked = processor_time() - worked;
     if let Some(error) = lock(&board.failure).take() {

@@ -125,7 +125,7 @@ impl Crowd {
         let spawn = |_| Worker::spawn(ROLE, contender, &path);
         let mut waiting: Vec<_> = (0..self.processes).map(spawn).collect::<io::Result<_>>()?;
         for worker in &mut waiting {
-            worker.tell(&format!("{} {}", self.tasks, self.paths))?;
+            worker.send(&format!("{} {}", self.tasks, self.paths))?;
         }
         for worker in &mut waiting {
             worker.answer()?;
@@ -157,7 +157,7 @@ fn wait_idly<const N: usize>(
     thread::sleep(time);
     for (_, waiting) in &mut gathered {
         for worker in waiting {
-            worker.tell("end")?;
+            worker.send("end")?;
         }
     }
     let elapsed = (now() - started) as f64;
@@ -184,7 +184,7 @@ fn numbered(path: &Path, number: u64) -> PathBuf {
 
 /// Holds so many locks until this process ends.
 pub(super) fn hold(mut side: Side) -> io::Result<()> {
-    let numbers = side.commands.hear_numbers().ok_or_else(misheard)?;
+    let numbers = side.commands.next_numbers().ok_or_else(misheard)?;
     let [paths] = numbers[..] else {
         return Err(misheard());
     };
@@ -200,12 +200,12 @@ pub(super) fn hold(mut side: Side) -> io::Result<()> {
         }
     }
     say("held")?;
-    while side.commands.hear().is_some() {}
+    while side.commands.next().is_some() {}
     Ok(())
 }
 
 pub(super) fn play(mut side: Side) -> io::Result<()> {
-    let numbers = side.commands.hear_numbers().ok_or_else(misheard)?;
+    let numbers = side.commands.next_numbers().ok_or_else(misheard)?;
     let [tasks, paths] = numbers[..] else {
         return Err(misheard());
     };
@@ -213,7 +213,7 @@ pub(super) fn play(mut side: Side) -> io::Result<()> {
     let (tell, mut hear) = tokio::sync::mpsc::unbounded_channel();
     let mut commands = side.commands;
     thread::spawn(move || {
-        while let Some(order) = commands.hear() {
+        while let Some(order) = commands.next() {
             // Here, because to hear and to answer costs as much as some wait for seconds.
             if tell.send((order, processor_time())).is_err() {
                 break;

@@ -48,7 +48,7 @@ pub(super) fn let_loop(
 ) -> io::Result<Vec<Outcome>> {
     let start = now() + HEAD_START;
     for (worker, habit) in workers.iter_mut().zip(habits) {
-        worker.tell(&format!(
+        worker.send(&format!(
             "{} {} {} {} {} {}",
             word(habit.mode),
             habit.section,
@@ -85,7 +85,7 @@ pub(super) fn workers(
 pub(super) fn play(mut side: Side) -> io::Result<()> {
     let mut participant = side.open()?;
     say("ready")?;
-    while let Some(numbers) = side.commands.hear_numbers() {
+    while let Some(numbers) = side.commands.next_numbers() {
         let [word, section, asleep, pause, start, end] = numbers[..] else {
             return Err(misheard());
         };

@@ -98,7 +98,7 @@ fn measure(
     };
     values.push(waiting as f64 / 1e6);
     let start = now() + 50_000_000;
-    holder.tell(&format!("release {start}"))?;
+    holder.send(&format!("release {start}"))?;
     let acquired = waiter.answer()?;
     let Ok(acquired) = numbers(&acquired) else {
         return Ok(Err(format!(
@@ -122,7 +122,7 @@ fn measure(
 
 pub(super) fn play(mut side: Side) -> io::Result<()> {
     raise_descriptor_limit()?;
-    let order = side.commands.hear().ok_or_else(misheard)?;
+    let order = side.commands.next().ok_or_else(misheard)?;
     let (verb, count) = order.split_once(' ').ok_or_else(misheard)?;
     let count: u64 = count.parse().map_err(|_| misheard())?;
     let done = match verb {
@@ -152,7 +152,7 @@ fn hold(side: &mut Side, count: u64) -> io::Result<()> {
     }
     say(now() - started)?;
 
-    let order = side.commands.hear().ok_or_else(misheard)?;
+    let order = side.commands.next().ok_or_else(misheard)?;
     let start = order
         .strip_prefix("release ")
         .and_then(|start| start.parse().ok());
@@ -164,7 +164,7 @@ fn hold(side: &mut Side, count: u64) -> io::Result<()> {
     }
     say(released.join(" "))?;
     // A file that is closed is another sign of a release: not before it is measured.
-    side.commands.hear();
+    side.commands.next();
     Ok(())
 }
 

@@ -57,7 +57,7 @@ impl Pair {
         self.waiter.ask("wait")?;
         let mut released = now() + wait;
         match end {
-            End::Drop | End::Exit | End::Unlock => self.holder.tell(&released.to_string())?,
+            End::Drop | End::Exit | End::Unlock => self.holder.send(&released.to_string())?,
             End::Kill => {
                 sleep_until(released);
                 released = now();
@@ -77,7 +77,7 @@ impl Pair {
 
 pub(super) fn play(mut side: Side) -> io::Result<()> {
     let mut participant = side.open()?;
-    while let Some(order) = side.commands.hear() {
+    while let Some(order) = side.commands.next() {
         match &*order {
             "wait" => {
                 say("waiting")?;
@@ -95,7 +95,7 @@ pub(super) fn play(mut side: Side) -> io::Result<()> {
                         say("held")?;
                         let moment = side
                             .commands
-                            .hear_numbers()
+                            .next_numbers()
                             .and_then(|all| all.first().copied());
                         sleep_until(moment.ok_or_else(misheard)?);
                         if order == "hold exit" {

@@ -6,7 +6,7 @@ use touchfile_fcntl::FcntlBackend;
 use touchfile_flock::FlockBackend;
 use touchfile_testkit::{CaseReport, Observer, Place, Suite, Verdict};
 
-use crate::lab::{At, Lab, PATIENCE};
+use crate::lab::{At, DEADLINE, Lab};
 use crate::runner::{Outcome, Scenario, Undone};
 
 /// How much is tried: a small part of what is tried locally, as every call is a message and back.
@@ -41,7 +41,7 @@ fn fcntl() -> Suite {
 fn check(lab: &Lab, suite: Suite, places: &[At]) -> Outcome {
     let mut suite = suite
         .cases(CASES)
-        .patience(PATIENCE / 4)
+        .patience(DEADLINE / 4)
         .death_grace(Duration::from_secs(60))
         // Whom the suite runs itself are clients, too: foreign programs, and who replaces files.
         .dir(lab.dir(At::A));

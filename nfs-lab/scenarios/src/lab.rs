@@ -11,7 +11,7 @@ use crate::runner::{Outcome, Undone};
 
 /// How long anything may take that must happen at all: the lab may be one of many things that this
 /// machine does.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Where a process runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

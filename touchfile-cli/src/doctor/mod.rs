@@ -1,7 +1,7 @@
 //! `touchfile doctor`: what a lock is worth in a directory.
 //!
-//! What the system says of the file system and its mount ([`facts`]) is judged ([`advice`]), then
-//! child processes try what can be tried from one host ([`trial`], [`worker`]).
+//! The doctor reads the [`facts`] that the system has about the file system and its mount, judges
+//! them ([`advice`]), and tries with child processes what one host can try ([`trial`], [`worker`]).
 
 mod advice;
 mod exports;
@@ -12,12 +12,13 @@ mod trial;
 pub(crate) mod worker;
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use touchfile_testkit::worker::{Worker, reply, this_program};
 
 use crate::exit::Failure;
 use crate::output;
@@ -67,6 +68,15 @@ pub(crate) struct Args {
     path: OsString,
 }
 
+/// What the examiner sends to its parent.
+#[derive(Deserialize, Serialize)]
+enum Message {
+    /// The path cannot be looked at, for this reason.
+    Failed(String),
+    /// The report of what is known so far, and the exit status that goes with it.
+    Report { status: u8, text: String },
+}
+
 /// Prints the last report that the examiner has sent in time.
 ///
 /// The examiner is another process, which makes all the calls that may block for ever. While the
@@ -79,109 +89,67 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::empty_path());
     }
     let mut examiner = start(args).map_err(|error| Failure::look(path, &error))?;
-    let mut output = examiner.stdout.take().expect("it was asked for");
-    let (sender, records) = mpsc::channel();
-    thread::spawn(move || {
-        let mut output = BufReader::new(&mut output);
-        let mut record = Vec::new();
-        while matches!(output.read_until(END, &mut record), Ok(1..)) && record.ends_with(&[END]) {
-            if sender.send(std::mem::take(&mut record)).is_err() {
-                return;
-            }
-        }
-    });
-    let mut last = None;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match records.recv_timeout(left) {
-            Ok(record) => last = Some(record),
-            Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => {
-                examiner.kill().ok();
-                break;
-            }
+    let mut last = message(&Report::new(path, None), args.json);
+    let time_left = || deadline.saturating_duration_since(Instant::now());
+    while let Ok(line) = examiner.receive(time_left()) {
+        last = serde_json::from_str(&line)
+            .map_err(|error| Failure::look(path, &io::Error::from(error)))?;
+    }
+    examiner.abandon();
+    match last {
+        Message::Failed(error) => Err(Failure::look(path, &io::Error::other(error))),
+        Message::Report { status, text } => {
+            output::print(text)?;
+            Ok(ExitCode::from(status))
         }
     }
-    let (status, text) = match last.as_deref().and_then(<[u8]>::split_first) {
-        Some((status, text)) => {
-            let text = text.strip_suffix(&[END]).unwrap_or(text);
-            (status.wrapping_sub(STATUS), text.to_owned())
-        }
-        None => record(&Report::new(path, None), args.json),
-    };
-    if status == FAILED {
-        // The text is the error as the examiner has sent it, in one line.
-        return Err(Failure::look(
-            path,
-            &io::Error::other(String::from_utf8_lossy(&text)),
-        ));
-    }
-    output::print(text)?;
-    Ok(ExitCode::from(status))
 }
 
-/// The byte that ends each report of the examiner. The first byte of a report is the exit status.
-const END: u8 = 0;
-
-/// The offset of the exit status, so that its byte differs from [`END`].
-const STATUS: u8 = b'0';
-
-/// The status of a report that is an error: the path cannot be looked at.
-const FAILED: u8 = 9;
-
-fn start(args: &Args) -> io::Result<Child> {
-    let mut command = Command::new(std::env::current_exe()?);
+fn start(args: &Args) -> io::Result<Worker> {
+    let mut command = this_program()?;
     command.arg("doctor-examiner");
     if args.json {
         command.arg("--json");
     }
-    command
-        .arg("--")
-        .arg(&args.path)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
+    Worker::spawn(command.arg("--").arg(&args.path).stderr(Stdio::null()))
 }
 
-fn record(report: &Report, json: bool) -> (u8, Vec<u8>) {
+fn message(report: &Report, json: bool) -> Message {
     let text = if json {
         report.to_json()
     } else {
         report.to_text()
     };
-    // The text is printable, so that it contains no [`END`].
-    (report.status(), text.into_bytes())
+    Message::Report {
+        status: report.status(),
+        text,
+    }
 }
 
-/// The examiner: makes the calls that may block, and sends a report to the parent.
+/// The examiner: makes the calls that may block, and sends reports to the parent.
+///
+/// It sends a report whenever more is known, as each of the calls may block for ever.
 pub(crate) fn examine(args: &Args) -> Result<ExitCode, Failure> {
+    // An error here means that the parent is gone, which needs no message.
+    send_reports(args).ok();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn send_reports(args: &Args) -> io::Result<()> {
     let (path, json) = (Path::new(&args.path), args.json);
     let deadline = Instant::now() + TIME_LIMIT;
-    // A report is sent whenever more is known, as each of the calls may block for ever.
-    let say = |(status, text): (u8, Vec<u8>)| {
-        let record = [&[STATUS + status], &text[..], &[END]].concat();
-        let mut stdout = io::stdout();
-        let said = stdout.write_all(&record).and_then(|()| stdout.flush());
-        said.is_ok()
-    };
+    let send = |message: &Message| reply(serde_json::to_string(message)?);
     let facts = match Facts::of(path) {
         Ok(facts) => facts,
-        Err(error) => {
-            say((FAILED, error.to_string().into_bytes()));
-            return Ok(ExitCode::SUCCESS);
-        }
+        Err(error) => return send(&Message::Failed(error.to_string())),
     };
     let trial_directory = facts.trial_directory.clone();
     let mut report = Report::new(path, Some(facts));
-    if !say(record(&report, json)) {
-        return Ok(ExitCode::SUCCESS);
-    }
+    send(&message(&report, json))?;
     trial::run(&trial_directory, deadline, &mut |outcome| {
         report.add(outcome);
-        say(record(&report, json))
-    });
+        send(&message(&report, json))
+    })?;
     report.complete();
-    say(record(&report, json));
-    Ok(ExitCode::SUCCESS)
+    send(&message(&report, json))
 }

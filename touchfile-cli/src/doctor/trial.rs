@@ -1,17 +1,19 @@
 //! Trying locks with two processes.
 
+use std::fmt::Display;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
+use touchfile::LockMode::{self, Exclusive, Shared};
 use touchfile::auto::Method;
+use touchfile_testkit::worker::{Worker, this_program};
 
 use super::advice;
 use super::facts::TrialDirectory;
+use super::worker::{ACQUIRED, BUSY, RELEASED, UNLOCK, WAIT};
 
 /// A law that was tried with one way of locking.
 #[derive(Debug)]
@@ -50,13 +52,16 @@ impl Law {
     }
 }
 
-/// Tries all laws with each way of locking, and tells of each as soon as it is known, for as long
-/// as `tell` wants more.
+/// Tries all laws with each way of locking, and reports each outcome as soon as it is known.
+///
+/// # Errors
+///
+/// The first one of `report`, which ends the trials.
 pub(super) fn run(
     trial_directory: &TrialDirectory,
     deadline: Instant,
-    tell: &mut dyn FnMut(Tried) -> bool,
-) {
+    report: &mut dyn FnMut(Tried) -> io::Result<()>,
+) -> io::Result<()> {
     let directory = match trial_directory {
         TrialDirectory::Usable(directory) => private(directory),
         TrialDirectory::None(why) => Err(why.clone()),
@@ -65,8 +70,8 @@ pub(super) fn run(
         let laws = directory.as_ref().map(|directory| {
             let name = format!("{}.lock", advice::name(backend));
             let lock = directory.path().join(name);
-            let program = worker(backend, &lock)?;
-            Trial::start(program, &lock, deadline)
+            let mut program = worker_program(backend, &lock)?;
+            Trial::start(&mut program, &lock, deadline)
         });
         let mut trial = match laws {
             Ok(Ok(trial)) => Ok(trial),
@@ -78,16 +83,14 @@ pub(super) fn run(
                 Ok(trial) => trial.attempt(law),
                 Err(why) => Outcome::NotTried(why.clone()),
             };
-            let tried = Tried {
+            report(Tried {
                 backend,
                 law,
                 outcome,
-            };
-            if !tell(tried) {
-                return;
-            }
+            })?;
         }
     }
+    Ok(())
 }
 
 /// A new directory, which is removed with all that is in it.
@@ -118,11 +121,11 @@ enum Stop {
 }
 
 impl Trial {
-    fn start(mut worker: Command, lock: &Path, deadline: Instant) -> io::Result<Self> {
+    fn start(program: &mut Command, lock: &Path, deadline: Instant) -> io::Result<Self> {
         Ok(Self {
             lock: lock.to_owned(),
-            one: Worker::start(&mut worker)?,
-            other: Worker::start(&mut worker)?,
+            one: Worker::spawn(program)?,
+            other: Worker::spawn(program)?,
             deadline,
         })
     }
@@ -142,22 +145,22 @@ impl Trial {
 
     fn exclusion(&mut self) -> Result<(), Stop> {
         let (one, other, deadline) = (&mut self.one, &mut self.other, self.deadline);
-        one.expect(
-            "exclusive",
-            "acquired",
-            "a free lock was not to be had",
-            deadline,
-        )?;
-        for mode in ["exclusive", "shared"] {
+        take(one, Exclusive, "a free lock was refused", deadline)?;
+        for mode in [Exclusive, Shared] {
             let broken = "a second process got a lock that was held exclusively";
-            other.expect(mode, "busy", broken, deadline)?;
+            expect(other, mode, BUSY, broken, deadline)?;
         }
-        one.expect("unlock", "released", "a lock was not released", deadline)?;
-        let broken = "two processes cannot share a lock";
-        one.expect("shared", "acquired", broken, deadline)?;
-        other.expect("shared", "acquired", broken, deadline)?;
-        one.expect("unlock", "released", "a lock was not released", deadline)?;
-        other.expect("unlock", "released", "a lock was not released", deadline)
+        unlock(one, deadline)?;
+        for worker in [&mut *one, other] {
+            take(
+                worker,
+                Shared,
+                "two processes cannot share a lock",
+                deadline,
+            )?;
+        }
+        unlock(one, deadline)?;
+        unlock(other, deadline)
     }
 
     /// Both processes have opened the file before it is replaced.
@@ -168,137 +171,104 @@ impl Trial {
             Stop::NotTried(format!("the lock file could not be replaced: {error}"))
         })?;
         let (one, other, deadline) = (&mut self.one, &mut self.other, self.deadline);
-        other.expect(
-            "exclusive",
-            "acquired",
-            "a new file was not to be had",
-            deadline,
-        )?;
+        take(other, Exclusive, "a new file could not be locked", deadline)?;
         let broken = "a process went on with a lock file that had been replaced";
-        one.expect("exclusive", "busy", broken, deadline)?;
-        other.expect("unlock", "released", "a lock was not released", deadline)
+        expect(one, Exclusive, BUSY, broken, deadline)?;
+        unlock(other, deadline)
     }
 
     fn release_on_kill(&mut self) -> Result<(), Stop> {
         let (one, other, deadline) = (&mut self.one, &mut self.other, self.deadline);
-        one.expect(
-            "exclusive",
-            "acquired",
-            "a free lock was not to be had",
-            deadline,
-        )?;
-        one.kill();
+        take(one, Exclusive, "a free lock was refused", deadline)?;
+        one.kill().map_err(|error| {
+            Stop::NotTried(format!("a worker process could not be killed: {error}"))
+        })?;
         let left = deadline.saturating_duration_since(Instant::now());
-        let order = format!("wait {}", left.as_millis() * 3 / 4);
+        let wait = format!("{WAIT} {}", left.as_millis() * 3 / 4);
         let broken = "a lock was not free in time after its holder was killed";
-        other.expect(&order, "acquired", broken, deadline)?;
-        other.expect("unlock", "released", "a lock was not released", deadline)
+        expect(other, wait, ACQUIRED, broken, deadline)?;
+        unlock(other, deadline)
     }
+}
+
+fn take(worker: &mut Worker, mode: LockMode, broken: &str, deadline: Instant) -> Result<(), Stop> {
+    expect(worker, mode, ACQUIRED, broken, deadline)
+}
+
+fn unlock(worker: &mut Worker, deadline: Instant) -> Result<(), Stop> {
+    expect(
+        worker,
+        UNLOCK,
+        RELEASED,
+        "a lock was not released",
+        deadline,
+    )
 }
 
 /// The command that starts this program as a worker process.
-fn worker(backend: Method, lock: &Path) -> io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
+fn worker_program(backend: Method, lock: &Path) -> io::Result<Command> {
+    let mut command = this_program()?;
     command
         .arg("doctor-worker")
         .arg(advice::name(backend))
-        .arg(lock);
+        .arg(lock)
+        .stderr(Stdio::null());
     Ok(command)
 }
 
-/// A worker process, which executes commands and answers each.
-struct Worker {
-    child: Child,
-    orders: ChildStdin,
-    answers: Receiver<String>,
-}
-
-impl Worker {
-    fn start(program: &mut Command) -> io::Result<Self> {
-        let mut child = program
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let pipes = child.stdin.take().zip(child.stdout.take());
-        let (orders, output) = pipes.expect("both were asked for");
-        let (sender, answers) = channel();
-        thread::Builder::new().spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Self {
-            child,
-            orders,
-            answers,
-        })
-    }
-
-    /// Gives an order, which is to be answered like this; if `broken` is what it means when a lock
-    /// is had or not had.
-    fn expect(
-        &mut self,
-        order: &str,
-        answer: &str,
-        broken: &str,
-        deadline: Instant,
-    ) -> Result<(), Stop> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let given = writeln!(self.orders, "{order}");
-        match given.map(|()| self.answers.recv_timeout(left)) {
-            Ok(Ok(given)) if given == answer => Ok(()),
-            Ok(Ok(given)) if ["acquired", "busy", "released"].contains(&&*given) => {
-                Err(Stop::Broken(broken.into()))
-            }
-            Ok(Ok(error)) => Err(Stop::Broken(error)),
-            _ => Err(Stop::NotTried("there was no answer in time".into())),
+/// Sends a command to a worker and compares the reply with the expected one.
+///
+/// `broken` says what is wrong with the lock if the worker replies with another result.
+fn expect(
+    worker: &mut Worker,
+    command: impl Display,
+    expected: &str,
+    broken: &str,
+    deadline: Instant,
+) -> Result<(), Stop> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    match worker.ask(command, left) {
+        Ok(reply) if reply == expected => Ok(()),
+        Ok(reply) if [ACQUIRED, BUSY, RELEASED].contains(&&*reply) => {
+            Err(Stop::Broken(broken.into()))
         }
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().ok();
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.kill();
-        // A process that is stuck in the kernel is left behind.
-        let patience = Instant::now() + Duration::from_millis(100);
-        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < patience {
-            thread::sleep(Duration::from_millis(1));
-        }
+        Ok(error) => Err(Stop::Broken(error)),
+        Err(_) => Err(Stop::NotTried("there was no answer in time".into())),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    /// What is found out about workers that answer each order with what this shell script says.
-    fn outcomes(script: &str, patience: Duration) -> Vec<Outcome> {
+    /// The outcomes of all laws if each worker is a shell that executes this script.
+    ///
+    /// In the script, `reply WORD` sends a reply.
+    fn outcomes(script: &str, time: Duration) -> Vec<Outcome> {
         let dir = tempfile::tempdir().expect("a directory");
         let mut worker = Command::new("sh");
-        worker.arg("-c").arg(script);
-        let deadline = Instant::now() + patience;
+        let reply = r#"reply() { echo "@touchfile $1"; }"#;
+        worker.arg("-c").arg(format!("{reply}\n{script}"));
+        let deadline = Instant::now() + time;
         let lock = dir.path().join("a.lock");
-        let mut trial = Trial::start(worker, &lock, deadline).expect("a shell");
+        let mut trial = Trial::start(&mut worker, &lock, deadline).expect("a shell");
         LAWS.map(|law| trial.attempt(law)).into()
     }
 
     #[test]
     fn locks_that_exclude_nobody_are_found_out() {
-        let script = r#"
-            while read order; do case $order in unlock) echo released;; *) echo acquired;; esac; done
-        "#;
+        let script = "
+            while read command; do
+                case $command in unlock) reply released;; *) reply acquired;; esac
+            done
+        ";
         let [exclusion, identity, kill] = &outcomes(script, Duration::from_secs(60))[..] else {
             unreachable!()
         };
         let broken = |outcome: &Outcome, how: &str| match outcome {
-            Outcome::Broken(story) => story.contains(how),
+            Outcome::Broken(message) => message.contains(how),
             _ => false,
         };
         assert!(broken(exclusion, "held exclusively"), "{exclusion:?}");
@@ -309,7 +279,7 @@ mod tests {
     #[test]
     fn locks_that_are_never_free_or_refused_are_found_out() {
         for answer in ["busy", "cannot lock it: no locks available"] {
-            let script = format!("while read order; do echo '{answer}'; done");
+            let script = format!("while read command; do reply '{answer}'; done");
             for outcome in outcomes(&script, Duration::from_secs(60)) {
                 assert!(
                     matches!(outcome, Outcome::Broken(_)),
@@ -320,8 +290,8 @@ mod tests {
     }
 
     #[test]
-    fn whoever_does_not_answer_is_not_waited_for_and_says_nothing_about_locks() {
-        for outcome in outcomes("read order; exec sleep 60", Duration::from_millis(100)) {
+    fn a_worker_that_does_not_reply_in_time_says_nothing_about_locks() {
+        for outcome in outcomes("read command; exec sleep 60", Duration::from_millis(100)) {
             assert!(matches!(outcome, Outcome::NotTried(_)), "{outcome:?}");
         }
     }

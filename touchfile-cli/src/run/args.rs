@@ -82,6 +82,12 @@ in the background go on. If touchfile is killed with SIGKILL, the lock stays
 with COMMAND and the processes it started until all of them have ended; with
 --no-inherit it is released at once, and COMMAND goes on without it.
 
+COMMAND never inherits a descriptor that is open for writing, so that it may be
+run as another user. It inherits that of flock(2) on a local file system, which
+is open for reading; through it, it can unlock the lock. For a lock of fcntl(2),
+and where other hosts may have the file system, a small process beside COMMAND
+has the lock file open for as long, even with --exec.
+
 HUP, INT, QUIT, TERM, USR1 and USR2 are passed on to COMMAND; while the lock is
 being waited for, they have their usual effect on touchfile. What a terminal
 sends for Ctrl-C and Ctrl-\\ is not passed on: COMMAND has it from the terminal

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use rustix::io::FdFlags;
 use touchfile::LockBackend;
 
 use super::locks::{Held, VARIABLE};
-use super::name;
+use super::{keeper, name};
 use crate::child::{Child, Launch};
 use crate::exit::{Failure, say};
 use crate::inherited::inherited;
@@ -102,26 +102,50 @@ where
     /// Lets the command inherit the descriptors on which the locks are. It need not know of them:
     /// the kernel keeps a lock for as long as any process has the open file.
     ///
+    /// Descriptors that are open for writing are left with a [`keeper`] instead.
+    ///
     /// No other process is started after this, which would inherit them as well. At least half of
     /// the numbers below the soft limit are left to the command: descriptors beyond that are
-    /// duplicated above the limit. The duplicates are returned, and can be closed once the command
-    /// is started.
+    /// duplicated above the limit. What was opened for the command is returned, and can be closed once
+    /// the command is started.
     fn let_inherit(&self) -> io::Result<Vec<OwnedFd>> {
-        let limit = inherited().descriptor_limit().unwrap_or(RawFd::MAX);
-        let mut moved = Vec::new();
+        let mut opened = Vec::new();
+        let mut writable = Vec::new();
+        let mut readable = Vec::new();
         for guard in self.inherited {
-            let handle = guard.handle().ok_or(io::ErrorKind::NotFound)?;
-            if handle.as_fd().as_raw_fd() >= limit / 2
-                && let Ok(above) = rustix::io::fcntl_dupfd_cloexec(handle, limit)
-            {
-                rustix::io::fcntl_setfd(&above, FdFlags::empty())?;
-                moved.push(above);
+            let handle = guard.handle().ok_or(io::ErrorKind::NotFound)?.as_fd();
+            let is_writable = keeper::is_writable(handle)?;
+            let of_its_kind = if is_writable {
+                &mut writable
             } else {
-                rustix::io::fcntl_setfd(handle, FdFlags::empty())?;
-            }
+                &mut readable
+            };
+            of_its_kind.push(handle);
         }
-        Ok(moved)
+        if !writable.is_empty() {
+            let pipe = keeper::start(&writable)?;
+            let_one_inherit(pipe.as_fd(), &mut opened)?;
+            opened.push(pipe);
+        }
+        for handle in readable {
+            let_one_inherit(handle, &mut opened)?;
+        }
+        Ok(opened)
     }
+}
+
+/// Lets the command inherit a descriptor, or a duplicate with a large number, which is added to `opened`.
+fn let_one_inherit(descriptor: BorrowedFd<'_>, opened: &mut Vec<OwnedFd>) -> io::Result<()> {
+    let limit = inherited().descriptor_limit().unwrap_or(RawFd::MAX);
+    if descriptor.as_raw_fd() >= limit / 2
+        && let Ok(above) = rustix::io::fcntl_dupfd_cloexec(descriptor, limit)
+    {
+        rustix::io::fcntl_setfd(&above, FdFlags::empty())?;
+        opened.push(above);
+    } else {
+        rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
+    }
+    Ok(())
 }
 
 /// How a command ended.

@@ -8,6 +8,8 @@ mod command;
 mod command;
 #[cfg(windows)]
 mod job;
+#[cfg(unix)]
+pub(crate) mod keeper;
 mod locks;
 
 use std::ffi::{OsStr, OsString};

@@ -10,14 +10,14 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{Instrument, Span, debug, debug_span};
+use tracing::{Instrument, Span, debug, debug_span, field};
 
 use super::TouchFile;
 use super::guard::{Guard, Held};
-use super::wait::{Progress, supervise};
+use super::wait::{Progress, supervise, warns_of_long_waits};
 use crate::offload::OffloadHandle;
 use crate::runtime::now_or_never;
-use crate::{Attempt, Error, LockBackend, LockMode, Operation, Result};
+use crate::{Attempt, Error, Holder, LockBackend, LockMode, Operation, Result};
 
 /// How often an acquisition starts over because the file was replaced. A file that is removed on
 /// release is replaced at every release, so many rounds are ordinary; this many in a row are not.
@@ -49,7 +49,7 @@ where
         progress: &progress,
     });
     // Pinned where it is made: it is large, and would be copied at each `await` around it.
-    let held = if timeout.is_none() && touch.on_wait.is_none() {
+    let held = if timeout.is_none() && touch.on_wait.is_none() && !warns_of_long_waits() {
         pin!(touch.acquire(mode, wait).instrument(span)).await?
     } else {
         let acquisition = touch.acquire_supervised(mode, timeout, wait);
@@ -70,6 +70,46 @@ where
     Ok(held.map(|held| Guard::new(touch, held, mode)))
 }
 
+/// Somebody is in the way of an acquisition that waits. Dropping this means that the wait was cancelled,
+/// unless its progress says that it has ended.
+struct Contention<'a, B: LockBackend> {
+    touch: &'a TouchFile<B>,
+    mode: LockMode,
+    progress: &'a Progress,
+    since: Instant,
+}
+
+impl<'a, B: LockBackend> Contention<'a, B> {
+    #[cold]
+    fn new(touch: &'a TouchFile<B>, mode: LockMode, progress: &'a Progress, by: &str) -> Self {
+        debug!(target: "touchfile", by, "contended");
+        Self {
+            touch,
+            mode,
+            progress,
+            since: Instant::now(),
+        }
+    }
+
+    /// Ends with the lock, and returns for how long somebody was in the way.
+    #[cold]
+    fn end(self) -> Duration {
+        self.progress.has_ended.set(true);
+        self.since.elapsed()
+    }
+}
+
+impl<B: LockBackend> Drop for Contention<'_, B> {
+    fn drop(&mut self) {
+        if !self.progress.has_ended.is_set() {
+            let waited = self.since.elapsed();
+            let holders = self.touch.sampled_in_words(self.mode, waited);
+            let holders = holders.as_deref().map(field::display);
+            debug!(target: "touchfile", ?waited, holders, "cancelled");
+        }
+    }
+}
+
 impl<B: LockBackend> TouchFile<B> {
     /// The span of an acquisition, unless the backend does not claim to lock in `mode`.
     fn begin(&self, mode: LockMode) -> Result<Span> {
@@ -80,6 +120,17 @@ impl<B: LockBackend> TouchFile<B> {
         }
         let (path, backend) = (self.path.display(), self.backend.name());
         Ok(debug_span!(target: "touchfile", "acquire", %path, backend, %mode))
+    }
+
+    /// The error of an acquisition, which is traced.
+    #[cold]
+    fn failed(&self, operation: Operation, error: io::Error, wait: Option<Wait<'_>>) -> Error {
+        if let Some(wait) = wait {
+            wait.progress.has_ended.set(true);
+        }
+        let error = self.error(operation, error);
+        debug!(target: "touchfile", %error, "failed");
+        error
     }
 
     /// [`acquire`](Self::acquire) under a deadline, or with somebody to report to.
@@ -94,35 +145,44 @@ impl<B: LockBackend> TouchFile<B> {
         };
         let done = {
             let acquisition = pin!(self.acquire(mode, wait));
-            supervise(self, mode, timeout, progress, acquisition).await
+            let done = supervise(self, mode, timeout, progress, acquisition).await;
+            progress.has_ended.set(true);
+            done
         };
-        // By now the acquisition has given back its turn in the queue.
-        match done {
-            // Those before it in the backend's order may have let the lock lie free.
-            Err(error) if error.is_timeout() && progress.stands_behind.is_set() => {
-                match now_or_never(pin!(self.acquire(mode, None))) {
-                    Some(Ok(Some(held))) => Ok(Some(held)),
-                    _ => Err(error),
-                }
+        // By now the acquisition has given back its turn in the queue. Those before it in the backend's
+        // order may have let the lock lie free.
+        if done.as_ref().is_err_and(Error::is_timeout) && progress.stands_behind.is_set() {
+            if let Some(Ok(Some(held))) = now_or_never(pin!(self.acquire(mode, None))) {
+                return Ok(Some(held));
             }
-            done => done,
         }
+        if let Err(Error::Timeout {
+            waited, holders, ..
+        }) = &done
+        {
+            let holders = Holder::in_words(holders).map(field::display);
+            debug!(target: "touchfile", ?waited, holders, "gave up");
+        }
+        done
     }
 
     /// Takes the lock. Returns `None` only if somebody is in the way and this does not `wait`.
     async fn acquire(&self, mode: LockMode, wait: Option<Wait<'_>>) -> Result<Option<Held<B>>> {
-        let mut contended = None;
+        let mut contention = None;
         let permit = match self.queue.try_enter(mode) {
             Some(permit) => permit,
-            None if wait.is_none() => return Ok(None),
             None => {
-                note_contention(&mut contended, "this process");
+                let Some(wait) = wait else {
+                    return Ok(None);
+                };
+                contention = Some(Contention::new(self, mode, wait.progress, "this process"));
                 self.queue.enter(mode).await
             }
         };
         if let Some(wait) = wait {
             wait.progress.has_turn.set(true);
         }
+        let check_failed = |error| self.failed(Operation::CheckIdentity, error, wait);
         for _ in 0..MAX_REPLACED {
             let mut handle = match self.idle.take() {
                 Some(idle) => idle,
@@ -144,36 +204,46 @@ impl<B: LockBackend> TouchFile<B> {
                     self.start_over(handle).await;
                     continue;
                 }
-                attempt => attempt.map_err(|error| self.error(Operation::Lock(mode), error))?,
+                attempt => {
+                    attempt.map_err(|error| self.failed(Operation::Lock(mode), error, wait))?
+                }
             };
             // A holder of a file that the path no longer names is in nobody's way.
-            let mut current = self.is_current(&handle).await?;
+            let mut current =
+                !self.verify || handle.is_current(&self.path).await.map_err(check_failed)?;
             if current && attempt == Attempt::WouldBlock {
                 let Some(Wait { progress, .. }) = wait else {
                     self.keep_idle(handle);
                     return Ok(None);
                 };
-                note_contention(&mut contended, "another holder");
+                contention
+                    .get_or_insert_with(|| Contention::new(self, mode, progress, "another holder"));
                 progress.asking.set(false);
                 progress.stands_behind.set(!handle.is_offloaded());
                 let path = self.verify.then_some(self.path());
                 // Boxed, so that thousands who queue in this process do not carry it with them.
                 current = match Box::pin(handle.lock(mode, path)).await {
-                    Ok(()) => self.is_current(&handle).await?,
+                    Ok(()) => {
+                        !self.verify || handle.is_current(&self.path).await.map_err(check_failed)?
+                    }
                     Err(error) if is_stale(&error) => false,
-                    Err(error) => return Err(self.error(Operation::Lock(mode), error)),
+                    Err(error) => return Err(self.failed(Operation::Lock(mode), error, wait)),
                 };
             }
             if current {
-                let waited = contended
-                    .map(|since: Instant| since.elapsed())
-                    .unwrap_or_default();
+                let waited = contention.map(Contention::end).unwrap_or_default();
                 debug!(target: "touchfile", ?waited, "acquired");
                 return Ok(Some(Held { handle, permit }));
             }
             self.start_over(handle).await;
         }
-        Err(self.replaced())
+        if let Some(wait) = wait {
+            wait.progress.has_ended.set(true);
+        }
+        Err(Error::Replaced {
+            path: self.path.clone(),
+            times: MAX_REPLACED,
+        })
     }
 
     async fn open_handle(&self, wait: Option<Wait<'_>>) -> Result<OffloadHandle<B::Handle>> {
@@ -183,15 +253,7 @@ impl<B: LockBackend> TouchFile<B> {
         }
         OffloadHandle::open(&self.backend, &self.path, &self.options, may_block)
             .await
-            .map_err(|error| self.error(Operation::Open, error))
-    }
-
-    async fn is_current(&self, handle: &OffloadHandle<B::Handle>) -> Result<bool> {
-        if !self.verify {
-            return Ok(true);
-        }
-        let current = handle.is_current(&self.path).await;
-        current.map_err(|error| self.error(Operation::CheckIdentity, error))
+            .map_err(|error| self.failed(Operation::Open, error, wait))
     }
 
     /// Gives up a lock on a file that the path no longer names.
@@ -202,24 +264,10 @@ impl<B: LockBackend> TouchFile<B> {
         // A file that is replaced over and over must not keep the runtime from its other tasks.
         tokio::task::yield_now().await;
     }
-
-    fn replaced(&self) -> Error {
-        Error::Replaced {
-            path: self.path.clone(),
-            times: MAX_REPLACED,
-        }
-    }
 }
 
 /// Whether a handle says that its path names another file by now. A server of NFS says the same of
 /// a file that another host has removed.
 fn is_stale(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StaleNetworkFileHandle
-}
-
-fn note_contention(contended: &mut Option<Instant>, by: &'static str) {
-    if contended.is_none() {
-        *contended = Some(Instant::now());
-        debug!(target: "touchfile", by, "contended");
-    }
 }

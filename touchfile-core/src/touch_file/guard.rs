@@ -7,7 +7,8 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use tracing::{debug, warn};
+use tokio::time::Instant;
+use tracing::{Level, debug, enabled, field, warn};
 
 use super::TouchFile;
 use crate::offload::OffloadHandle;
@@ -50,6 +51,8 @@ where
     /// in line would find our own lock in its way.
     pub(super) permit: Option<Permit>,
     pub(super) mode: LockMode,
+    /// When this was made, if the release is traced. It is boxed because guards are moved about.
+    since: Option<Box<Instant>>,
     /// Perhaps the last owner, which removes a temporary file and needs the turn in the queue for it.
     pub(super) touch: T,
 }
@@ -59,12 +62,14 @@ where
     T: Deref<Target = TouchFile<B>>,
     B: LockBackend,
 {
+    #[inline(always)]
     pub(super) fn new(touch: T, held: Held<B>, mode: LockMode) -> Self {
         Self {
             touch,
             handle: Some(held.handle),
             permit: Some(held.permit),
             mode,
+            since: now_if_traced(),
         }
     }
 
@@ -252,7 +257,26 @@ where
 
     fn released(&self) {
         let path = self.touch.path.display();
-        debug!(target: "touchfile", %path, mode = %self.mode, "released");
+        let held = self
+            .since
+            .as_ref()
+            .map(|since| field::debug(since.elapsed()));
+        debug!(target: "touchfile", %path, mode = %self.mode, held, "released");
+    }
+}
+
+/// The time, if anybody reads when a lock is released.
+#[inline]
+fn now_if_traced() -> Option<Box<Instant>> {
+    #[cold]
+    fn now() -> Option<Box<Instant>> {
+        Some(Box::new(Instant::now()))
+    }
+
+    if enabled!(target: "touchfile", Level::DEBUG) {
+        now()
+    } else {
+        None
     }
 }
 

@@ -35,6 +35,19 @@ impl<B: LockBackend> TouchFile<B> {
         *latest = Some((began, holders.clone()));
         Ok(holders)
     }
+
+    /// The holders in the way of a lock in `mode`, in the words of a message, if they were sampled
+    /// within the last `waited`. It does not wait and asks nobody.
+    pub(super) fn sampled_in_words(&self, mode: LockMode, waited: Duration) -> Option<String> {
+        let latest = self.sample.try_lock().ok()?;
+        let (began, holders) = latest.as_ref()?;
+        if began.elapsed() > waited {
+            return None;
+        }
+        let in_the_way = |holder: &&Holder| holder.is_in_the_way_of(mode);
+        let holders: Vec<Holder> = holders.iter().filter(in_the_way).cloned().collect();
+        Holder::in_words(&holders)
+    }
 }
 
 /// Samples the holders that are in the way of one wait, and remembers since when each is seen.
@@ -103,18 +116,30 @@ impl<'a, B: LockBackend> HolderSampler<'a, B> {
         };
         // An earlier sample may be true no more.
         latest(Vec::new());
-        // A thread that asks a file system which hangs would hang with it.
-        if self
-            .touch
-            .backend
-            .open_may_block(&self.touch.path, &self.touch.options)
-        {
-            return;
-        }
         // If it fails the message tells less.
-        if let Ok(holders) = self.sample().await {
+        if let Some(Ok(holders)) = self.sample_without_blocking().await {
             latest(holders);
         }
+    }
+
+    /// The holders in the words of a message, if there are any and they can be found.
+    pub(super) async fn sample_in_words(&self) -> Option<String> {
+        let holders = self.sample_without_blocking().await?;
+        Holder::in_words(&holders.ok()?)
+    }
+
+    /// A sample; `None` on a file system that may not answer: a thread that asks it could hang with it.
+    async fn sample_without_blocking(&self) -> Option<io::Result<Vec<Holder>>> {
+        let TouchFile {
+            backend,
+            path,
+            options,
+            ..
+        } = self.touch;
+        if backend.open_may_block(path, options) {
+            return None;
+        }
+        Some(self.sample().await)
     }
 
     /// The sample for the message; it is empty if it has not come to its end.

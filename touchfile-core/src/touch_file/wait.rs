@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::{Level, field, warn};
 
 use super::TouchFile;
 use super::sampler::HolderSampler;
@@ -39,6 +40,8 @@ pub(super) struct Progress {
     pub(super) has_turn: Flag,
     /// The wait stands behind others, who may not take their turn.
     pub(super) stands_behind: Flag,
+    /// The wait has ended with the lock or an error.
+    pub(super) has_ended: Flag,
 }
 
 /// A boolean that one part of a future sets and another part reads.
@@ -57,6 +60,21 @@ impl Flag {
 
 /// How long a zero timeout waits for the answers to its one attempt where those take their time.
 const ONE_ATTEMPT: Duration = Duration::from_secs(1);
+
+/// When a wait is so long that the log warns of it; then after twice the time, and so on.
+const LONG_WAIT: Duration = Duration::from_secs(30);
+
+/// Whether anybody reads warnings.
+#[inline]
+pub(super) fn warns_of_long_waits() -> bool {
+    tracing::enabled!(target: "touchfile", Level::WARN)
+}
+
+async fn warn_of_long_wait<B: LockBackend>(sampler: &HolderSampler<'_, B>, waited: Duration) {
+    let holders = sampler.sample_in_words().await;
+    let holders = holders.as_deref().map(field::display);
+    warn!(target: "touchfile", ?waited, holders, "still waiting");
+}
 
 /// Runs `acquisition` to its end or to the deadline, reporting on the way.
 ///
@@ -100,10 +118,12 @@ async fn watch<B: LockBackend, R>(
     let mut sampling: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
     let asking = || progress.asking.is_set();
     let mut last_attempt = false;
+    let mut warning = warns_of_long_waits().then_some(LONG_WAIT);
     loop {
         let next_report = report.as_ref().map(|(_, next)| *next);
         let next_sample = samples.last().and_then(|after| started.checked_add(*after));
-        let alarms = [deadline, next_report, next_sample];
+        let next_warning = warning.and_then(|after| started.checked_add(after));
+        let alarms = [deadline, next_report, next_sample, next_warning];
         let Some(alarm) = alarms.into_iter().flatten().min() else {
             return acquisition.await;
         };
@@ -141,6 +161,10 @@ async fn watch<B: LockBackend, R>(
         if samples.last().is_some_and(|after| *after <= waited) {
             samples.pop();
             sampling = Some(Box::pin(sampler.sample_for_timeout()));
+        }
+        if let Some(after) = warning.as_mut().filter(|after| **after <= waited) {
+            *after *= 2;
+            sampling = Some(Box::pin(warn_of_long_wait(&sampler, waited)));
         }
         if let Some((on_wait, next)) = report.as_mut().filter(|(_, next)| *next <= now) {
             let (path, backend) = (touch.path(), touch.backend.name());

@@ -75,6 +75,21 @@ fn effective_uid(status: &str) -> Option<u32> {
     uids.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
+/// All that is parsed of what a process can write itself: its name and its command line.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn parse_process(text: &[u8]) {
+    let lossy = String::from_utf8_lossy(text);
+    if let Some(stat) = Stat::parse(&lossy) {
+        assert!(lossy.contains(&stat.name), "{lossy:?}");
+        stat.since_boot();
+    }
+    effective_uid(&lossy);
+    assert!(
+        words(text).is_none_or(|words| !words.is_empty()),
+        "{lossy:?}"
+    );
+}
+
 /// The resolution is that of /proc/stat, a second.
 fn boot_time() -> Option<SystemTime> {
     let stat = fs::read_to_string("/proc/stat").ok()?;

@@ -12,14 +12,14 @@ pub(crate) struct Entry {
     /// The process that took it, seen from our pid namespace: 0 if it is not visible in it, and -1
     /// for open-file-description locks, which belong to no process.
     pub(super) pid: i64,
-    pub(super) file: FileNumber,
+    pub(crate) file: FileNumber,
     pub(crate) range: Option<RangeInclusive<u64>>,
     pub(super) waiting: bool,
 }
 
 /// The numbers of a file inside the kernel. Those of stat(2) can differ.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct FileNumber {
+pub(crate) struct FileNumber {
     /// The major and minor number of the superblock.
     pub(super) device: (u32, u32),
     pub(super) inode: u64,
@@ -63,6 +63,9 @@ impl Entry {
             "EOF" => u64::MAX,
             end => end.parse().ok()?,
         };
+        if start > end {
+            return None;
+        }
         let whole = start == 0 && end == u64::MAX;
         Some(Self {
             kind,
@@ -83,7 +86,7 @@ impl Entry {
     }
 
     /// The locks of `file`, or of all files, in a list of lines like those of /proc/locks.
-    pub(super) fn parse_all(lines: &str, file: Option<FileNumber>) -> Vec<Self> {
+    pub(crate) fn parse_all(lines: &str, file: Option<FileNumber>) -> Vec<Self> {
         let entries = lines.lines().filter_map(Self::parse);
         let wanted = |entry: &Self| file.is_none_or(|file| entry.file == file);
         entries.filter(wanted).collect()
@@ -141,6 +144,7 @@ mod tests {
             "1: FLOCK  ADVISORY  WRITE 4242",
             "1: FLOCK  ADVISORY  WRITE 4242 fe:00 0 EOF",
             "1: FLOCK  ADVISORY  WRITE x fe:00:1 0 EOF",
+            "1: OFDLCK ADVISORY  WRITE -1 fe:00:1 8 7",
             // As in Linux 2.x, for a file that is gone.
             "1: POSIX  ADVISORY  WRITE 4242 <none>:0 0 EOF",
         ] {

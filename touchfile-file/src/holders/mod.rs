@@ -89,12 +89,18 @@ pub fn holders(path: impl AsRef<Path>) -> io::Result<Vec<Holder>> {
     find(path.as_ref(), Reach::All)
 }
 
+#[cfg(all(feature = "fuzzing", target_os = "linux"))]
+pub(super) use facts::parse_process;
+#[cfg(all(feature = "fuzzing", target_os = "linux"))]
+pub(super) use join::join_only;
 #[cfg(target_os = "linux")]
 use join::{Reach, holders as find};
 #[cfg(target_os = "linux")]
 pub(super) use locks::Entry;
 #[cfg(target_os = "linux")]
 use machine::locked_files as find_all;
+#[cfg(all(feature = "fuzzing", target_os = "linux"))]
+pub(super) use place::inode_in;
 #[cfg(target_os = "linux")]
 pub(super) use scan::{each_descriptor, processes};
 

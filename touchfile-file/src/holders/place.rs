@@ -58,7 +58,11 @@ fn same_device_everywhere(file: &File) -> io::Result<bool> {
 
 /// The inode number inside the kernel, which Linux tells since 5.14.
 fn inode_of_descriptor(file: &File) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("ino:"))?;
+    inode_in(&fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?)
+}
+
+/// The inode number in the text of an fdinfo.
+pub(crate) fn inode_in(fdinfo: &str) -> Option<u64> {
+    let line = fdinfo.lines().find_map(|line| line.strip_prefix("ino:"))?;
     line.trim().parse().ok()
 }

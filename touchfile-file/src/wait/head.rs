@@ -177,7 +177,7 @@ impl StormMeter {
     /// Counts an event, and returns whether there were too many in a short time.
     fn is_one_with_another_event(&mut self) -> bool {
         const PERIOD: Duration = Duration::from_millis(100);
-        const MOST: u32 = 32;
+        const MOST: u32 = 8;
 
         let now = Instant::now();
         if self.since.is_none_or(|since| now > since + PERIOD) {

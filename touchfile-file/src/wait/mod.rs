@@ -35,6 +35,8 @@ use touchfile_core::{Attempt, LockMode};
 
 use self::fairness::Fairness;
 use self::follower::Followed;
+#[cfg(all(feature = "fuzzing", target_os = "linux"))]
+pub(crate) use self::linux::is_marked;
 pub(crate) use self::system::Lock;
 use self::system::{Follower, Place, System, Unaided};
 use crate::open::OpenFlags;

@@ -2,22 +2,35 @@
 
 use std::env;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, fcntl};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Another user, with no rights on anything.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
+
+/// How many locks and how many descriptors an attack has that has many.
+const LOCKS: usize = 2_000;
+const DESCRIPTORS: usize = 40_000;
 
 const ATTACK: &str = "TOUCHFILE_TEST_ATTACK";
 const TARGET: &str = "TOUCHFILE_TEST_TARGET";
 
 /// A running attack, which ends when this is dropped.
-pub(crate) struct Attack(Child);
+pub(crate) struct Attack {
+    process: Child,
+    answers: BufReader<ChildStdout>,
+}
 
 impl Attack {
     pub(crate) fn start(attack: &str, target: &str) -> Self {
@@ -29,18 +42,27 @@ impl Attack {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        let mut attack = Self {
+            process: child,
+            answers,
+        };
+        assert_eq!(attack.answer(), "running");
+        attack
+    }
+
+    /// The next thing that it says.
+    pub(crate) fn answer(&mut self) -> String {
         let mut line = String::new();
-        let mut answers = BufReader::new(child.stdout.as_mut().unwrap());
-        answers.read_line(&mut line).unwrap();
-        assert_eq!(line.trim(), "running");
-        Self(child)
+        self.answers.read_line(&mut line).unwrap();
+        line.trim().to_owned()
     }
 }
 
 impl Drop for Attack {
     fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
     }
 }
 
@@ -61,6 +83,82 @@ pub(crate) fn run() -> ExitCode {
                 drop(UnixStream::connect_addr(&address));
             }
         }
+        "compute" => {
+            println!("running");
+            while goes_on() {
+                std::hint::spin_loop();
+            }
+        }
+        "exchange" => {
+            // The directory `real` and the link `link` in a directory of this user.
+            let (real, link) = (format!("{target}/real"), format!("{target}/link"));
+            println!("running");
+            while goes_on() {
+                renameat_with(CWD, &real, CWD, &link, RenameFlags::EXCHANGE).unwrap();
+            }
+        }
+        "follow" => {
+            let stream = UnixStream::connect_addr(&address()).unwrap();
+            stream
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .unwrap();
+            println!("running");
+            println!("{}", what_comes(&stream));
+        }
+        "have many descriptors" => {
+            let limit = getrlimit(Resource::Nofile);
+            let most = Rlimit {
+                current: limit.maximum,
+                ..limit
+            };
+            setrlimit(Resource::Nofile, most).ok();
+            let file = File::open("/proc/self/exe").unwrap();
+            let mut copies = Vec::new();
+            while copies.len() < DESCRIPTORS {
+                match file.try_clone() {
+                    Ok(copy) => copies.push(copy),
+                    Err(_) => break,
+                }
+            }
+            println!("running");
+            while goes_on() {
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+        "have many locks" => {
+            let file = File::open(&target).unwrap();
+            // Bytes that are not next to each other, and not those of another process.
+            let first = i64::from(std::process::id()) << 20;
+            for byte in (first..).step_by(2).take(LOCKS) {
+                let lock = nix::libc::flock {
+                    l_type: nix::libc::F_RDLCK as i16,
+                    l_whence: nix::libc::SEEK_SET as i16,
+                    l_start: byte,
+                    l_len: 1,
+                    l_pid: 0,
+                };
+                fcntl(&file, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
+            }
+            println!("running");
+            while goes_on() {
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+        "lock and unlock" => {
+            let file = File::open(&target).unwrap();
+            println!("running");
+            while goes_on() {
+                drop(fs4::FileExt::try_lock_shared(&file));
+                drop(fs4::FileExt::unlock(&file));
+            }
+        }
+        "open and close now and then" => {
+            println!("running");
+            while goes_on() {
+                drop(File::open(&target));
+                thread::sleep(Duration::from_millis(40));
+            }
+        }
         "open and close" => {
             drop(File::open(&target).unwrap());
             println!("running");
@@ -78,4 +176,21 @@ pub(crate) fn run() -> ExitCode {
         other => unreachable!("nobody attacks by {other:?}"),
     }
     ExitCode::SUCCESS
+}
+
+/// What the head of a queue passes to a follower.
+fn what_comes(stream: &UnixStream) -> &'static str {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let received = recvmsg(
+        stream,
+        &mut [IoSliceMut::new(&mut byte)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    );
+    match (received, control.drain().next()) {
+        (Ok(_), Some(RecvAncillaryMessage::ScmRights(_))) => "a socket",
+        _ => "nothing",
+    }
 }

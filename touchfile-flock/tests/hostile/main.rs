@@ -6,6 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod attack;
+mod deadlines;
+mod identity;
+mod removal;
 
 use std::env;
 use std::fs::{self, File};
@@ -27,18 +30,34 @@ fn main() -> ExitCode {
     if attack::is_asked_for() {
         return attack::run();
     }
-    // Without the thread in the kernel, which would hide that there is no order.
-    if env::args().nth(1).as_deref() == Some(ORDER) {
-        println!("{}", overtakings(Path::new(&env::args().nth(2).unwrap())));
-        return ExitCode::SUCCESS;
+    let words: Vec<String> = env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        // Without the thread in the kernel, which would hide that there is no order.
+        [ORDER, path] => {
+            println!("{}", overtakings(Path::new(path)));
+            return ExitCode::SUCCESS;
+        }
+        [deadlines::WAIT, backend, path] => return deadlines::wait(backend, Path::new(path)),
+        [identity::GIVE_UP, path] => return identity::give_up(Path::new(path)),
+        _ => {}
     }
     let is_root = rustix::process::geteuid().is_root();
-    let trials: [(&str, fn()); 3] = [
+    let trials: [(&str, fn()); 7] = [
         ("a_release_does_not_wait_for_strangers", flood),
         ("a_storm_of_events_delays_no_deadline", storm),
         (
             "order_is_kept_if_a_stranger_takes_the_queue_s_name",
             taken_name,
+        ),
+        ("a_deadline_is_kept_under_every_load", deadlines::kept),
+        ("a_storm_of_events_costs_a_wait_little", deadlines::cost),
+        (
+            "nothing_is_removed_on_release_that_was_not_locked",
+            removal::exchanged_directory,
+        ),
+        (
+            "root_s_queue_is_not_handed_to_the_user_that_a_process_becomes",
+            identity::given_up_root,
         ),
     ];
     let trials = trials.map(|(sentence, test)| {

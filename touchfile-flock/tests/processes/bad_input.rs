@@ -1,12 +1,11 @@
 //! Whatever a path may turn out to be: a clear error, nothing hangs, nothing is created or leaked.
 
 use std::fs::{self, Permissions};
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use libtest_mimic::Trial;
 use nix::unistd::{Gid, Uid, mkfifo, setfsgid, setfsuid};
@@ -14,9 +13,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::tempdir;
 use touchfile_core::{Error, LockMode, TouchFile};
 use touchfile_flock::FlockBackend;
+use touchfile_testkit::worker;
 
 use crate::trial;
-use crate::worker::{Worker, belongings, say, wait_until};
+use crate::worker::{DEADLINE, Worker, belongings, say, wait_until};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -47,34 +47,31 @@ fn read_only() {
     let dir = tempdir().unwrap();
     // A mount of our own, in a mount namespace of our own, gone with the last process in it.
     let script = "mount -t tmpfs tmpfs \"$0\" && : > \"$0/there\" \
-                  && mount -o remount,ro \"$0\" && echo mounted && cat";
-    let child = Command::new("unshare")
+                  && mount -o remount,ro \"$0\" && echo '@touchfile mounted' && cat";
+    let mut command = Command::new("unshare");
+    command
         .args(["--mount", "sh", "-c", script])
-        .arg(dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let Ok(mut child) = child else {
+        .arg(dir.path());
+    let Ok(mut shell) = worker::Worker::spawn(&mut command) else {
         eprintln!("skipped: there is no unshare(1) here");
         return;
     };
-    let mut line = String::new();
-    let mut out = io::BufReader::new(child.stdout.take().unwrap());
-    io::BufRead::read_line(&mut out, &mut line).unwrap();
-    if line == "mounted\n" {
-        // The mount as seen from outside its namespace.
-        let inside = PathBuf::from(format!("/proc/{}/root{}", child.id(), dir.path().display()));
-        let there = touch(&inside.join("there"));
-        for mode in [LockMode::Shared, LockMode::Exclusive] {
-            assert!(there.blocking().try_lock(mode).unwrap().is_some());
-        }
-        let error = fails(&inside.join("missing"));
-        assert!(matches!(error, Error::Permission { .. }), "{error}");
-    } else {
+    if shell.receive(DEADLINE).is_err() {
         eprintln!("skipped: mounting is not permitted here");
+        return;
     }
-    drop(child.stdin.take());
-    child.wait().unwrap();
+    // The mount as seen from outside its namespace.
+    let inside = PathBuf::from(format!(
+        "/proc/{}/root{}",
+        shell.pid(),
+        dir.path().display()
+    ));
+    let there = touch(&inside.join("there"));
+    for mode in [LockMode::Shared, LockMode::Exclusive] {
+        assert!(there.blocking().try_lock(mode).unwrap().is_some());
+    }
+    let error = fails(&inside.join("missing"));
+    assert!(matches!(error, Error::Permission { .. }), "{error}");
 }
 
 /// Whether an error is of one variant.

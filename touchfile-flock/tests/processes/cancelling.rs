@@ -30,11 +30,11 @@ fn leaves_nothing() {
     for _ in 0..3 {
         assert_eq!(waiter.answer(), "ready");
         assert_eq!(holder.ask("lock exclusive"), "held");
-        waiter.tell("wait and cancel");
+        waiter.send("wait and cancel");
         assert_eq!(waiter.answer(), "nothing left");
         assert_eq!(holder.ask("unlock"), "released");
         // Nothing takes the lock now that it is free, and the other process gets it at once.
-        waiter.tell("race");
+        waiter.send("race");
         assert_eq!(holder.ask("lock exclusive"), "held");
         assert_eq!(holder.ask("unlock"), "released");
         assert_eq!(waiter.answer(), "nothing left");
@@ -73,8 +73,8 @@ async fn wait_once(path: &Path) {
     let (one, other) = (touch(), touch());
     let held = one.lock_exclusive().await.expect("a lock");
     while !has_inotify() {
-        let patience = Duration::from_millis(5);
-        let wait = other.lock_timeout(LockMode::Exclusive, patience).await;
+        let timeout = Duration::from_millis(5);
+        let wait = other.lock_timeout(LockMode::Exclusive, timeout).await;
         assert!(wait.expect_err("it is held").is_timeout());
     }
     drop(held);
@@ -97,8 +97,8 @@ async fn give_up_while_held(touch: &Arc<TouchFile<FlockBackend>>) {
         } else {
             LockMode::Shared
         };
-        let patience = Duration::from_millis(if number % 4 < 2 { number / 10 } else { 60_000 });
-        waits.spawn(async move { touch.lock_timeout_owned(mode, patience).await.map(drop) });
+        let timeout = Duration::from_millis(if number % 4 < 2 { number / 10 } else { 60_000 });
+        waits.spawn(async move { touch.lock_timeout_owned(mode, timeout).await.map(drop) });
     }
     let mut timed_out = 0;
     while timed_out < 100 {
@@ -122,9 +122,9 @@ async fn give_up_in_a_race(touch: &Arc<TouchFile<FlockBackend>>) {
     };
     // Three times, with two waits in each round: more than ten thousand.
     for round in 0..1_700 {
-        let patience = Duration::from_micros(round * 7 % 900);
-        let first = touch.lock_timeout(LockMode::Exclusive, patience);
-        let second = tokio::time::timeout(patience / 2, touch.lock(LockMode::Shared));
+        let timeout = Duration::from_micros(round * 7 % 900);
+        let first = touch.lock_timeout(LockMode::Exclusive, timeout);
+        let second = tokio::time::timeout(timeout / 2, touch.lock(LockMode::Shared));
         drop(tokio::join!(async { first.await.map(drop) }, async {
             second.await.map(drop)
         }));

@@ -60,7 +60,7 @@ fn script() {
     assert_eq!(holder.ask("lock exclusive"), "held");
     assert_eq!(run(&path).unwrap(), Some(7), "while it is locked");
     let mut waiter = Worker::new(&path);
-    waiter.tell("lock exclusive");
+    waiter.send("lock exclusive");
     wait_until("it waits", || waiter.is_in_line());
     assert_eq!(run(&path).unwrap(), Some(7), "while it is waited for");
     assert_eq!(holder.ask("unlock"), "released");

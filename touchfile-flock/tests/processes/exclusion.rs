@@ -92,7 +92,7 @@ fn handed_over_by_kill() {
     let path = dir.path().join("a.lock");
     let (mut a, mut b) = (Worker::new(&path), Worker::new(&path));
     assert_eq!(a.ask("lock exclusive"), "held");
-    b.tell("lock exclusive");
+    b.send("lock exclusive");
     a.kill();
     assert_eq!(b.answer(), "held");
 }
@@ -110,19 +110,13 @@ fn excludes_flock() {
     assert_eq!(a.ask("unlock"), "released");
     assert!(flock(&path).unwrap().success());
     // `flock FILE cat` holds the lock until its standard input ends.
-    let mut holder = std::process::Command::new("flock")
+    let mut command = std::process::Command::new("flock");
+    command
         .arg(&path)
-        .args(["sh", "-c", "echo held; cat"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut out = std::io::BufReader::new(holder.stdout.take().unwrap());
-    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
-    assert_eq!(line, "held\n");
+        .args(["sh", "-c", "echo '@touchfile held'; cat"]);
+    let mut holder = Worker::from_command(&mut command);
+    assert_eq!(holder.answer(), "held");
     assert_eq!(a.ask("try exclusive"), "busy");
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
+    holder.finish();
     assert_eq!(a.ask("try exclusive"), "held");
 }

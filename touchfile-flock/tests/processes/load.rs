@@ -42,7 +42,7 @@ fn processes() {
         assert_eq!(worker.answer(), "ready");
     }
     for worker in &mut workers {
-        worker.tell("go");
+        worker.send("go");
     }
     for worker in workers {
         worker.finish();

@@ -68,11 +68,11 @@ fn waiting(path: &Path) -> Worker {
 /// One that waits as it does where a thread for it cannot be had.
 fn waiting_without_a_thread(path: &Path) -> Worker {
     let env = ["env", "TOUCHFILE_WAIT_WITHOUT=kernel"];
-    wait_with(Worker::under(&env, "obey", path))
+    wait_with(Worker::under(&env, "execute commands", path))
 }
 
 fn wait_with(mut waiter: Worker) -> Worker {
-    waiter.tell("lock exclusive");
+    waiter.send("lock exclusive");
     wait_until("the waiter is in line", || waiter.is_in_line());
     waiter
 }
@@ -132,7 +132,7 @@ fn unmarked() {
     assert_eq!(waiter.ask("unlock"), "released");
 
     assert_eq!(holder.ask("lock exclusive"), "held");
-    waiter.tell("lock exclusive");
+    waiter.send("lock exclusive");
     thread::sleep(3 * WHILE); // for it to become acquainted, if it would
     wait_until("the waiter looks", || looks(&waiter));
     assert_eq!(holder.ask("unlock"), "released");

@@ -94,8 +94,8 @@ pub(crate) fn give_up_in_the_kernel(path: &Path) {
     let mut before = None;
     for round in 0..200 {
         fs4::FileExt::lock(&file).expect("a lock");
-        let patience = Duration::from_millis(14 + round % 8);
-        let waited = touch.blocking().lock_timeout(LockMode::Exclusive, patience);
+        let timeout = Duration::from_millis(14 + round % 8);
+        let waited = touch.blocking().lock_timeout(LockMode::Exclusive, timeout);
         assert!(waited.expect_err("it is held").is_timeout());
         fs4::FileExt::unlock(&file).expect("a release");
         // Nobody else waits for it: whoever takes it now was given up.
@@ -113,8 +113,8 @@ pub(crate) fn give_up_in_the_kernel(path: &Path) {
             }
         });
         for round in 0..200 {
-            let patience = Duration::from_millis(14 + round % 8);
-            let waited = touch.blocking().lock_timeout(LockMode::Exclusive, patience);
+            let timeout = Duration::from_millis(14 + round % 8);
+            let waited = touch.blocking().lock_timeout(LockMode::Exclusive, timeout);
             drop(waited); // either way
         }
         stop.store(true, Ordering::Relaxed);

@@ -37,13 +37,13 @@ fn unlinked() {
     let path = dir.path().join("a.lock");
     let (mut a, mut b) = (Worker::new(&path), Worker::new(&path));
     assert_eq!(a.ask("lock exclusive"), "held");
-    b.tell("lock exclusive");
+    b.send("lock exclusive");
     crate::worker::wait_until("the waiter has the file open", || has_open(b.pid(), &path));
     fs::remove_file(&path).unwrap();
     // A third process creates the file anew, or the waiter does: one of them has it, and then the
     // other.
     let mut c = Worker::new(&path);
-    c.tell("lock exclusive");
+    c.send("lock exclusive");
     let mut racers = [b, c];
     let first = crate::worker::first_answer(&mut racers);
     assert_eq!(a.ask("unlock"), "released");
@@ -58,7 +58,7 @@ fn replaced() {
     let (path, new) = (dir.path().join("a.lock"), dir.path().join("new.lock"));
     let (mut a, mut b, mut c) = (Worker::new(&path), Worker::new(&path), Worker::new(&new));
     assert_eq!(a.ask("lock exclusive"), "held");
-    b.tell("lock exclusive");
+    b.send("lock exclusive");
     crate::worker::wait_until("the waiter has the file open", || has_open(b.pid(), &path));
     // A third process holds what the path will name, before the waiter can find it there.
     assert_eq!(c.ask("lock exclusive"), "held");
@@ -79,7 +79,7 @@ fn orphaned() {
     let path = dir.path().join("a.lock");
     let (mut a, mut b) = (Worker::new(&path), Worker::new(&path));
     assert_eq!(a.ask("lock exclusive"), "held");
-    b.tell("lock exclusive");
+    b.send("lock exclusive");
     crate::worker::wait_until("the waiter has the file open", || has_open(b.pid(), &path));
     fs::remove_file(&path).unwrap();
     assert_eq!(b.answer(), "held"); // though the first never lets go
@@ -111,12 +111,12 @@ fn removing() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("a.lock");
     let mut workers: Vec<_> = (0..8)
-        .map(|_| Worker::with_role("obey and remove", &path))
+        .map(|_| Worker::with_role("execute commands and remove", &path))
         .collect();
     let mut inside = 0;
     for _ in 0..25 {
         for worker in &mut workers {
-            worker.tell("lock exclusive");
+            worker.send("lock exclusive");
         }
         // Each is let in, is alone then, and lets go: in an order that they decide.
         for _ in 0..workers.len() {

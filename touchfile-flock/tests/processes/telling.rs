@@ -71,7 +71,7 @@ fn time_to_wake(waiter: &mut Worker, mut holder: Worker, is_killed: bool) -> Dur
     if is_killed {
         holder.kill();
     } else {
-        holder.tell("unlock");
+        holder.send("unlock");
     }
     let mut in_all = Duration::ZERO;
     for _ in 0..FILES {
@@ -91,7 +91,7 @@ fn each_thread() {
     let mut waiter = Worker::with_role("wait in threads", &path);
     let round = |round| {
         let holder = holding(&path);
-        waiter.tell("lock");
+        waiter.send("lock");
         wait_until("a thread is in line", || waiter.is_in_line());
         let in_all = time_to_wake(&mut waiter, holder, round % 2 == 1);
         assert_eq!(waiter.answer(), "had them all");
@@ -112,7 +112,7 @@ fn takes_nothing() {
     let mut waiter = Worker::with_role("wait in two runtimes", &path);
     let round = |_| {
         let mut holder = holding(&path);
-        waiter.tell("lock");
+        waiter.send("lock");
         wait_until("one is in line", || waiter.is_in_line());
         wait_until("both sleep", || all_sleep(&waiter, 2));
         // Its event is not read by itself before the other has read its own, and ended its wait.
@@ -135,7 +135,7 @@ fn not_polled() {
     let mut waiter = Worker::with_role("wait and keep a wait", &path);
     let round = |_| {
         let holder = holding(&path);
-        waiter.tell("lock");
+        waiter.send("lock");
         assert_eq!(waiter.answer(), "keeps one");
         let in_all = time_to_wake(&mut waiter, holder, false);
         assert_eq!(waiter.answer(), "had the others");

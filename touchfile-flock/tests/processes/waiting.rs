@@ -61,7 +61,7 @@ fn foreign() {
     let mut waiter = Worker::new(&path);
     for _ in 0..20 {
         fs4::FileExt::lock(&file).unwrap();
-        waiter.tell("lock exclusive");
+        waiter.send("lock exclusive");
         wait_until("the waiter is in line", || waiter.is_in_line());
         fs4::FileExt::unlock(&file).unwrap(); // which makes no event: the file stays open
         assert_eq!(waiter.answer(), "held");
@@ -75,7 +75,7 @@ fn line_of(length: usize, path: &Path) -> (Worker, Vec<Worker>) {
     assert_eq!(holder.ask("lock exclusive"), "held");
     let mut line: Vec<Worker> = (0..length).map(|_| Worker::new(path)).collect();
     for worker in &mut line {
-        worker.tell("lock exclusive");
+        worker.send("lock exclusive");
         wait_until("it is in line", || worker.is_in_line());
     }
     (holder, line)
@@ -95,7 +95,7 @@ fn goes_behind() {
     let dir = tempdir().unwrap();
     let (mut holder, line) = line_of(3, &dir.path().join("a.lock"));
     assert_eq!(holder.ask("unlock"), "released");
-    holder.tell("lock exclusive");
+    holder.send("lock exclusive");
     for mut next in line {
         assert_eq!(next.answer(), "held");
         assert_eq!(next.ask("unlock"), "released");
@@ -134,7 +134,7 @@ fn directory() {
     let dir = tempdir().unwrap();
     let (mut a, mut b) = (Worker::new(dir.path()), Worker::new(dir.path()));
     assert_eq!(a.ask("lock exclusive"), "held");
-    b.tell("lock exclusive");
+    b.send("lock exclusive");
     wait_until("the waiter is in line", || b.is_in_line());
     assert_eq!(a.ask("unlock"), "released");
     assert_eq!(b.answer(), "held");
@@ -221,7 +221,7 @@ fn without_a_reactor() {
     for _ in 0..2 {
         assert_eq!(waiter.answer(), "ready");
         assert_eq!(holder.ask("lock exclusive"), "held");
-        waiter.tell("wait");
+        waiter.send("wait");
         wait_until("the waiter is in line", || waiter.is_in_line());
         assert_eq!(holder.ask("unlock"), "released");
         assert_eq!(waiter.answer(), "held");
@@ -287,12 +287,12 @@ fn refusals() {
         let inject = format!("inject={refusal}");
         let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject];
         let mut workers: Vec<_> = (0..3)
-            .map(|_| Worker::under(&strace, "obey", &path))
+            .map(|_| Worker::under(&strace, "execute commands", &path))
             .collect();
         let mut free = Worker::new(&path);
         assert_eq!(free.ask("lock exclusive"), "held");
         for worker in &mut workers {
-            worker.tell("lock exclusive");
+            worker.send("lock exclusive");
         }
         for worker in &workers {
             wait_until("it is about to wait", || has_read_its_order(worker, &path));

@@ -20,8 +20,8 @@ use crate::{bad_input, cancelling, forking, load, relocking, telling, waiting};
 pub(crate) type Touch = TouchFile<FlockBackend>;
 pub(crate) type Held = OwnedBlockingLockGuard<FlockBackend>;
 
-/// Beyond this a worker hangs: the slowest of them take a few seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a worker may take to reply or to end. The slowest need a few seconds.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 const ROLE: &str = "TOUCHFILE_TEST_ROLE";
 const LOCK: &str = "TOUCHFILE_TEST_LOCK";
@@ -36,8 +36,8 @@ pub(crate) fn run(role: &str) -> ExitCode {
     let path = env::var_os(LOCK).expect("a worker is told its lock file");
     let path = Path::new(&path);
     match role {
-        "obey" => obey(path, false),
-        "obey and remove" => obey(path, true),
+        "execute commands" => execute_commands(path, false),
+        "execute commands and remove" => execute_commands(path, true),
         "hold all" => telling::hold_all(path),
         "increment" => load::increment(path),
         "bad input" => bad_input::meet_all(path),
@@ -56,7 +56,7 @@ pub(crate) fn run(role: &str) -> ExitCode {
 }
 
 /// Obeys commands until standard input ends.
-fn obey(path: &Path, remove: bool) {
+fn execute_commands(path: &Path, remove: bool) {
     let touch = TouchFile::builder(FlockBackend::new())
         .path(path)
         .remove_on_release(remove);
@@ -65,10 +65,9 @@ fn obey(path: &Path, remove: bool) {
     for line in commands() {
         let mut words = line.split(' ');
         let command = words.next().unwrap_or_default();
-        let mode = match words.next() {
-            Some("shared") => LockMode::Shared,
-            _ => LockMode::Exclusive,
-        };
+        let mode = words.next().map_or(LockMode::Exclusive, |word| {
+            word.parse().expect("the word after a command is a mode")
+        });
         let answer = match command {
             "lock" => {
                 guard = Some(touch.clone().blocking_owned().lock(mode).expect("a lock"));
@@ -83,8 +82,8 @@ fn obey(path: &Path, remove: bool) {
                 if guard.is_some() { "held" } else { "busy" }
             }
             "timeout" => {
-                let patience = Duration::from_millis(50);
-                match touch.clone().blocking_owned().lock_timeout(mode, patience) {
+                let timeout = Duration::from_millis(50);
+                match touch.clone().blocking_owned().lock_timeout(mode, timeout) {
                     Ok(held) => {
                         guard = Some(held);
                         "held"
@@ -153,7 +152,7 @@ pub(crate) struct Worker(worker::Worker);
 impl Worker {
     /// One that obeys, on the lock file at `path`.
     pub(crate) fn new(path: &Path) -> Self {
-        Self::with_role("obey", path)
+        Self::with_role("execute commands", path)
     }
 
     pub(crate) fn with_role(role: &str, path: &Path) -> Self {
@@ -173,22 +172,26 @@ impl Worker {
     }
 
     fn start(command: &mut Command, role: &str, path: &Path) -> Self {
-        command.env(ROLE, role).env(LOCK, path);
+        Self::from_command(command.env(ROLE, role).env(LOCK, path))
+    }
+
+    /// Another program, which replies with lines that begin with `@touchfile `.
+    pub(crate) fn from_command(command: &mut Command) -> Self {
         Self(worker::Worker::spawn(command).expect("a child process"))
     }
 
     /// Commands, and does not wait for the answer.
-    pub(crate) fn tell(&mut self, command: &str) {
+    pub(crate) fn send(&mut self, command: &str) {
         self.0.send(command);
     }
 
     /// The next answer.
     pub(crate) fn answer(&mut self) -> String {
-        self.0.receive(PATIENCE).expect("an answer")
+        self.0.receive(DEADLINE).expect("an answer")
     }
 
     pub(crate) fn ask(&mut self, command: &str) -> String {
-        self.tell(command);
+        self.send(command);
         self.answer()
     }
 
@@ -247,7 +250,7 @@ impl Worker {
 
     /// Lets it end by itself.
     pub(crate) fn finish(self) {
-        let status = self.0.finish(PATIENCE).expect("it ends with its input");
+        let status = self.0.finish(DEADLINE).expect("it ends with its input");
         assert!(status.success(), "the worker failed: {status}");
     }
 }
@@ -328,7 +331,7 @@ fn wait_for(time: Duration, condition: &str, mut holds: impl FnMut() -> bool) {
 /// Waits for the first of `workers` to answer, and returns which it was: no other does so.
 pub(crate) fn first_answer(workers: &mut [Worker]) -> usize {
     let mut held = Vec::new();
-    wait_for(PATIENCE, "one holds the lock", || {
+    wait_for(DEADLINE, "one holds the lock", || {
         let answers = workers
             .iter_mut()
             .enumerate()

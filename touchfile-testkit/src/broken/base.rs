@@ -1,7 +1,6 @@
 //! The honest backend, and two ways to make it wrong: in its system calls, or in its handles.
 
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
 
@@ -209,10 +208,4 @@ impl<T: Twist> Drop for Twisted<T> {
             self.twist.drop(honest);
         }
     }
-}
-
-/// True once in `n` times, at random.
-pub(super) fn one_in(n: u64) -> bool {
-    // The keys of a `RandomState` differ from value to value.
-    RandomState::new().hash_one(n) % n == 0
 }

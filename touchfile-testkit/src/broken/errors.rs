@@ -67,8 +67,8 @@ struct GivesUp;
 #[async_trait]
 impl Twist for GivesUp {
     async fn lock(&mut self, honest: &mut Honest, mode: LockMode) -> io::Result<()> {
-        let patience = Duration::from_millis(50);
-        match tokio::time::timeout(patience, honest.lock(mode)).await {
+        let limit = Duration::from_millis(50);
+        match tokio::time::timeout(limit, honest.lock(mode)).await {
             Ok(result) => result,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }

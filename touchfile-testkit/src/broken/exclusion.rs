@@ -14,7 +14,8 @@ use touchfile_core::{Attempt, BoxBackend, LockHandle, LockMode, OpenOptions};
 use touchfile_file::{FileHandle, FileId, RawFileLock};
 
 use super::Broken;
-use super::base::{Fault, Flock, Honest, InCalls, Twist, one_in, with_fault, with_twist};
+use super::base::{Fault, Flock, Honest, InCalls, Twist, with_fault, with_twist};
+use super::random::one_in;
 use crate::Law;
 
 pub(super) const ALL: &[Broken] = &[

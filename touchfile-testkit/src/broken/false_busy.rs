@@ -10,7 +10,8 @@ use touchfile_core::{Attempt, BoxBackend, LockMode, OpenOptions};
 use touchfile_file::{FileHandle, RawFileLock};
 
 use super::Broken;
-use super::base::{Fault, Flock, InCalls, one_in, with_fault};
+use super::base::{Fault, Flock, InCalls, with_fault};
+use super::random::one_in;
 use crate::Law;
 
 pub(super) const ALL: &[Broken] = &[

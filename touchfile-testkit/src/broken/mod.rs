@@ -22,6 +22,7 @@ mod forking;
 mod identity;
 mod liveness;
 mod mutant;
+mod random;
 mod release;
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn a_wait_that_was_given_up_never_takes_the_lock(driver: &mut Driver<'_>) -> Result<u64, Undone> {
-    let (rounds, other) = (driver.bench.times(30), driver.other());
+    let (rounds, other) = (driver.context.times(30), driver.other());
     driver.open(0, 0)?;
     driver.open(0, 1)?;
     for _ in 0..rounds {
@@ -52,8 +52,8 @@ fn a_thousand_waits_given_up_leave_no_lock_thread_or_descriptor(
     driver: &mut Driver<'_>,
 ) -> Result<u64, Undone> {
     let (waits, other) = (
-        driver.bench.times(1_000),
-        usize::from(driver.bench.claims.cross_process),
+        driver.context.times(1_000),
+        usize::from(driver.context.claims.cross_process),
     );
     driver.fixture.new_process(other)?;
     driver.hold(0, 0)?;
@@ -67,8 +67,8 @@ fn a_thousand_waits_given_up_as_they_are_granted_leave_nothing_behind(
     driver: &mut Driver<'_>,
 ) -> Result<u64, Undone> {
     let (waits, other) = (
-        driver.bench.times(1_000),
-        usize::from(driver.bench.claims.cross_process),
+        driver.context.times(1_000),
+        usize::from(driver.context.claims.cross_process),
     );
     if other == 0 {
         return Err(Undone::Skipped(
@@ -117,7 +117,7 @@ fn nothing_left<'b>(
     for _ in 0..2 {
         waits(driver)?;
         // Threads may take a moment to end.
-        let no_more = until(driver.bench.patience, || {
+        let no_more = until(driver.context.patience, || {
             after = driver.ask(process, &Command::Belongings)?;
             Ok(is_no_more(&after, &before))
         })?;
@@ -179,7 +179,7 @@ fn a_timeout_is_neither_early_nor_late(driver: &mut Driver<'_>) -> Result<u64, U
         };
         driver.must(waited_ms >= timeout_ms, "the timeout was early")?;
         driver.must(
-            Duration::from_millis(waited_ms - timeout_ms) < driver.bench.patience,
+            Duration::from_millis(waited_ms - timeout_ms) < driver.context.patience,
             "the timeout was late",
         )?;
         tried += 1;

@@ -27,7 +27,7 @@ fn shared_locks_are_there_or_refused(driver: &mut Driver<'_>) -> Result<u64, Und
     let other = driver.other();
     driver.open(0, 0)?;
     driver.open(other, 1)?;
-    if driver.bench.claims.shared {
+    if driver.context.claims.shared {
         driver.must_acquire(0, 0, Shared, "nobody holds it")?;
         driver.must_share(other, 1)?;
         return Ok(2);
@@ -57,7 +57,7 @@ fn removal_on_release_happens_or_is_refused(driver: &mut Driver<'_>) -> Result<u
     let mut options = OpenOptions::new();
     options.remove_on_release = true;
     let open = Command::Open(0, path.clone(), options);
-    if !driver.bench.claims.remove_on_release {
+    if !driver.context.claims.remove_on_release {
         let answer = driver.ask(0, &open)?;
         driver.must(
             answer.is_kind(ErrorKind::Unsupported),
@@ -86,7 +86,7 @@ fn the_question_of_identity_is_answered_or_refused(driver: &mut Driver<'_>) -> R
     driver.open(0, 0)?;
     let answer = driver.ask(0, &Command::IsCurrent(0, path))?;
     let right = answer == Answer::Yes
-        || (!driver.bench.claims.identity && answer.is_kind(ErrorKind::Unsupported));
+        || (!driver.context.claims.identity && answer.is_kind(ErrorKind::Unsupported));
     driver.must(right, "the handle is current: it must say so, or refuse with Unsupported if `identity` is not claimed")?;
     Ok(1)
 }
@@ -99,7 +99,7 @@ fn a_file_without_write_permission_can_be_locked_or_is_refused(
         return Err(Undone::Skipped("this user may write to every file".into()));
     }
     let opened = driver.ask(0, &Command::Open(0, path, OpenOptions::new()))?;
-    if driver.bench.claims.exclusive_read_only {
+    if driver.context.claims.exclusive_read_only {
         driver.must(
             opened == Answer::Done,
             "`exclusive_read_only` is claimed, but the file cannot be opened",
@@ -148,7 +148,7 @@ fn claims_do_not_change(driver: &mut Driver<'_>) -> Result<u64, Undone> {
         said == "the same",
         "capabilities are constant for the life of a backend",
     )?;
-    let claims = driver.bench.claims;
+    let claims = driver.context.claims;
     let there = driver.run(0, "claims", &[])?;
     driver.must(
         there == format!("{claims:?}"),

@@ -73,7 +73,7 @@ fn a_converted_lock_excludes_as_if_it_had_been_taken_so(
 }
 
 fn nobody_gets_the_lock_while_it_changes_its_mode(driver: &mut Driver<'_>) -> Result<u64, Undone> {
-    let (attempts, conversions) = (driver.bench.times(10_000), driver.bench.times(1_000));
+    let (attempts, conversions) = (driver.context.times(10_000), driver.context.times(1_000));
     let other = driver.other();
     driver.hold(0, 0)?;
     let storm = driver.script("try-many", &[&"exclusive", &attempts]);
@@ -135,7 +135,7 @@ fn conversion_is_there_or_refused(driver: &mut Driver<'_>) -> Result<u64, Undone
     let other = driver.other();
     let commands = [Command::Downgrade(0), Command::TryUpgrade(0)];
     driver.open(0, 0)?;
-    if driver.bench.claims.atomic_conversion {
+    if driver.context.claims.atomic_conversion {
         for command in &commands {
             let refused = driver.ask(0, command)?.is_kind(ErrorKind::InvalidInput);
             driver.must(

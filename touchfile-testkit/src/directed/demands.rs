@@ -68,7 +68,7 @@ impl Driver<'_> {
         slot: Slot,
         why: &str,
     ) -> Result<(), Undone> {
-        let soon = self.bench.patience;
+        let soon = self.context.patience;
         let law = match self.law {
             Law::CancelSafety => Law::CancelSafety,
             _ => Law::Liveness,
@@ -92,7 +92,7 @@ impl Driver<'_> {
         command: &Command,
     ) -> Result<Answer, Undone> {
         match self.ask(process, command)? {
-            Answer::Pending => self.ask(process, &Command::Poll(slot, self.bench.patience)),
+            Answer::Pending => self.ask(process, &Command::Poll(slot, self.context.patience)),
             answer => Ok(answer),
         }
     }

@@ -9,19 +9,21 @@ use touchfile_core::LockMode::{self, Exclusive};
 use touchfile_core::OpenOptions;
 
 use crate::Law;
-use crate::case::{Context, Finding, Undone};
+use crate::case::{Context, Done, Finding, Undone};
 use crate::countdown::Countdown;
 use crate::fixture::Fixture;
-use crate::process::{Answer, Command, InWords, Lost, Slot};
+use crate::process::{Answer, Command, Lost, Slot};
 
 /// How much longer a script may take than a call.
 const SCRIPT: u32 = 5;
 
 /// The processes and files of one directed case, and the trace so far.
 pub(crate) struct Driver<'a> {
-    pub(crate) bench: &'a Context<'a>,
+    pub(crate) context: &'a Context<'a>,
     pub(crate) fixture: Fixture<'a>,
     pub(super) law: Law,
+    /// What the case has measured, in sentences for the report.
+    pub(super) measured: Vec<String>,
     trace: Vec<String>,
 }
 
@@ -35,11 +37,12 @@ impl<'a> Driver<'a> {
     }
 
     /// Nobody yet. What goes wrong breaks `law`, unless said otherwise.
-    pub(crate) fn new(bench: &'a Context<'a>, law: Law) -> Result<Self, Undone> {
+    pub(crate) fn new(context: &'a Context<'a>, law: Law) -> Result<Self, Undone> {
         Ok(Self {
-            bench,
-            fixture: bench.host.fixture()?,
+            context,
+            fixture: context.host.fixture()?,
             law,
+            measured: Vec::new(),
             trace: Vec::new(),
         })
     }
@@ -51,12 +54,16 @@ impl<'a> Driver<'a> {
 
     /// The number of another process than 0, if the backend knows others.
     pub(crate) fn other(&self) -> ProcessNumber {
-        usize::from(self.bench.claims.cross_process)
+        usize::from(self.context.claims.cross_process)
     }
 
-    /// Keeps the workers for other cases. To be called when all is well.
-    pub(crate) fn close(self) {
+    /// Ends a case in which nothing was found, and keeps the workers for other cases.
+    pub(crate) fn close(self, tried: u64) -> Done {
         self.fixture.close();
+        Done {
+            tried,
+            measured: self.measured,
+        }
     }
 
     /// Sends a command, receives the answer, and adds both to the trace.
@@ -81,7 +88,7 @@ impl<'a> Driver<'a> {
         process: ProcessNumber,
         command: &Command,
     ) -> Result<Answer, Undone> {
-        let call = self.bench.patience * 2;
+        let call = self.context.patience * 2;
         let within = match command {
             Command::Poll(_, time) => call + *time,
             Command::Run(..) => call * SCRIPT,
@@ -90,16 +97,11 @@ impl<'a> Driver<'a> {
         let worker = self.fixture.process(process)?;
         match worker.receive(within) {
             Ok(answer) => {
-                let line = format!(
-                    "process {process}: {}: {}",
-                    in_words(command),
-                    InWords(&answer)
-                );
-                self.note(line);
+                self.note(format!("process {process}: {command}: {answer}"));
                 Ok(answer)
             }
             Err(lost) => {
-                self.note(format!("process {process}: {}: {lost}", in_words(command)));
+                self.note(format!("process {process}: {command}: {lost}"));
                 let (law, what) = match (lost, command) {
                     (Lost::Ended, _) => (Law::Errors, "the call ended its process"),
                     (_, Command::Start(..) | Command::Poll(..) | Command::Cancel(_)) => {
@@ -156,7 +158,7 @@ impl<'a> Driver<'a> {
     ) -> Result<Answer, Undone> {
         loop {
             let answer = self.try_lock(process, slot, mode)?;
-            if answer != Answer::WouldBlock || !self.fixture.may_be_held_by_the_dead() {
+            if answer != Answer::WouldBlock || !self.fixture.killed_may_hold() {
                 return Ok(answer);
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -206,19 +208,29 @@ impl<'a> Driver<'a> {
         self.must_be_done(process, &Command::Drop(slot))
     }
 
-    /// Plays a script, which must go well, and says what came of it.
+    /// Runs a script on the usual file.
+    pub(crate) fn run_script(
+        &mut self,
+        process: ProcessNumber,
+        script: &str,
+        words: &[&dyn Display],
+    ) -> Result<Answer, Undone> {
+        let command = self.script(script, words);
+        self.ask(process, &command)
+    }
+
+    /// Runs a script that must succeed, and returns the text with which it answers.
     pub(crate) fn run(
         &mut self,
         process: ProcessNumber,
         script: &str,
         words: &[&dyn Display],
     ) -> Result<String, Undone> {
-        let command = self.script(script, words);
-        self.send(process, &command)?;
-        self.result_of(process, &command)
+        let answer = self.run_script(process, script, words)?;
+        self.text_of(answer)
     }
 
-    /// The command to play a script on the usual file.
+    /// The command to run a script on the usual file.
     pub(crate) fn script(&self, script: &str, words: &[&dyn Display]) -> Command {
         let words = words.iter().map(ToString::to_string).collect();
         Command::Run(script.to_owned(), self.path(), words)
@@ -230,7 +242,12 @@ impl<'a> Driver<'a> {
         process: ProcessNumber,
         command: &Command,
     ) -> Result<String, Undone> {
-        match self.receive(process, command)? {
+        let answer = self.receive(process, command)?;
+        self.text_of(answer)
+    }
+
+    fn text_of(&self, answer: Answer) -> Result<String, Undone> {
+        match answer {
             Answer::Text(text) => Ok(text),
             answer => Err(self.wrong(&answer)),
         }
@@ -249,7 +266,7 @@ impl<'a> Driver<'a> {
             Answer::Failed { .. } => Law::Errors,
             _ => self.law,
         };
-        self.broken(law, format!("the answer was: {}", InWords(answer)))
+        self.broken(law, format!("the answer was: {answer}"))
     }
 
     /// A broken law, with the trace so far.
@@ -300,35 +317,6 @@ pub(crate) fn until(
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(true)
-}
-
-fn in_words(command: &Command) -> String {
-    match command {
-        Command::Open(slot, path, _) => format!(
-            "opens {} as handle {slot}",
-            path.file_name().unwrap_or_default().to_string_lossy()
-        ),
-        Command::TryLock(slot, mode) => format!("tries to take the {mode} lock, handle {slot}"),
-        Command::Start(slot, mode) => format!("starts to wait for the {mode} lock, handle {slot}"),
-        Command::Poll(slot, _) => format!("polls its wait, handle {slot}"),
-        Command::Cancel(slot) => format!("gives up its wait, handle {slot}"),
-        Command::Unlock(slot) => format!("unlocks handle {slot}"),
-        Command::Drop(slot) => format!("drops handle {slot}"),
-        Command::Downgrade(slot) => format!("makes its lock shared, handle {slot}"),
-        Command::TryUpgrade(slot) => format!("tries to make its lock exclusive, handle {slot}"),
-        Command::ForkAndConvert(slot, mode) => {
-            format!("forks a child that makes its copy of the lock {mode}, handle {slot}")
-        }
-        Command::IsCurrent(slot, _) => format!("asks whether handle {slot} is current"),
-        Command::Fork => "forks a child that lives on".into(),
-        Command::ForkAndDrop(slot) => format!("forks a child that drops its copy of handle {slot}"),
-        Command::Spawn => "starts another program that lives on".into(),
-        Command::Belongings => "counts what it has".into(),
-        Command::Run(script, _, words) => {
-            format!("{} {}", script.replace('-', " "), words.join(" "))
-        }
-        command => command.to_string(),
-    }
 }
 
 /// How often a script tried that says "3 acquired, 4 busy".

@@ -28,7 +28,7 @@ fn contention_is_no_error(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;
     driver.open(other, 1)?;
-    let modes = if driver.bench.claims.shared {
+    let modes = if driver.context.claims.shared {
         &[Exclusive, Shared][..]
     } else {
         &[Exclusive]

@@ -29,7 +29,7 @@ fn two_handles_of_one_process_exclude_each_other(driver: &mut Driver<'_>) -> Res
     driver.hold(0, 0)?;
     driver.open(0, 1)?;
     driver.must_be_busy(0, 1, Exclusive, "another handle of this process holds it")?;
-    if driver.bench.claims.shared {
+    if driver.context.claims.shared {
         driver.must_be_busy(
             0,
             1,
@@ -46,7 +46,7 @@ fn two_processes_exclude_each_other(driver: &mut Driver<'_>) -> Result<u64, Undo
     driver.hold(0, 0)?;
     driver.open(1, 0)?;
     driver.must_be_busy(1, 0, Exclusive, "another process holds it")?;
-    if driver.bench.claims.shared {
+    if driver.context.claims.shared {
         driver.must_be_busy(1, 0, Shared, "another process holds it exclusively")?;
     }
     driver.unlock(0, 0)?;
@@ -61,7 +61,7 @@ fn a_lock_held_for_long_stays_held(driver: &mut Driver<'_>) -> Result<u64, Undon
     let other = driver.other();
     driver.hold(0, 0)?;
     driver.open(other, 1)?;
-    let long = Duration::from_millis(driver.bench.times(3_000));
+    let long = Duration::from_millis(driver.context.times(3_000));
     thread::sleep(long);
     driver.must_be_busy(other, 1, Exclusive, "it is held, and has been for long")?;
     driver.unlock(0, 0)?;
@@ -96,7 +96,7 @@ fn a_handle_excludes_those_used_in_other_threads(driver: &mut Driver<'_>) -> Res
 
 fn a_handle_that_holds_refuses_to_be_asked_again(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
-    let modes = if driver.bench.claims.shared {
+    let modes = if driver.context.claims.shared {
         &[Exclusive, Shared][..]
     } else {
         &[Exclusive]
@@ -175,7 +175,7 @@ fn unlocking_another_handle_releases_nothing(driver: &mut Driver<'_>) -> Result<
 }
 
 fn one_attempt_in_thousands_is_not_granted_twice(driver: &mut Driver<'_>) -> Result<u64, Undone> {
-    let (attempts, other) = (driver.bench.times(10_000), driver.other());
+    let (attempts, other) = (driver.context.times(10_000), driver.other());
     driver.hold(0, 0)?;
     let said = driver.run(other, "try-many", &[&"exclusive", &attempts])?;
     driver.must(

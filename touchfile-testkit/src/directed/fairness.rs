@@ -1,51 +1,45 @@
-//! Who claims to be fair serves waiters in the order in which they came.
+//! A backend that claims to be fair serves waiters in the order in which they came.
 
 use std::thread;
 use std::time::Duration;
 
 use super::driver::Driver;
 use crate::Law;
-use crate::case::{Case, Context, Done, Need, Outcome, Undone};
+use crate::case::{Case, Undone};
 
-/// How many wait at once.
+/// How many processes wait at once.
 const WAITERS: usize = 6;
 
-/// Those that began to wait with less time between them may be served in any order.
+/// Two waiters that began to wait within this time may be served in any order.
 const APART_NS: u64 = 5_000_000;
 
-/// In percent: so many pairs that are served in the wrong order are a matter of chance.
-const MOST_INVERSIONS: usize = 25;
+/// How many percent of the pairs may be served in the wrong order by chance.
+const MOST_INVERSIONS: u64 = 25;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case {
-        name: format!(
-            "{}::{}",
-            Law::Liveness,
-            stringify!(those_who_wait_are_served_in_the_order_in_which_they_came)
-        ),
-        law: Some(Law::Liveness),
-        needs: &[Need::CrossProcess, Need::RealProcesses, Need::Fair],
-        run: Box::new(those_who_wait_are_served_in_the_order_in_which_they_came),
-    }]
+    cases! {
+        Liveness::those_who_wait_are_served_in_the_order_in_which_they_came [CrossProcess, RealProcesses, Fair],
+    }
 }
 
-fn those_who_wait_are_served_in_the_order_in_which_they_came(context: &Context<'_>) -> Outcome {
-    let mut driver = Driver::new(context, Law::Liveness)?;
-    let rounds = context.times(5);
+fn those_who_wait_are_served_in_the_order_in_which_they_came(
+    driver: &mut Driver<'_>,
+) -> Result<u64, Undone> {
+    let rounds = driver.context.times(5);
     let (mut pairs, mut inversions) = (0, 0);
     for _ in 0..rounds {
-        let times = one_line(&mut driver)?;
+        let times = queue_once(driver)?;
         for (at, &(begun, granted)) in times.iter().enumerate() {
             for &(later, first) in &times[at + 1..] {
                 if begun + APART_NS < later {
                     pairs += 1;
-                    inversions += usize::from(first < granted);
+                    inversions += u64::from(first < granted);
                 }
             }
         }
     }
     let measured = format!(
-        "of {pairs} pairs of waiters that stood in line, {inversions} were served in the wrong order"
+        "of {pairs} pairs of waiters in the queue, {inversions} were served in the wrong order"
     );
     if inversions * 100 > pairs * MOST_INVERSIONS {
         return Err(driver.broken(
@@ -53,17 +47,14 @@ fn those_who_wait_are_served_in_the_order_in_which_they_came(context: &Context<'
             format!("`fair` is claimed, but {measured}"),
         ));
     }
-    driver.close();
-    Ok(Done {
-        tried: pairs as u64,
-        measured: vec![measured],
-    })
+    driver.measured = vec![measured];
+    Ok(pairs)
 }
 
-/// When each began to wait and was granted the lock.
-fn one_line(driver: &mut Driver<'_>) -> Result<Vec<(u64, u64)>, Undone> {
+/// Lets several waiters queue, and returns when each began to wait and when it was granted the lock.
+fn queue_once(driver: &mut Driver<'_>) -> Result<Vec<(u64, u64)>, Undone> {
     driver.hold(0, 0)?;
-    let waits = driver.script("wait-in-line", &[&2]);
+    let waits = driver.script("wait-in-queue", &[&2]);
     for waiter in 1..=WAITERS {
         driver.send(waiter, &waits)?;
         thread::sleep(Duration::from_millis(15));

@@ -29,7 +29,7 @@ fn thousands_of_attempts_beside_a_reader_all_succeed(
 }
 
 fn all_succeed(driver: &mut Driver<'_>, mode: &str, why: &str) -> Result<u64, Undone> {
-    let attempts = driver.bench.times(3_000);
+    let attempts = driver.context.times(3_000);
     let said = driver.run(0, "try-many", &[&mode, &attempts])?;
     driver.must(said.ends_with(" acquired, 0 busy"), why)?;
     Ok(tries(&said))

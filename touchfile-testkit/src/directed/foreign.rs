@@ -1,14 +1,15 @@
 //! Programs that know nothing of touchfile, on the same file.
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use touchfile_core::LockMode::{self, Exclusive, Shared};
 
 use super::driver::Driver;
 use crate::Law;
 use crate::case::{Case, Undone};
+use crate::worker::{Lost, Worker};
 
 pub(super) fn cases() -> Vec<Case> {
     cases! {
@@ -46,7 +47,7 @@ fn excluded(driver: &mut Driver<'_>, tool: Tool) -> Result<u64, Undone> {
     driver.open(0, 1)?;
     driver.must_be_busy(0, 1, Exclusive, "another handle holds it")?;
     driver.unlock(0, 0)?;
-    let modes = if driver.bench.claims.shared {
+    let modes = if driver.context.claims.shared {
         &[Exclusive, Shared][..]
     } else {
         &[Exclusive]
@@ -132,25 +133,34 @@ enum Tool {
 }
 
 /// A program that holds a lock. It unlocks at the first line it reads, and ends with its input.
-struct Holder(Child);
+struct Holder(Worker);
 
-/// Takes a lock, says "held", unlocks when it reads a line, and ends with its standard input. Says
-/// "busy" and ends if it cannot have the lock, and ends in any case if its last argument is "try".
+/// How long a program may take to reply or to end.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Takes a lock and replies "held", or replies "busy" and ends.
+///
+/// If its last argument is "hold", it keeps the lock until it reads a line, replies "unlocked" and
+/// ends with its standard input.
 const SCRIPT: &str = "
 import fcntl, sys
 how, path, mode, what = sys.argv[1:5]
 lock = {'Fcntl': fcntl.lockf, 'Flock': fcntl.flock}[how]
 flag = {'exclusive': fcntl.LOCK_EX, 'shared': fcntl.LOCK_SH}[mode]
 file = open(path, 'r+b')
+
+def reply(word):
+    print('@touchfile', word, flush=True)
+
 try:
     lock(file, flag | fcntl.LOCK_NB)
 except OSError:
-    print('busy', flush=True)
+    reply('busy')
     sys.exit()
-print('held', flush=True)
+reply('held')
 if what == 'hold' and sys.stdin.readline():
     lock(file, fcntl.LOCK_UN)
-    print('unlocked', flush=True)
+    reply('unlocked')
     sys.stdin.read()
 ";
 
@@ -164,87 +174,64 @@ impl Tool {
 
     /// A program that holds the lock, unless somebody else does.
     fn hold(self, path: &Path, mode: LockMode) -> Result<Option<Holder>, Undone> {
-        let mut child = self.start(path, mode, "hold")?;
-        match read_line(&mut child)?.as_str() {
-            "held" => Ok(Some(Holder(child))),
-            _ => {
-                child.wait()?;
-                Ok(None)
-            }
-        }
+        let mut program = self.start(path, mode, "hold")?;
+        let held = receive(&mut program)? == "held";
+        Ok(held.then_some(Holder(program)))
     }
 
     /// Whether the lock was taken. It is free again when this returns.
     fn attempt(self, path: &Path, mode: LockMode) -> Result<bool, Undone> {
         if matches!(self, Self::Flock) {
-            let flag = if mode == Exclusive { "-x" } else { "-s" };
             let flock = Command::new("flock")
-                .args([flag, "-n"])
+                .args([&format!("--{mode}"), "-n"])
                 .arg(path)
                 .arg("true")
                 .status();
-            // Without flock(1), the script does.
+            // Without flock(1), the script makes the attempt.
             if let Some(code) = flock.ok().and_then(|status| status.code()) {
                 return Ok(code == 0);
             }
         }
-        let mut child = self.start(path, mode, "try")?;
-        let said = read_line(&mut child)?;
-        child.wait()?;
-        Ok(said == "held")
+        let mut program = self.start(path, mode, "try")?;
+        let held = receive(&mut program)? == "held";
+        Holder(program).finish();
+        Ok(held)
     }
 
-    fn start(self, path: &Path, mode: LockMode, what: &str) -> Result<Child, Undone> {
-        Command::new("python3")
+    fn start(self, path: &Path, mode: LockMode, what: &str) -> Result<Worker, Undone> {
+        let mut python = Command::new("python3");
+        python
             .args(["-c", SCRIPT, &format!("{self:?}")])
             .arg(path)
-            .args([&mode.to_string(), what])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
+            .args([&mode.to_string(), what]);
+        Worker::spawn(&mut python)
             .map_err(|error| Undone::Skipped(format!("there is no python3: {error}")))
     }
 }
 
 impl Holder {
-    fn finish(mut self) -> Option<Self> {
-        drop(self.0.stdin.take());
-        self.0.wait().ok();
+    fn finish(self) -> Option<Self> {
+        // A program that does not end in time is killed, which releases its lock as well.
+        self.0.finish(DEADLINE).ok();
         None
     }
 
     fn kill(mut self) -> Option<Self> {
+        // It may have ended already.
         self.0.kill().ok();
-        self.0.wait().ok();
         None
     }
 
     fn unlock(mut self) -> Option<Self> {
-        if let Some(input) = &mut self.0.stdin {
-            writeln!(input).ok();
-        }
-        read_line(&mut self.0).ok();
+        // A program that has ended does not reply; its lock is released all the same.
+        self.0.ask("unlock", DEADLINE).ok();
         Some(self)
     }
 }
 
-impl Drop for Holder {
-    fn drop(&mut self) {
-        // It may have ended already.
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-/// A line, read byte by byte so that none of the next is lost.
-fn read_line(child: &mut Child) -> Result<String, Undone> {
-    let Some(out) = &mut child.stdout else {
-        return Err(Undone::Failed("a pipe was asked for".into()));
-    };
-    let mut line = String::new();
-    BufReader::with_capacity(1, out.by_ref()).read_line(&mut line)?;
-    if line.is_empty() {
-        return Err(Undone::Skipped("python3 does not work here".into()));
-    }
-    Ok(line.trim_end().to_owned())
+fn receive(program: &mut Worker) -> Result<String, Undone> {
+    program.receive(DEADLINE).map_err(|lost| match lost {
+        Lost::Ended => Undone::Skipped("python3 does not work here".into()),
+        Lost::Silent(_) => Undone::Failed(format!("python3: {lost}")),
+    })
 }

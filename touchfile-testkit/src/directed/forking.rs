@@ -94,11 +94,11 @@ fn a_program_that_is_executed_does_not_inherit_the_lock(
 fn children_between_fork_and_exec_do_not_prolong_a_lock(
     driver: &mut Driver<'_>,
 ) -> Result<u64, Undone> {
-    let rounds = driver.bench.times(30);
+    let rounds = driver.context.times(30);
     driver.fixture.new_process(0)?;
     driver.open(1, 0)?;
     for round in 0..rounds {
-        if !(driver.bench.progress)(round, rounds) {
+        if !(driver.context.progress)(round, rounds) {
             break;
         }
         driver.run(0, "lock-and-unlock-while-spawning", &[&20])?;

@@ -65,7 +65,7 @@ fn a_waiter_on_a_replaced_file_is_not_current_once_granted(
     driver.note("a new file is renamed over it");
     driver.hold(0, 2)?;
     driver.unlock(0, 0)?;
-    let soon = driver.bench.patience;
+    let soon = driver.context.patience;
     match driver.ask(other, &Command::Poll(1, soon))? {
         Answer::Acquired => {}
         // A wait may notice by itself.
@@ -118,7 +118,7 @@ fn a_file_is_not_removed_while_another_reader_holds_it(
 fn a_file_is_never_removed_from_under_a_current_holder(
     driver: &mut Driver<'_>,
 ) -> Result<u64, Undone> {
-    let (path, rounds) = (driver.path(), driver.bench.times(30));
+    let (path, rounds) = (driver.path(), driver.context.times(30));
     let mut tried = 0;
     for _ in 0..rounds {
         driver.open_with(0, 0, &path, &removing())?;
@@ -128,7 +128,7 @@ fn a_file_is_never_removed_from_under_a_current_holder(
         let unlock = Command::Unlock(0);
         driver.send(0, &unlock)?;
         let attempt = Command::TryLock(1, Exclusive);
-        let acquired = until(driver.bench.patience, || {
+        let acquired = until(driver.context.patience, || {
             Ok(driver.ask(1, &attempt)? == Answer::Acquired)
         })?;
         driver.must(acquired, "the lock stays busy after its holder let go")?;

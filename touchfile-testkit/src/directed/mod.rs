@@ -12,7 +12,6 @@ macro_rules! cases {
     };
 }
 
-mod arrivals;
 mod cancelling;
 mod capabilities;
 mod converting;
@@ -27,16 +26,17 @@ mod forking;
 mod identity;
 mod liveness;
 mod release;
+mod scripted;
 mod signals;
 
 use self::driver::Driver;
 use crate::Law;
-use crate::case::{Case, Context, Done, Need, Undone};
+use crate::case::{Case, Context, Need, Undone};
 
 /// All of them. Those that take longest come first.
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    cases.extend(arrivals::cases());
+    cases.extend(scripted::cases());
     cases.extend(fairness::cases());
     cases.extend(liveness::cases());
     cases.extend(cancelling::cases());
@@ -60,14 +60,10 @@ fn case(
     needs: &'static [Need],
     play: impl Fn(&mut Driver<'_>) -> Result<u64, Undone> + Send + Sync + 'static,
 ) -> Case {
-    let run = move |bench: &Context<'_>| {
-        let mut driver = Driver::new(bench, law)?;
+    let run = move |context: &Context<'_>| {
+        let mut driver = Driver::new(context, law)?;
         let tried = play(&mut driver)?;
-        driver.close();
-        Ok(Done {
-            tried,
-            measured: Vec::new(),
-        })
+        Ok(driver.close(tried))
     };
     Case {
         name: format!("{law}::{sentence}"),

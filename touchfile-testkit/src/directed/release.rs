@@ -54,7 +54,7 @@ fn the_end_of_the_process_releases(driver: &mut Driver<'_>) -> Result<u64, Undon
 
 fn sigkill_releases(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     driver.open(0, 0)?;
-    let modes = if driver.bench.claims.shared {
+    let modes = if driver.context.claims.shared {
         &[Exclusive, Shared][..]
     } else {
         &[Exclusive]
@@ -73,11 +73,11 @@ fn sigkill_releases(driver: &mut Driver<'_>) -> Result<u64, Undone> {
 fn a_process_killed_at_any_moment_leaves_nothing_locked(
     driver: &mut Driver<'_>,
 ) -> Result<u64, Undone> {
-    let rounds = driver.bench.times(60);
+    let rounds = driver.context.times(60);
     driver.open(0, 0)?;
     let command = driver.script("lock-and-unlock-for-ever", &[]);
     for round in 0..rounds {
-        if !(driver.bench.progress)(round, rounds) {
+        if !(driver.context.progress)(round, rounds) {
             break;
         }
         driver.send(1, &command)?;

@@ -13,7 +13,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn a_waiter_in_a_storm_of_signals_meets_no_error(driver: &mut Driver<'_>) -> Result<u64, Undone> {
-    let turns = driver.bench.times(50);
+    let turns = driver.context.times(50);
     let script = driver.script("lock-and-unlock", &[&turns, &100]);
     for process in [0, 1] {
         driver.open(process, 0)?;
@@ -26,7 +26,7 @@ fn a_waiter_in_a_storm_of_signals_meets_no_error(driver: &mut Driver<'_>) -> Res
 }
 
 fn an_attempt_in_a_storm_of_signals_is_not_busy(driver: &mut Driver<'_>) -> Result<u64, Undone> {
-    let attempts = driver.bench.times(3_000);
+    let attempts = driver.context.times(3_000);
     let script = driver.script("try-many", &[&"exclusive", &attempts]);
     driver.open(1, 0)?;
     driver.send(1, &script)?;
@@ -41,7 +41,7 @@ fn an_attempt_in_a_storm_of_signals_is_not_busy(driver: &mut Driver<'_>) -> Resu
 
 /// A process without handlers is interrupted by being stopped and continued (signal(7)).
 fn storm(driver: &mut Driver<'_>) -> Result<(), Undone> {
-    for _ in 0..driver.bench.times(100) {
+    for _ in 0..driver.context.times(100) {
         driver.fixture.stop(1)?;
         driver.fixture.resume(1);
         std::thread::sleep(Duration::from_micros(200));

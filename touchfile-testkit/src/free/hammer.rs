@@ -1,4 +1,4 @@
-//! What a worker does in a free run: hammer on the lock files until the time is over.
+//! The calls that a worker makes in a race, until the time is over.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, Write};
@@ -10,23 +10,24 @@ use tokio::time::Instant;
 use touchfile_core::{Attempt, LockBackend, LockHandle, LockMode, OpenOptions};
 
 use super::join::join_all;
-use super::log::{Call, Outcome, Patience, Recorder, What};
+use super::log::{Call, Outcome, Recorder, WaitLimit, What};
 use super::plan::Plan;
 use super::random::Random;
 use super::witness::Witness;
 
-/// A task gives up after so many errors: enough of them are in the log by then.
+/// A task ends after this many errors, which are enough for the log.
 const MOST_ERRORS: u32 = 10;
 
-/// Hammers on the plan's lock files as process number `process`, and logs every call.
+/// Uses the lock files of a plan as process `process`, and logs every call.
 ///
-/// Returns soon after the plan's duration, once the last waits are over: with a correct backend
-/// all of them end, because every holder lets go. With a wrong one it may never return, or
-/// block its thread: run it where it can be killed. Needs a tokio runtime of one thread with time.
+/// Returns soon after the duration of the plan, when the last waits are over. With a correct backend
+/// every wait ends, because every holder releases. With a wrong backend this may never return, or block
+/// its thread, so it has to run in a process that can be killed. It needs a tokio runtime of one thread
+/// with timers.
 ///
 /// # Errors
 ///
-/// Those of writing the log. What the backend fails with is in the log.
+/// Those of writing the log. Errors of the backend are in the log.
 pub(crate) async fn hammer<B: LockBackend>(
     backend: &B,
     plan: &Plan,
@@ -108,14 +109,14 @@ impl<B: LockBackend, W: Write> Task<'_, B, W> {
         let call = self.choose_acquisition(file, mode);
         self.invoke(file, call)?;
         let outcome = match call {
-            Call::Lock(mode, Patience::Endless) => acquired(handle.lock(mode).await),
-            Call::Lock(mode, Patience::Polls(polls)) => {
+            Call::Lock(mode, WaitLimit::Unlimited) => acquired(handle.lock(mode).await),
+            Call::Lock(mode, WaitLimit::Polls(polls)) => {
                 match give_up_after(polls, handle.lock(mode)).await {
                     Some(result) => acquired(result),
                     None => Outcome::Cancelled,
                 }
             }
-            Call::Lock(mode, Patience::Timeout(timeout)) => {
+            Call::Lock(mode, WaitLimit::Timeout(timeout)) => {
                 match tokio::time::timeout(timeout, handle.lock(mode)).await {
                     Ok(result) => acquired(result),
                     Err(_) => Outcome::TimedOut,
@@ -141,7 +142,7 @@ impl<B: LockBackend, W: Write> Task<'_, B, W> {
         Ok(outcome)
     }
 
-    /// What is done under the lock.
+    /// Uses the witness while the lock is held.
     async fn work(&mut self, file: u32, mode: LockMode) -> io::Result<()> {
         if !self.plan.witness {
             self.hold().await;
@@ -198,16 +199,17 @@ impl<B: LockBackend, W: Write> Task<'_, B, W> {
             return Call::Try(mode);
         }
         let patience = if !self.plan.gives_up_on(file) || dice >= tries + timeouts + cancels {
-            Patience::Endless
+            WaitLimit::Unlimited
         } else if dice >= tries + timeouts {
-            Patience::Polls(u32::try_from(1 + self.random.below(4)).unwrap_or(1))
+            WaitLimit::Polls(u32::try_from(1 + self.random.below(4)).unwrap_or(1))
         } else {
-            Patience::Timeout(self.up_to(self.plan.longest_timeout))
+            WaitLimit::Timeout(self.up_to(self.plan.longest_timeout))
         };
         Call::Lock(mode, patience)
     }
 
-    /// Between two uses of the lock: mostly long enough for it to be free now and then.
+    /// The pause between two uses of the lock. It is mostly long enough for the lock to be free at
+    /// times.
     async fn pause(&mut self) {
         match self.random.below(4) {
             0 => tokio::task::yield_now().await,
@@ -215,7 +217,7 @@ impl<B: LockBackend, W: Write> Task<'_, B, W> {
         }
     }
 
-    /// Under the lock: mostly short.
+    /// The time for which the lock is held, which is mostly short.
     async fn hold(&mut self) {
         match self.random.below(4) {
             0 => tokio::time::sleep(self.up_to(self.plan.longest_hold)).await,
@@ -254,11 +256,11 @@ fn failed(error: &io::Error) -> Outcome {
     Outcome::Failed(format!("{:?}: {error}", error.kind()))
 }
 
-/// Polls a future so many times, whether it is woken or not, and drops it if it is not done then.
+/// Polls a future this many times, even if it was not woken, and drops it if it has not ended.
 async fn give_up_after<F: Future>(polls: u32, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     for poll in 0..polls {
-        // Soon after the first poll, and later after the next ones.
+        // The second poll follows at once, the later ones after a pause.
         match poll {
             0 => {}
             1 => tokio::task::yield_now().await,
@@ -315,7 +317,7 @@ mod tests {
         plan.tasks = 6;
         Witness::prepare(&plan).unwrap();
         let mut missing = KINDS.to_vec();
-        // What happens in one run is up to the scheduler.
+        // The scheduler decides which kinds of calls one run has.
         for process in 0..100 {
             let log = run(&FlockBackend::new(), &plan, process);
             missing.retain(|kind| !log.contains(kind));

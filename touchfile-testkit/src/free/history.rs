@@ -1,4 +1,4 @@
-//! What is known of a free run: the calls of all processes, and the ends of those that were ended.
+//! The history of a race: the calls of all processes, and the processes that were killed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::log::{Call, Line, Outcome, What};
 
-/// For so long after its death was known, the lock of a dead process may always be found held.
+/// How long a killed process may always hold its lock after its end was reported.
 const DEATH_GRACE_NS: u64 = 250_000_000;
 
 /// A call, as its process logged it.
@@ -17,22 +17,22 @@ pub(crate) struct Record {
     pub(crate) file: u32,
     pub(crate) call: Call,
     pub(crate) invoked_ns: u64,
-    /// When it was answered, and how; nothing if the log ends before.
+    /// The time and the outcome of the answer; nothing if the log ends before.
     pub(crate) answer: Option<(u64, Outcome)>,
 }
 
-/// The end of a process that did not end by itself.
+/// The death of a process that was killed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Death {
-    /// Just before it was killed.
+    /// The time just before it was killed.
     pub(crate) invoked_ns: u64,
-    /// Just after its death was known (waitpid(2) returned).
+    /// The time just after waitpid(2) reported its end.
     pub(crate) reaped_ns: u64,
-    /// It was killed because it did not end in time, not as part of the run.
+    /// Whether it was killed because it did not end in time, and not as part of the race.
     pub(crate) overdue: bool,
 }
 
-/// All that is known of a free run.
+/// The history of a race.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     pub(super) calls: Vec<Record>,
@@ -47,12 +47,12 @@ impl History {
         Self::default()
     }
 
-    /// Says how long a lock may be free while somebody waits for it.
+    /// Sets how long a lock may be free while a process waits for it.
     pub(crate) fn patience(&mut self, patience: Duration) {
         self.patience = Some(patience);
     }
 
-    /// Says how long after its death was known the locks of a killed process may stay.
+    /// Sets how long a killed process may hold its locks after its end was reported.
     pub(crate) fn death_grace(&mut self, grace: Duration) {
         self.death_grace = grace;
     }
@@ -62,7 +62,7 @@ impl History {
         grace.max(DEATH_GRACE_NS)
     }
 
-    /// A waiter who does not get a lock that is free for so long is not just slow.
+    /// If a lock is free for this time and a waiter does not get it, the waiter is not just slow.
     pub(super) fn soon_ns(&self) -> u64 {
         const LEAST: Duration = Duration::from_secs(2);
         let soon = self.patience.map_or(LEAST, |patience| patience.max(LEAST));
@@ -73,7 +73,7 @@ impl History {
     ///
     /// # Errors
     ///
-    /// A sentence about a line that cannot be read: then it is no log.
+    /// A message about a line that is not one of a log.
     pub(crate) fn add_log(&mut self, log: &str) -> Result<(), String> {
         let mut pending = HashMap::new();
         let whole = log.rfind('\n').map_or("", |end| &log[..end]);
@@ -108,25 +108,25 @@ impl History {
         Ok(())
     }
 
-    /// A process was killed as part of the run, between these two times ([`now_ns`]).
+    /// Adds that a process was killed as part of the race, between these two times ([`now_ns`]).
     ///
     /// [`now_ns`]: super::now_ns
     pub(crate) fn killed(&mut self, process: u32, invoked_ns: u64, reaped_ns: u64) {
         self.ended(process, invoked_ns, reaped_ns, false);
     }
 
-    /// A process had not ended well after the plan's duration, and was killed for that, between
-    /// these two times: some call of it never came back.
+    /// Adds that a process was killed between these two times, because it had not ended long after
+    /// the duration of the plan. One of its calls has not returned.
     pub(crate) fn overdue(&mut self, process: u32, invoked_ns: u64, reaped_ns: u64) {
         self.ended(process, invoked_ns, reaped_ns, true);
     }
 
-    /// What the witnesses read after the run, if they were used.
+    /// Adds the numbers of the witnesses after the race, if they were used.
     pub(crate) fn witnesses(&mut self, finals: Vec<u64>) {
         self.finals = Some(finals);
     }
 
-    /// How many calls there were.
+    /// The number of calls.
     pub(crate) fn len(&self) -> usize {
         self.calls.len()
     }
@@ -140,13 +140,13 @@ impl History {
         self.deaths.insert(process, death);
     }
 
-    /// The time from which traces count.
+    /// The time from which the times in traces count.
     pub(super) fn start_ns(&self) -> u64 {
         let times = self.calls.iter().map(|record| record.invoked_ns);
         times.min().unwrap_or(0)
     }
 
-    /// The last time there is.
+    /// The last time in the history.
     pub(super) fn end_ns(&self) -> u64 {
         let answers = self.calls.iter().filter_map(Record::answered_ns);
         let calls = self.calls.iter().map(|record| record.invoked_ns);
@@ -163,7 +163,7 @@ impl Record {
         self.answer.as_ref().map(|(_, outcome)| outcome)
     }
 
-    /// The call in a trace whose times count from `start_ns`.
+    /// The call as a line of a trace whose times count from `start_ns`.
     pub(super) fn display_from(&self, start_ns: u64) -> impl fmt::Display {
         let us = |ns: u64| ns.saturating_sub(start_ns) / 1_000;
         let Self {

@@ -1,4 +1,4 @@
-//! Running futures together, each polled only when it is itself woken.
+//! Runs futures together, and polls each only when it was woken itself.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 /// Runs all futures to their end.
 ///
-/// `tokio::join!` polls all of its futures whenever one is woken, which would hide a backend that
-/// forgets to wake a waiter. Here each has a waker of its own.
+/// `tokio::join!` polls all its futures whenever one is woken. That would hide a backend that forgets
+/// to wake a waiter, so each future here has a waker of its own.
 pub(super) async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut tasks: Vec<Task<F>> = futures.into_iter().map(Task::new).collect();
     poll_fn(|cx| {
@@ -29,19 +29,19 @@ pub(super) async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) ->
 
 struct Task<F: Future> {
     future: Pin<Box<F>>,
-    bell: Arc<Bell>,
+    wakeup: Arc<Wakeup>,
     output: Option<F::Output>,
 }
 
 impl<F: Future> Task<F> {
     fn new(future: F) -> Self {
-        let bell = Bell {
-            rung: AtomicBool::new(true),
+        let wakeup = Wakeup {
+            woken: AtomicBool::new(true),
             outer: Mutex::new(Waker::noop().clone()),
         };
         Self {
             future: Box::pin(future),
-            bell: Arc::new(bell),
+            wakeup: Arc::new(wakeup),
             output: None,
         }
     }
@@ -50,11 +50,11 @@ impl<F: Future> Task<F> {
         if self.output.is_some() {
             return Poll::Ready(());
         }
-        self.bell.outer().clone_from(cx.waker());
-        if !self.bell.rung.swap(false, Ordering::AcqRel) {
+        self.wakeup.outer().clone_from(cx.waker());
+        if !self.wakeup.woken.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
-        let waker = Waker::from(self.bell.clone());
+        let waker = Waker::from(self.wakeup.clone());
         self.future
             .as_mut()
             .poll(&mut Context::from_waker(&waker))
@@ -62,20 +62,21 @@ impl<F: Future> Task<F> {
     }
 }
 
-struct Bell {
-    rung: AtomicBool,
+/// Whether a future was woken, and the waker of the task that polls it.
+struct Wakeup {
+    woken: AtomicBool,
     outer: Mutex<Waker>,
 }
 
-impl Bell {
+impl Wakeup {
     fn outer(&self) -> std::sync::MutexGuard<'_, Waker> {
         self.outer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Wake for Bell {
+impl Wake for Wakeup {
     fn wake(self: Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
+        self.woken.store(true, Ordering::Release);
         self.outer().wake_by_ref();
     }
 }

@@ -1,7 +1,7 @@
-//! The log that a worker writes while it hammers: a line before each call and one after it.
+//! The log that a worker writes in a race: one line before each call and one line after it.
 //!
-//! Each line is written and flushed by itself, so that what a SIGKILL leaves is a log that ends
-//! early: with a call that has no answer.
+//! Each line is written and flushed by itself. So after a SIGKILL the log ends early, with a call that
+//! has no answer.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -13,15 +13,15 @@ use touchfile_core::LockMode;
 
 pub(crate) use crate::system::now_ns;
 
-/// What a task asks of its handle, or does under its lock.
+/// A call of a task on its handle, or what it does while it holds the lock.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Call {
     /// Drops the handle.
     Drop,
-    /// Reads the witness, and writes it back increased by one.
+    /// Reads the witness, and writes the next number.
     Increment,
     /// Waits for the lock.
-    Lock(LockMode, Patience),
+    Lock(LockMode, WaitLimit),
     /// Reads the witness twice.
     Look,
     /// Opens the file.
@@ -32,35 +32,35 @@ pub(crate) enum Call {
     Unlock,
 }
 
-/// How long a waiter waits.
+/// How long a waiter waits at most.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Patience {
-    /// Until it has the lock.
-    Endless,
-    /// For so many polls.
+pub(crate) enum WaitLimit {
+    /// It waits until it has the lock.
+    Unlimited,
+    /// It gives up after this many polls.
     Polls(u32),
-    /// For so long.
+    /// It gives up after this time.
     Timeout(Duration),
 }
 
-/// What came of a call.
+/// The outcome of a call.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
     /// The lock is held.
     Acquired,
-    /// The wait was dropped after its number of polls; nothing is held.
+    /// The wait was dropped after its number of polls. Nothing is held.
     Cancelled,
-    /// The witness was read twice under a shared lock, and was not the same.
+    /// The witness was read twice under a shared lock, and its number had changed.
     Changed(u64, u64),
-    /// It is done, whatever it was.
+    /// The call has succeeded.
     Done,
-    /// An error.
+    /// The call has failed with this error.
     Failed(String),
-    /// The witness was found with this number (and, by [`Call::Increment`], left with the next).
+    /// The witness had this number. After [`Call::Increment`] it has the next one.
     Found(u64),
-    /// The wait was dropped after its time; nothing is held.
+    /// The wait was dropped after its time. Nothing is held.
     TimedOut,
-    /// Somebody holds a conflicting lock; nothing is held.
+    /// A conflicting lock is held by another handle. Nothing is held.
     WouldBlock,
 }
 
@@ -79,11 +79,11 @@ pub(crate) struct Line {
 pub(crate) enum What {
     /// A call begins.
     Invoked(Call),
-    /// The call that this task made last is over.
+    /// The last call of this task has ended.
     Answered(Outcome),
 }
 
-/// Writes the log of one process. Its tasks share it.
+/// Writes the log of one process, for all its tasks.
 pub(super) struct Recorder<W> {
     process: u32,
     log: RefCell<(W, u64)>,
@@ -99,9 +99,9 @@ impl<W: Write> Recorder<W> {
 
     /// Writes one line, with the time at which this was called.
     ///
-    /// The times of one process differ, so that the order of its lines is the order of its times.
-    /// A clock that stood still is moved on by a nanosecond, which is less than it takes to write
-    /// the line: a call that is said to begin then does begin later.
+    /// All times of a process differ, so that its lines are in the order of their times. If the clock
+    /// shows the same time twice, the second line has the next nanosecond. Writing the line takes
+    /// longer than that, so a call still begins after its time in the log.
     pub(super) fn write(&self, task: u32, file: u32, what: What) -> io::Result<()> {
         let (log, last_ns) = &mut *self.log.borrow_mut();
         let at_ns = now_ns().max(*last_ns + 1);
@@ -165,9 +165,9 @@ impl fmt::Display for Call {
         match self {
             Self::Drop => f.write_str("drop"),
             Self::Increment => f.write_str("increment"),
-            Self::Lock(mode, Patience::Endless) => write!(f, "lock {mode}"),
-            Self::Lock(mode, Patience::Polls(polls)) => write!(f, "lock {mode} polls {polls}"),
-            Self::Lock(mode, Patience::Timeout(timeout)) => {
+            Self::Lock(mode, WaitLimit::Unlimited) => write!(f, "lock {mode}"),
+            Self::Lock(mode, WaitLimit::Polls(polls)) => write!(f, "lock {mode} polls {polls}"),
+            Self::Lock(mode, WaitLimit::Timeout(timeout)) => {
                 write!(f, "lock {mode} timeout_us {}", timeout.as_micros())
             }
             Self::Look => f.write_str("look"),
@@ -183,28 +183,20 @@ fn parse_call(text: &str) -> Option<Call> {
     Some(match words[..] {
         ["drop"] => Call::Drop,
         ["increment"] => Call::Increment,
-        ["lock", mode] => Call::Lock(parse_mode(mode)?, Patience::Endless),
+        ["lock", mode] => Call::Lock(mode.parse().ok()?, WaitLimit::Unlimited),
         ["lock", mode, "polls", polls] => {
-            Call::Lock(parse_mode(mode)?, Patience::Polls(polls.parse().ok()?))
+            Call::Lock(mode.parse().ok()?, WaitLimit::Polls(polls.parse().ok()?))
         }
         ["lock", mode, "timeout_us", us] => Call::Lock(
-            parse_mode(mode)?,
-            Patience::Timeout(Duration::from_micros(us.parse().ok()?)),
+            mode.parse().ok()?,
+            WaitLimit::Timeout(Duration::from_micros(us.parse().ok()?)),
         ),
         ["look"] => Call::Look,
         ["open"] => Call::Open,
-        ["try", mode] => Call::Try(parse_mode(mode)?),
+        ["try", mode] => Call::Try(mode.parse().ok()?),
         ["unlock"] => Call::Unlock,
         _ => return None,
     })
-}
-
-fn parse_mode(word: &str) -> Option<LockMode> {
-    match word {
-        "exclusive" => Some(LockMode::Exclusive),
-        "shared" => Some(LockMode::Shared),
-        _ => None,
-    }
 }
 
 impl fmt::Display for Outcome {
@@ -250,9 +242,9 @@ mod tests {
         let calls = [
             Call::Drop,
             Call::Increment,
-            Call::Lock(Exclusive, Patience::Endless),
-            Call::Lock(Shared, Patience::Polls(3)),
-            Call::Lock(Shared, Patience::Timeout(Duration::from_micros(1_500))),
+            Call::Lock(Exclusive, WaitLimit::Unlimited),
+            Call::Lock(Shared, WaitLimit::Polls(3)),
+            Call::Lock(Shared, WaitLimit::Timeout(Duration::from_micros(1_500))),
             Call::Look,
             Call::Open,
             Call::Try(Shared),

@@ -1,8 +1,8 @@
-//! Free-running cases: real races, judged afterwards.
+//! Free cases: real races, which are judged afterwards.
 //!
-//! Several processes [`hammer()`] on a few lock files. Each writes down when it made each call and
-//! when it had the answer. From the logs, and from the times at which processes were killed, a
-//! [`History`] is put together, which [`check()`] judges.
+//! Several processes use a few lock files at random ([`hammer()`]). Each logs when it made each call and
+//! when it had the answer. The logs and the times at which processes were killed are a [`History`],
+//! which [`check()`] judges.
 
 mod check;
 mod hammer;
@@ -17,6 +17,8 @@ mod witness;
 pub(crate) use check::{Violation, check};
 pub(crate) use hammer::hammer;
 pub(crate) use history::History;
+#[cfg(feature = "fuzzing")]
+pub(crate) use log::Line;
 pub(crate) use log::now_ns;
 pub(crate) use plan::Plan;
 pub(crate) use race::{Who, race};

@@ -1,6 +1,7 @@
-//! The cases that race: processes hammer on the locks, some are killed, and the history is judged.
+//! The cases in which processes race, some are killed, and the history is judged.
 
 use std::fs;
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,9 @@ use super::{History, Plan, Violation, Witness, check, now_ns};
 use crate::Law;
 use crate::case::{Context, Done, Finding, Outcome, Undone};
 use crate::fixture::{Fixture, Host};
-use crate::process::{Answer, Command, InWords, Lost};
+use crate::process::{Answer, Command, Lost};
 
-/// How long one run takes. Short runs are judged in no time.
+/// How long one race takes. Short histories are judged quickly.
 const RUN: Duration = Duration::from_millis(400);
 
 /// Who races.
@@ -26,16 +27,16 @@ pub(crate) enum Who {
     Several,
 }
 
-/// Lets them race several times.
-pub(crate) fn race(bench: &Context<'_>, who: Who) -> Outcome {
-    let runs = bench.times(4);
+/// Runs several races.
+pub(crate) fn race(context: &Context<'_>, who: Who) -> Outcome {
+    let runs = context.times(4);
     let mut calls = 0;
     for run in 0..runs {
-        if !(bench.progress)(run, runs) {
+        if !(context.progress)(run, runs) {
             break;
         }
-        let seed = bench.seed.wrapping_mul(1_000).wrapping_add(run);
-        let history = run_once(bench, who, seed)?;
+        let seed = context.seed.wrapping_mul(1_000).wrapping_add(run);
+        let history = run_once(context, who, seed)?;
         calls += history.len() as u64;
         let violations = check(&history);
         if let Some(first) = violations.first() {
@@ -48,23 +49,23 @@ pub(crate) fn race(bench: &Context<'_>, who: Who) -> Outcome {
     })
 }
 
-fn run_once(bench: &Context<'_>, who: Who, seed: u64) -> Result<History, Undone> {
-    let real = matches!(bench.host, Host::Processes { .. });
-    let mut fixture = bench.host.fixture()?;
+fn run_once(context: &Context<'_>, who: Who, seed: u64) -> Result<History, Undone> {
+    let real = matches!(context.host, Host::Processes { .. });
+    let mut fixture = context.host.fixture()?;
     let mut plan = Plan::new(fixture.path(""), seed);
     plan.duration = RUN;
     plan.witness = real;
-    if !bench.claims.shared {
+    if !context.claims.shared {
         plan.shared = 0;
     }
-    let mut processes = usize::from(bench.processes.max(2));
+    let mut processes = usize::from(context.processes.max(2));
     if who == Who::Alone {
         (processes, plan.tasks) = (1, 6);
     }
     if plan.witness {
         Witness::prepare(&plan)?;
     }
-    // Not among the lock files, which may be far away and slow.
+    // The logs are not beside the lock files, which may be on a slow network file system.
     let logs = tempfile::tempdir()?;
     let mut run = Run {
         fixture,
@@ -72,15 +73,15 @@ fn run_once(bench: &Context<'_>, who: Who, seed: u64) -> Result<History, Undone>
         logs,
         history: History::new(),
     };
-    run.history.patience(bench.patience);
-    run.history.death_grace(bench.death_grace);
+    run.history.patience(context.patience);
+    run.history.death_grace(context.death_grace);
     for process in 0..processes {
         run.start(process)?;
     }
     let end = Instant::now() + RUN;
     let mut running: Vec<usize> = (0..processes).collect();
     if who == Who::WithKills {
-        // At moments that differ from run to run; the dead is replaced by a new process.
+        // Each race kills at other moments. A new process replaces the first one.
         thread::sleep(RUN / 4 + Duration::from_millis(seed % 40));
         run.kill(0)?;
         running.retain(|&process| process != 0);
@@ -92,7 +93,7 @@ fn run_once(bench: &Context<'_>, who: Who, seed: u64) -> Result<History, Undone>
         running.retain(|&process| process != 1);
     }
     for process in running {
-        run.finish(process, end + bench.patience * 2)?;
+        run.finish(process, end + context.patience * 2)?;
     }
     if run.plan.witness {
         run.history.witnesses(Witness::finals(&run.plan)?);
@@ -113,7 +114,10 @@ impl Run<'_> {
     fn start(&mut self, process: usize) -> Result<(), Undone> {
         let mut plan = self.plan.clone();
         plan.dir = self.fixture.dir_of(process);
-        let words = vec![plan.to_string(), process.to_string()];
+        let words = vec![
+            serde_json::to_string(&plan).map_err(io::Error::from)?,
+            process.to_string(),
+        ];
         let command = Command::Run("hammer".into(), self.log(process), words);
         self.fixture.process(process)?.send(&command);
         Ok(())
@@ -133,9 +137,9 @@ impl Run<'_> {
             Ok(Answer::Failed { message, .. }) => {
                 return Err(Undone::Failed(format!("the log: {message}")));
             }
-            Ok(answer) => return Err(ended(process, &InWords(&answer).to_string())),
+            Ok(answer) => return Err(ended(process, &answer.to_string())),
             Err(Lost::Ended) => return Err(ended(process, "it ended by itself")),
-            // The log ends with the call that never came back.
+            // The log ends with the call that has not returned.
             Err(Lost::Silent(_)) => {
                 let invoked = now_ns();
                 self.fixture.kill(process);
@@ -146,7 +150,7 @@ impl Run<'_> {
     }
 
     fn read_log(&mut self, process: usize) -> Result<(), Undone> {
-        // A process that was killed before it began has none.
+        // A process that was killed before it began has no log.
         let log = fs::read_to_string(self.log(process)).unwrap_or_default();
         Ok(self.history.add_log(&log)?)
     }
@@ -160,7 +164,7 @@ fn number(process: usize) -> u32 {
     u32::try_from(process).unwrap_or(u32::MAX)
 }
 
-/// A call ended more than itself.
+/// The finding that a call has ended its process.
 fn ended(process: usize, how: &str) -> Undone {
     let finding = Finding {
         law: Law::Errors,
@@ -171,7 +175,7 @@ fn ended(process: usize, how: &str) -> Undone {
     Undone::Broken(Box::new(finding), 1)
 }
 
-/// The first violation, and how many more there are.
+/// The finding with the first violation and the number of the others.
 fn finding(first: &Violation, all: &[Violation]) -> Finding {
     let more = match all.len() - 1 {
         0 => String::new(),

@@ -1,20 +1,20 @@
-//! Dice that fall the same way for the same seed.
+//! Random numbers, which are the same for the same seed.
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Dice of their own for each task of each process.
+    /// A sequence for one task of one process.
     pub(crate) fn new(seed: u64, process: u32, task: u32) -> Self {
         let mut random = Self(seed ^ (u64::from(process) << 32 | u64::from(task)));
-        // Neighbouring seeds give unrelated rows only after one step.
+        // Neighbouring seeds give unrelated sequences only after one step.
         Self(random.next())
     }
 
-    /// A number below `bound`; 0 if that is 0.
+    /// A number below `bound`, or 0 if `bound` is 0.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        // The bias is one in 2^64 / bound: nothing, for the bounds there are.
+        // The bias is one in 2^64 / bound, which is negligible for all bounds that are used.
         self.next().checked_rem(bound).unwrap_or(0)
     }
 

@@ -1,14 +1,14 @@
-//! A number beside each lock file that only the lock protects: the oracle that needs no clock.
+//! The witness: a number beside each lock file, which only the lock protects.
 //!
-//! An exclusive holder reads the number and, in a second step, writes the next one. Whoever was
-//! let in beside it makes one of the two updates vanish. A shared holder reads the number twice
-//! and finds it the same.
+//! An exclusive holder reads the number and then writes the next one. If another holder does the same
+//! at that time, one of the two updates is lost. A shared holder reads the number twice and must find
+//! it unchanged. So a witness shows a broken lock without any clock.
 //!
-//! The number is the length of a file, which is opened and closed for each access, inside the lock:
-//! a client of NFS looks at the server when it opens a file and writes to it when it closes one, and
-//! else trusts its cache. In NFS 3 it goes on trusting the *contents* it has if the file has the
-//! same size and time of change as before, and the server's clock may tick but every 10 ms. A
-//! writer killed at any moment leaves the old or the new number.
+//! The number is the length of a file, which is opened and closed for each access, while the lock is
+//! held. A client of NFS asks the server when it opens a file and writes to the server when it closes
+//! it, and otherwise uses its cache. A client of NFS 3 even uses old *contents* if the size and the time
+//! of change of the file are the same as before, and the clock of the server may tick every 10 ms only.
+//! A writer that is killed at any moment leaves the old or the new number.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -29,7 +29,7 @@ impl Witness {
         }
     }
 
-    /// Writes a zero beside each lock file: to be done before the run.
+    /// Writes a zero beside each lock file. It is called before a race.
     pub(crate) fn prepare(plan: &Plan) -> io::Result<()> {
         for file in 0..plan.files {
             File::create(Self::new(plan, file).path)?;
@@ -37,7 +37,7 @@ impl Witness {
         Ok(())
     }
 
-    /// The numbers beside all lock files, in order: to be read after the run.
+    /// The numbers beside all lock files, in order. It is called after a race.
     pub(crate) fn finals(plan: &Plan) -> io::Result<Vec<u64>> {
         (0..plan.files)
             .map(|file| Self::new(plan, file).read())
@@ -48,7 +48,7 @@ impl Witness {
         Ok(File::open(&self.path)?.metadata()?.len())
     }
 
-    /// Writes the number after `found`, unless a larger one was written since that was read.
+    /// Writes the number after `found`, unless a larger number has been written in the meantime.
     pub(super) fn write_next(&self, found: u64) -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).open(&self.path)?;
         file.seek(SeekFrom::Start(found))?;

@@ -17,7 +17,7 @@ use proptest::test_runner::{
 };
 use touchfile_core::Capabilities;
 
-pub(crate) use self::drive::Patience;
+pub(crate) use self::drive::TimeLimits;
 use self::drive::{Found, play};
 use self::model::Blame;
 use self::persist::SeedFile;
@@ -27,12 +27,14 @@ pub(crate) use self::strategy::Theme;
 use crate::Law;
 use crate::fixture::Host;
 
-/// While shrinking, what once took all patience is tried many times. Whatever this patience makes
-/// of it is looked at patiently again in the end.
-const HASTY: Patience = Patience {
+/// The limits while a schedule is shrunk.
+///
+/// They are short, because a schedule in which a wait never ends is played many times. The shrunk
+/// schedule is played once more with the limits of the plan.
+const SHRINKING: TimeLimits = TimeLimits {
     answer: Duration::from_millis(400),
     grant: Duration::from_millis(200),
-    looks: false,
+    long_polls: false,
 };
 
 /// How often a shrunk schedule is played to see whether it fails for certain.
@@ -48,7 +50,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) processes: u8,
     pub(crate) cases: u32,
     pub(crate) seed: u64,
-    pub(crate) patience: Patience,
+    pub(crate) limits: TimeLimits,
     /// Whether a schedule that fails is shrunk.
     pub(crate) shrink: bool,
     /// Where seeds of failures are kept.
@@ -81,12 +83,15 @@ pub(crate) fn explore(host: &Host, plan: &Plan<'_>) -> Result<(u64, Option<Shown
         if stopped.get() || own.borrow().is_some() {
             return Ok(());
         }
-        let hasty = shrinking.borrow().as_ref().map(|(_, first)| hasty(first));
+        let limits = shrinking
+            .borrow()
+            .as_ref()
+            .map(|(_, first)| shrinking_limits(first));
         let since = shrinking.borrow().as_ref().map(|(since, _)| *since);
         if since.is_some_and(|since| since.elapsed() > SHRINK) {
             return Ok(());
         }
-        match play(host, plan.claims, &steps, hasty.unwrap_or(plan.patience)) {
+        match play(host, plan.claims, &steps, limits.unwrap_or(plan.limits)) {
             Ok(None) => {
                 if since.is_none() {
                     played.set(played.get() + 1);
@@ -130,9 +135,9 @@ pub(crate) fn replay(
     host: &Host,
     claims: Capabilities,
     steps: &[Step],
-    patience: Patience,
+    limits: TimeLimits,
 ) -> Result<Option<Shown>, String> {
-    let found = play(host, claims, steps, patience)?;
+    let found = play(host, claims, steps, limits)?;
     Ok(found.map(|found| show(found, steps.to_vec())))
 }
 
@@ -151,26 +156,28 @@ fn runner(plan: &Plan<'_>) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
 }
 
-/// The patience with which a schedule is shrunk. What a wait came to may have come of the time that
-/// other steps took, which are left out.
-fn hasty(first: &Found) -> Patience {
-    Patience {
-        looks: first.in_a_wait,
-        ..HASTY
+/// The limits with which a schedule is shrunk.
+///
+/// If a wait showed the finding, waits are polled for long: it may have depended on the time that
+/// other steps took, which shrinking leaves out.
+fn shrinking_limits(first: &Found) -> TimeLimits {
+    TimeLimits {
+        long_polls: first.in_a_wait,
+        ..SHRINKING
     }
 }
 
-/// Leaves out what can be left out still, and looks patiently whether it is true.
+/// Leaves out the steps that can still be left out, and plays the rest with the limits of the plan.
 fn confirm(host: &Host, plan: &Plan<'_>, shrunk: Vec<Step>, first: Found) -> Result<Shown, String> {
-    let hasty = hasty(&first);
-    let smallest = leave_out(host, plan.claims, hasty, shrunk)?;
+    let limits = shrinking_limits(&first);
+    let smallest = leave_out(host, plan.claims, limits, shrunk)?;
     // What happens by chance may happen once more, but hardly most of the time.
     let mut failed = 0;
     for _ in 0..AGAIN {
-        failed += u32::from(play(host, plan.claims, &smallest, hasty)?.is_some());
+        failed += u32::from(play(host, plan.claims, &smallest, limits)?.is_some());
     }
     if failed * 2 > AGAIN {
-        if let Some(found) = play(host, plan.claims, &smallest, plan.patience)? {
+        if let Some(found) = play(host, plan.claims, &smallest, plan.limits)? {
             return Ok(show(found, smallest));
         }
     }
@@ -186,7 +193,7 @@ fn confirm(host: &Host, plan: &Plan<'_>, shrunk: Vec<Step>, first: Found) -> Res
 fn leave_out(
     host: &Host,
     claims: Capabilities,
-    patience: Patience,
+    limits: TimeLimits,
     mut steps: Vec<Step>,
 ) -> Result<Vec<Step>, String> {
     let deadline = Instant::now() + SHRINK;
@@ -194,7 +201,7 @@ fn leave_out(
     while at < steps.len() && Instant::now() < deadline {
         let mut fewer = steps.clone();
         fewer.remove(at);
-        if play(host, claims, &fewer, patience)?.is_some() {
+        if play(host, claims, &fewer, limits)?.is_some() {
             steps = fewer;
             at = 0;
         } else {

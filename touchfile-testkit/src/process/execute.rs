@@ -1,22 +1,22 @@
-//! Inside a worker: handles and waits, and what is done with them.
+//! Executes commands in a worker, which keeps the handles and waits.
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use touchfile_core::{
     Attempt, BoxBackend, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions,
 };
 
-use super::{Answer, Command, Handle, Slot, children, scripts};
+use super::{Answer, Command, ScriptOutcome, Slot, children, scripts};
+use crate::handles::{Handle, Wait, WaitEnd, poll_once, runtime};
+use crate::past::Misstep;
 
 /// Executes commands, with one backend.
 pub(crate) struct Executor {
@@ -31,30 +31,18 @@ enum Kept {
     Waiting(Wait),
 }
 
-/// A `lock` future together with the handle it borrows, which comes back at its end.
-struct Wait {
-    future: Pin<Box<dyn Future<Output = (Handle, End)>>>,
-    cancelled: Arc<AtomicBool>,
-}
-
-enum End {
-    Cancelled,
-    Failed(io::Error),
-    Granted,
-}
-
 impl Executor {
     pub(crate) fn new(backend: BoxBackend) -> io::Result<Self> {
         Ok(Self {
             backend,
-            // One thread, this one: a process of several cannot be forked safely.
-            runtime: Builder::new_current_thread().enable_all().build()?,
+            runtime: runtime()?,
             slots: BTreeMap::new(),
             children: children::Children::default(),
         })
     }
 
-    /// Never panics, whatever the backend does. May never return, if the backend does not.
+    /// Executes a command. A panic of the backend becomes an answer. If the backend blocks, this does
+    /// not return.
     pub(crate) fn execute(&mut self, command: Command) -> Answer {
         let answer = catch_unwind(AssertUnwindSafe(|| {
             let answer = self.carry_out(command);
@@ -89,14 +77,14 @@ impl Executor {
             Command::Open(slot, path, options) => self.open(slot, &path, &options),
             Command::Run(script, path, words) => {
                 match scripts::run(&script, &self.backend, &self.runtime, &path, &words) {
-                    Ok(text) => Answer::Text(text),
-                    Err(error) => Answer::failed(&error),
+                    Ok(answer) => answer,
+                    Err(error) => script_failed(&error),
                 }
             }
             Command::Poll(slot, time) => self.poll(slot, time),
             Command::Reset => {
                 self.children.end();
-                // One by one, so that a panic leaves the others to the next reset.
+                // One handle at a time, so that after a panic the next reset drops the others.
                 while let Some((_, kept)) = self.slots.pop_first() {
                     drop(kept);
                 }
@@ -160,21 +148,21 @@ impl Executor {
         let Some(Kept::Waiting(wait)) = self.slots.get_mut(&slot) else {
             return Answer::Unable("nothing waits".into());
         };
-        let polled = self.runtime.block_on(poll_for(time, wait.future.as_mut()));
+        let polled = self.runtime.block_on(poll_for(time, wait.future()));
         let Some((handle, end)) = polled else {
             return Answer::Pending;
         };
         self.slots.insert(slot, Kept::Idle(handle));
         match end {
-            End::Cancelled => Answer::Done,
-            End::Failed(error) => Answer::failed(&error),
-            End::Granted => Answer::Acquired,
+            WaitEnd::Cancelled => Answer::Done,
+            WaitEnd::Failed(error) => Answer::failed(&error),
+            WaitEnd::Granted => Answer::Acquired,
         }
     }
 
     fn cancel(&mut self, slot: Slot) -> Answer {
         if let Some(Kept::Waiting(wait)) = self.slots.get_mut(&slot) {
-            wait.cancelled.store(true, Ordering::Relaxed);
+            wait.cancel();
         }
         self.poll(slot, Duration::ZERO)
     }
@@ -185,7 +173,7 @@ impl Executor {
         };
         let runtime = &self.runtime;
         children::run_in_child(|| {
-            // What it answers is not what matters.
+            // The case checks the lock of the parent, not the answer in the child.
             match mode {
                 LockMode::Exclusive => drop(runtime.block_on(handle.try_upgrade())),
                 LockMode::Shared => drop(runtime.block_on(handle.downgrade())),
@@ -201,7 +189,7 @@ impl Executor {
         children::run_in_child(|| drop(slots.remove(&slot)))
     }
 
-    /// Lets tasks that a backend has spawned make progress, as they would in a running program.
+    /// Lets tasks that the backend has spawned run, as they would in a running program.
     fn let_tasks_run(&self) {
         self.runtime.block_on(async {
             for _ in 0..4 {
@@ -211,27 +199,14 @@ impl Executor {
     }
 }
 
-impl Wait {
-    fn new(mut handle: Handle, mode: LockMode) -> Self {
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let flag = cancelled.clone();
-        let future = Box::pin(async move {
-            let end = {
-                let mut lock = pin!(handle.lock(mode));
-                poll_fn(|cx| {
-                    if flag.load(Ordering::Relaxed) {
-                        return Poll::Ready(End::Cancelled);
-                    }
-                    lock.as_mut().poll(cx).map(|result| match result {
-                        Ok(()) => End::Granted,
-                        Err(error) => End::Failed(error),
-                    })
-                })
-                .await
-            };
-            (handle, end)
-        });
-        Self { future, cancelled }
+fn script_failed(error: &io::Error) -> Answer {
+    match Misstep::of(error) {
+        None => Answer::failed(error),
+        Some(misstep) => Answer::Outcome(ScriptOutcome::Broken {
+            law: misstep.law(),
+            what: format!("a handle {misstep}"),
+            trace: Vec::new(),
+        }),
     }
 }
 
@@ -243,17 +218,14 @@ fn attempted(attempt: io::Result<Attempt>) -> Answer {
     }
 }
 
-/// Polls once, and then for as long as `time` says.
-async fn poll_for<F: Future + Unpin>(time: Duration, mut future: F) -> Option<F::Output> {
-    let once = poll_fn(|cx| {
-        Poll::Ready(match Pin::new(&mut future).poll(cx) {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        })
-    });
-    match once.await {
-        Some(output) => Some(output),
-        None if time.is_zero() => None,
-        None => tokio::time::timeout(time, future).await.ok(),
+/// Polls once, and then for this time.
+async fn poll_for<F>(time: Duration, mut future: Pin<&mut F>) -> Option<F::Output>
+where
+    F: Future + ?Sized,
+{
+    match poll_once(future.as_mut()).await {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending if time.is_zero() => None,
+        Poll::Pending => tokio::time::timeout(time, future).await.ok(),
     }
 }

@@ -1,12 +1,13 @@
 //! The processes of a suite: the test program itself, executed again.
 //!
-//! The suite [sends](Process::send) a process a command of one line and [receives](Process::receive)
-//! an answer of one line. A process ends with its standard input. Where the backend lives in memory,
-//! a thread stands for a process and is spoken to in the same way.
+//! The suite [sends](Process::send) commands to a process and [receives](Process::receive) answers. A
+//! process ends when its standard input ends. For a backend in memory a thread stands for a process,
+//! and executes the same commands.
 
 mod children;
 mod command;
 mod execute;
+mod outcome;
 mod place;
 mod pool;
 mod remote;
@@ -17,9 +18,10 @@ mod thread;
 use std::any::Any;
 use std::time::Duration;
 
-use touchfile_core::{BoxBackend, LockHandle};
+use touchfile_core::BoxBackend;
 
-pub(crate) use self::command::{Answer, Command, InWords, Slot};
+pub(crate) use self::command::{Answer, Command, Slot, any_path};
+pub(crate) use self::outcome::ScriptOutcome;
 pub use self::place::Place;
 pub(crate) use self::pool::Pool;
 use self::remote::Remote;
@@ -29,10 +31,7 @@ use self::thread::Thread;
 pub(crate) use crate::worker::Lost;
 use crate::worker::Worker;
 
-/// A handle of whatever backend is tested.
-pub(crate) type Handle = Box<dyn LockHandle>;
-
-/// A process, as the suite sees it. It ends when this is dropped.
+/// A process of the suite, or a thread that stands for one. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) enum Process {
     Remote(Remote),
@@ -70,7 +69,7 @@ impl Process {
         self.receive(within)
     }
 
-    /// The worker behind it, if it is no thread.
+    /// The worker process, if this is not a thread.
     pub(crate) fn worker(&self) -> Option<&Worker> {
         match self {
             Self::Remote(remote) => Some(remote.worker()),
@@ -78,14 +77,14 @@ impl Process {
         }
     }
 
-    /// Ends its input, and waits until it has ended.
+    /// Closes the standard input of the process, and waits for its end.
     pub(crate) fn finish(self) {
         if let Self::Remote(remote) = self {
             remote.finish();
         }
     }
 
-    /// Kills it with SIGKILL, and waits until it has ended. A thread is left to itself.
+    /// Kills the process with SIGKILL, and waits for its end. A thread ends with its last command.
     pub(crate) fn kill(self) {
         if let Self::Remote(remote) = self {
             remote.kill();
@@ -93,7 +92,7 @@ impl Process {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()

@@ -1,10 +1,12 @@
-//! Where worker processes run, if not simply here.
+//! Places for worker processes.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// A place where worker processes run that see the lock files under another path, such as a client
-/// of a network file system in a namespace of its own.
+/// A place for worker processes that see the lock files at another path, such as a client of a
+/// network file system in a namespace of its own.
+///
+/// # Examples
 ///
 /// ```no_run
 /// use touchfile_testkit::{Place, Suite};
@@ -24,7 +26,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// Where processes see as `dir` the directory that [`Suite::dir`](crate::Suite::dir) names.
+    /// A place where processes see the directory of [`Suite::dir`](crate::Suite::dir) at the path
+    /// `dir`.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
@@ -32,11 +35,12 @@ impl Place {
         }
     }
 
-    /// What starts a worker there: a command, followed by the program and arguments of the worker.
+    /// The command that starts a worker at this place. The program and the arguments of the worker
+    /// follow it.
     ///
-    /// It must run the worker on this machine, with the environment, standard input and standard
-    /// output it has itself, and *become* the worker, by exec: the suite kills and stops what it
-    /// started.
+    /// The command must run on this machine, pass on its environment, standard input and standard
+    /// output, and *become* the worker by exec, because the suite stops and kills the process that it
+    /// has started.
     pub fn launcher<S: Into<OsString>>(mut self, command: impl IntoIterator<Item = S>) -> Self {
         self.launcher = command.into_iter().map(Into::into).collect();
         self

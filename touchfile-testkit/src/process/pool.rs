@@ -1,4 +1,4 @@
-//! Workers that wait for the next case: a new process costs 200 times what a step does.
+//! Idle workers, which are kept for the next case: a new process takes 200 times as long as a step.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Answer, Command, Launch, Process};
 
-/// How long a worker may take to let go of everything.
+/// How long a worker may take to drop everything.
 const RESET: Duration = Duration::from_secs(5);
 
 /// The idle worker processes of one suite, at one place.
@@ -24,12 +24,12 @@ impl Pool {
         }
     }
 
-    /// What its workers call the directory that is called `path` here.
+    /// The path at which its workers see `path`.
     pub(crate) fn seen_there(&self, path: &Path) -> PathBuf {
         self.launch.seen_there(path)
     }
 
-    /// A worker with nothing open: an idle one, or a new process.
+    /// A worker with no handle: an idle one, or a new process.
     pub(crate) fn take(&self) -> Result<Process, String> {
         let idle = self
             .idle
@@ -39,12 +39,12 @@ impl Pool {
         idle.map_or_else(|| self.take_new(), Ok)
     }
 
-    /// A new process, for where it matters what it has open.
+    /// A new process, for cases that count what a process has open.
     pub(crate) fn take_new(&self) -> Result<Process, String> {
         Process::launch(&self.launch)
     }
 
-    /// Gives a worker back, which must not be busy. One that cannot let go of all it has is ended.
+    /// Gives back a worker that executes no command. A worker that cannot drop everything is killed.
     pub(crate) fn give_back(&self, mut process: Process) {
         if process.ask(&Command::Reset, RESET) == Ok(Answer::Done) {
             self.idle

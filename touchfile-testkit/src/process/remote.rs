@@ -1,4 +1,4 @@
-//! A worker process, from outside.
+//! A worker process, as the suite sees it.
 
 use std::env;
 use std::ffi::OsString;
@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
 
+use super::command::{from_line, to_line};
 use super::{Answer, Command, Lost, Place};
 use crate::worker::Worker;
 
 const SUITE: &str = "TOUCHFILE_TESTKIT_WORKER";
 const DIR: &str = "TOUCHFILE_TESTKIT_WORKER_DIR";
 
-/// How long a new process may take to say that it is ready.
+/// How long a new process may take to reply that it is ready.
 const START: Duration = Duration::from_secs(30);
 
 /// How long a process may take to end.
@@ -28,7 +29,7 @@ pub(crate) struct Launch {
     view: View,
 }
 
-/// The directory of the lock files, as it is called here and where a worker is.
+/// The paths at which the suite and a worker see the directory of the lock files.
 #[derive(Clone, Debug)]
 struct View {
     here: PathBuf,
@@ -38,12 +39,12 @@ struct View {
 impl Launch {
     /// # Errors
     ///
-    /// A sentence, if this program does not know where it is.
+    /// A message, if the path of this program is not known.
     pub(crate) fn new(suite: &str, dir: &Path, place: &Place) -> Result<Self, String> {
         let program = env::current_exe()
             .map_err(|error| format!("this program does not know its own path: {error}"))?;
         let name = dir.file_name().unwrap_or_default();
-        // The same arguments, so that its `main` takes the same way to the suite.
+        // With the same arguments its `main` takes the same way to the suite.
         let own = iter::once(program.into_os_string()).chain(env::args_os().skip(1));
         let mut words = place.launcher.iter().cloned().chain(own);
         Ok(Self {
@@ -57,7 +58,7 @@ impl Launch {
         })
     }
 
-    /// What a worker calls the directory that is called `path` here.
+    /// The path at which a worker sees `path`.
     pub(crate) fn seen_there(&self, path: &Path) -> PathBuf {
         self.view.of(path)
     }
@@ -72,7 +73,7 @@ impl View {
     }
 }
 
-/// If this process is a worker: the name of its suite, and the directory for the lock files.
+/// The name of the suite and the directory for lock files, if this process is a worker.
 pub(crate) fn suite_of_this_worker() -> Option<(String, PathBuf)> {
     let suite = env::var(SUITE).ok()?;
     Some((suite, env::var_os(DIR)?.into()))
@@ -108,20 +109,21 @@ impl Remote {
     }
 
     pub(super) fn send(&mut self, command: &Command) {
-        self.worker
-            .send(command.clone().with_path(|path| self.view.of(path)));
+        let command = command.clone().with_path(|path| self.view.of(path));
+        self.worker.send(to_line(&command));
     }
 
     pub(super) fn receive(&mut self, within: Duration) -> Result<Answer, Lost> {
         let line = self.worker.receive(within)?;
-        Ok(line.parse().unwrap_or_else(Answer::Unable))
+        Ok(from_line(&line).unwrap_or_else(Answer::Unable))
     }
 
     pub(super) fn worker(&self) -> &Worker {
         &self.worker
     }
 
-    /// Ends its input, and waits for its end. If it does not end soon, it is killed.
+    /// Closes the standard input of the process, and waits for its end. If it does not end soon, it is
+    /// killed.
     pub(super) fn finish(self) {
         self.worker.finish(END).ok();
     }

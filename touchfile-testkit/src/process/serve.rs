@@ -6,6 +6,7 @@ use std::panic;
 use touchfile_core::BoxBackend;
 
 use super::Answer;
+use super::command::{from_line, to_line};
 use super::execute::Executor;
 use crate::worker::{Commands, reply};
 
@@ -13,16 +14,16 @@ use crate::worker::{Commands, reply};
 pub(crate) fn serve(backend: BoxBackend) -> io::Result<()> {
     #[cfg(windows)]
     super::children::live_on_if_asked();
-    // A panic becomes an answer; nobody reads what it would print.
+    // A panic becomes an answer, so its message need not be printed.
     panic::set_hook(Box::new(|_| {}));
     let mut executor = Executor::new(backend)?;
     reply("ready")?;
     for line in Commands::new()? {
-        let answer = match line?.parse() {
+        let answer = match from_line(&line?) {
             Ok(command) => executor.execute(command),
             Err(error) => Answer::Unable(error),
         };
-        reply(answer)?;
+        reply(to_line(&answer))?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use touchfile_core::BoxBackend;
 use super::execute::Executor;
 use super::{Answer, Command, Lost};
 
-/// Ends once this is dropped and its last command carried out. If that never ends, it is abandoned.
+/// A thread that executes commands. It ends when this is dropped and its last command has returned.
 #[derive(Debug)]
 pub(crate) struct Thread {
     commands: Sender<Command>,
@@ -34,7 +34,7 @@ impl Thread {
     }
 
     pub(super) fn send(&mut self, command: &Command) {
-        // Whether it listens is seen when it does not answer.
+        // If the thread has ended, this shows when it does not answer.
         drop(self.commands.send(command.clone()));
     }
 

@@ -1,100 +1,90 @@
 //! Every case of the suite, in order.
 
-use crate::case::{Case, Context, Done, Finding, Need, Outcome, Undone};
+use crate::case::{Case, Context, Done, Finding, Outcome, Undone};
 use crate::free::{Who, race};
-use crate::lockstep::{self, Patience, Plan, Shown, Step, Theme};
+use crate::lockstep::{self, Plan, Shown, Step, Theme, TimeLimits};
 
 /// The cases. Those that take longest come first.
-pub(super) fn cases(seeds: Option<std::path::PathBuf>, replays: &[Vec<Step>]) -> Vec<Case> {
-    let theme = |name: &str, needs, theme| {
-        let seeds = seeds
-            .as_ref()
-            .map(|dir| dir.join(format!("{theme:?}.txt").to_lowercase()));
-        case(name, needs, move |bench| {
-            schedules(bench, theme, seeds.clone())
-        })
+pub(super) fn cases(replays: &[Vec<Step>]) -> Vec<Case> {
+    let mut cases = cases_of_all_laws! {
+        lockstep::random_schedules_of_locking,
+        lockstep::random_schedules_with_processes_that_stop_fork_and_die [CrossProcess],
+        lockstep::random_schedules_with_files_that_are_replaced [Identity],
+        free::processes_race [CrossProcess],
+        free::processes_race_and_some_are_killed [CrossProcess, CrashRelease, RealProcesses],
+        free::the_tasks_of_one_process_race,
     };
-    let mut cases = vec![
-        theme("lockstep::random_schedules_of_locking", &[], Theme::Locks),
-        theme(
-            "lockstep::random_schedules_with_processes_that_stop_fork_and_die",
-            &[Need::CrossProcess],
-            Theme::Processes,
-        ),
-        theme(
-            "lockstep::random_schedules_with_files_that_are_replaced",
-            &[Need::Identity],
-            Theme::Files,
-        ),
-    ];
-    cases.extend([
-        case("free::processes_race", &[Need::CrossProcess], |bench| {
-            race(bench, Who::Several)
-        }),
-        case(
-            "free::processes_race_and_some_are_killed",
-            &[Need::CrossProcess, Need::CrashRelease, Need::RealProcesses],
-            |bench| race(bench, Who::WithKills),
-        ),
-        case("free::the_tasks_of_one_process_race", &[], |bench| {
-            race(bench, Who::Alone)
-        }),
-    ]);
     for (number, steps) in replays.iter().enumerate() {
         let steps = steps.clone();
-        let name = format!("lockstep::replay_{}", number + 1);
-        cases.push(case(&name, &[], move |bench| replay(bench, &steps)));
+        cases.push(Case {
+            name: format!("lockstep::replay_{}", number + 1),
+            law: None,
+            needs: &[],
+            run: Box::new(move |context| replay(context, &steps)),
+        });
     }
     cases.extend(crate::directed::cases());
     cases
 }
 
-fn case(
-    name: &str,
-    needs: &'static [Need],
-    run: impl Fn(&Context<'_>) -> Outcome + Send + Sync + 'static,
-) -> Case {
-    Case {
-        name: name.to_owned(),
-        law: None,
-        needs,
-        run: Box::new(run),
-    }
+fn random_schedules_of_locking(context: &Context<'_>) -> Outcome {
+    schedules(context, Theme::Locks)
 }
 
-fn schedules(bench: &Context<'_>, theme: Theme, seeds: Option<std::path::PathBuf>) -> Outcome {
-    let cases = bench.cases;
+fn random_schedules_with_processes_that_stop_fork_and_die(context: &Context<'_>) -> Outcome {
+    schedules(context, Theme::Processes)
+}
+
+fn random_schedules_with_files_that_are_replaced(context: &Context<'_>) -> Outcome {
+    schedules(context, Theme::Files)
+}
+
+fn processes_race(context: &Context<'_>) -> Outcome {
+    race(context, Who::Several)
+}
+
+fn processes_race_and_some_are_killed(context: &Context<'_>) -> Outcome {
+    race(context, Who::WithKills)
+}
+
+fn the_tasks_of_one_process_race(context: &Context<'_>) -> Outcome {
+    race(context, Who::Alone)
+}
+
+fn schedules(context: &Context<'_>, theme: Theme) -> Outcome {
+    let cases = context.cases;
+    let file_name = format!("{theme:?}.txt").to_lowercase();
     let plan = Plan {
         theme,
-        claims: bench.claims,
-        processes: if bench.claims.cross_process {
-            bench.processes
+        claims: context.claims,
+        processes: if context.claims.cross_process {
+            context.processes
         } else {
             1
         },
         cases,
-        seed: bench.seed,
-        patience: patience(bench),
-        shrink: bench.shrink,
-        seeds,
-        progress: &|done| (bench.progress)(done, u64::from(cases)),
+        seed: context.seed,
+        limits: limits(context),
+        shrink: context.shrink,
+        seeds: context.seeds.map(|dir| dir.join(file_name)),
+        progress: &|done| (context.progress)(done, u64::from(cases)),
     };
-    let (tried, shown) = lockstep::explore(bench.host, &plan)?;
+    let (tried, shown) = lockstep::explore(context.host, &plan)?;
     verdict(tried, shown)
 }
 
-fn replay(bench: &Context<'_>, steps: &[Step]) -> Outcome {
+fn replay(context: &Context<'_>, steps: &[Step]) -> Outcome {
     verdict(
         1,
-        lockstep::replay(bench.host, bench.claims, steps, patience(bench))?,
+        lockstep::replay(context.host, context.claims, steps, limits(context))?,
     )
 }
 
-fn patience(bench: &Context<'_>) -> Patience {
-    Patience {
-        answer: bench.patience * 2,
-        grant: bench.patience,
-        looks: false,
+fn limits(context: &Context<'_>) -> TimeLimits {
+    TimeLimits {
+        answer: context.patience * 2,
+        grant: context.patience,
+        long_polls: false,
     }
 }
 

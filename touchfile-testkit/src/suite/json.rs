@@ -1,4 +1,4 @@
-//! A report for machines.
+//! The report as JSON.
 
 use std::time::Duration;
 
@@ -10,14 +10,21 @@ use crate::{Law, Step};
 impl Report {
     /// The report as one JSON object.
     ///
-    /// It has `suite`, `backend`, `seed`, `passed`, `elapsed_ms`, and `cases`; a case has `name`,
-    /// `law` (null for cases that are about all), `tried`, `measured`, `elapsed_ms` and `verdict`:
-    /// `passed`, `skipped` or `failed` with a `reason`, `not-run`, or `broken` with `broken_law`,
-    /// `trace` and `steps`.
+    /// The object has `suite`, `backend`, `seed`, `passed`, `elapsed_ms` and `cases`. A case has
+    /// `name`, `law` (null for a case about all laws), `tried`, `measured`, `elapsed_ms` and
+    /// `verdict`, which is one of:
+    ///
+    /// | verdict | more fields |
+    /// |---|---|
+    /// | `passed` | |
+    /// | `skipped` | `reason` |
+    /// | `failed` | `reason` |
+    /// | `not-run` | |
+    /// | `broken` | `broken_law`, `trace`, `steps` |
     ///
     /// # Panics
     ///
-    /// Never: nothing in a report is without a form in JSON.
+    /// Never: everything in a report has a form in JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         let report = ReportAsJson {
@@ -47,7 +54,7 @@ struct ReportAsJson<'a> {
 #[derive(Serialize)]
 struct CaseAsJson<'a> {
     name: &'a str,
-    law: Option<&'static str>,
+    law: Option<Law>,
     tried: u64,
     measured: &'a [String],
     elapsed_ms: u64,
@@ -59,7 +66,7 @@ struct CaseAsJson<'a> {
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 enum VerdictAsJson<'a> {
     Broken {
-        broken_law: &'static str,
+        broken_law: Law,
         trace: &'a str,
         #[serde(serialize_with = "as_source")]
         steps: &'a [Step],
@@ -78,13 +85,13 @@ impl<'a> From<&'a CaseReport> for CaseAsJson<'a> {
     fn from(case: &'a CaseReport) -> Self {
         Self {
             name: &case.name,
-            law: case.law.map(Law::name),
+            law: case.law,
             tried: case.tried,
             measured: &case.measured,
             elapsed_ms: milliseconds(case.elapsed),
             verdict: match &case.verdict {
                 Verdict::Broken(finding) => VerdictAsJson::Broken {
-                    broken_law: finding.law.name(),
+                    broken_law: finding.law,
                     trace: &finding.trace,
                     steps: &finding.steps,
                 },
@@ -97,7 +104,7 @@ impl<'a> From<&'a CaseReport> for CaseAsJson<'a> {
     }
 }
 
-/// Each step as it stands in Rust.
+/// Each step as Rust source.
 fn as_source<S: Serializer>(steps: &&[Step], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(steps.iter().map(|step| format!("{step:?}")))
 }

@@ -1,4 +1,4 @@
-//! The suite as its users see it: what to test, how much of it, and how to run it.
+//! The public interface of the suite: what to test, how much of it, and how to run it.
 
 mod cases;
 mod json;
@@ -24,18 +24,18 @@ use crate::lockstep::Step;
 use crate::process;
 use crate::process::Place;
 
-/// How soon a waiter must have a lock that is free, by default.
+/// How soon a waiter must be granted a free lock, by default.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where the lock files of a run are.
+/// The environment in which a backend is made.
 #[derive(Clone, Debug)]
 pub struct Env {
     dir: PathBuf,
 }
 
 impl Env {
-    /// A directory for lock files, which the suite made and removes. Each case has a directory of
-    /// its own below it.
+    /// A directory for lock files. The suite makes and removes it. Each case has a subdirectory of its
+    /// own.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -43,6 +43,8 @@ impl Env {
 }
 
 /// The conformance suite for one backend.
+///
+/// # Examples
 ///
 /// ```no_run
 /// use touchfile_testkit::Suite;
@@ -60,17 +62,17 @@ impl Env {
 ///
 /// # Workers
 ///
-/// The other processes are this program, executed again with the same arguments and with
-/// environment variables that name the suite. Once such a process comes to [`run`](Self::run),
-/// [`check`](Self::check) or [`work`](Self::work) of the suite that is named, it executes the
-/// commands of the suite until that ends, and then exits. So a program must come to its suites early: before it reads
-/// standard input or starts threads. A test target with a suite needs `harness = false`.
+/// The worker processes are this program, executed again with the same arguments and with
+/// environment variables that name the suite. When such a process calls [`run`](Self::run),
+/// [`check`](Self::check) or [`work`](Self::work) of the named suite, it executes the commands of
+/// the suite until the suite ends, and then exits. So a program must call one of these before it
+/// reads standard input or starts threads. A test target with a suite needs `harness = false`.
 ///
 /// # Environment
 ///
 /// `TOUCHFILE_TESTKIT_CASES` and `TOUCHFILE_TESTKIT_SEED` override [`cases`](Self::cases) and
-/// [`seed`](Self::seed) in a test program ([`run`](Self::run)); in any other
-/// ([`check`](Self::check)) they count where nothing was set.
+/// [`seed`](Self::seed) in [`run`](Self::run). In [`check`](Self::check) they are used only if the
+/// program has set nothing.
 #[derive(Clone)]
 #[must_use = "a suite does nothing until it is run"]
 pub struct Suite {
@@ -98,9 +100,9 @@ enum Make {
 }
 
 impl Suite {
-    /// A suite for the backend that `make` makes, anew in each process.
+    /// A suite for the backend that `make` makes. Each process makes its own.
     ///
-    /// The name must differ from that of other suites in the same program.
+    /// The name must differ from the names of the other suites of the program.
     pub fn new<B: LockBackend>(
         name: impl Into<String>,
         make: impl Fn(&Env) -> B + Send + Sync + 'static,
@@ -111,9 +113,21 @@ impl Suite {
 
     /// A suite for a backend in memory, without worker processes.
     ///
-    /// `make` makes the backend of a process with this name, in this world; each case has a world
-    /// of its own, in which it kills processes and replaces files. A backend that is not of the
-    /// mock's world claims neither `cross_process` nor `identity`, and ignores both arguments.
+    /// `make` makes the backend of the process with the given name, in the given world. Each case
+    /// has a world of its own, in which it kills processes and replaces files. A backend that does
+    /// not belong to a [`World`] ignores both arguments, and must claim neither `cross_process` nor
+    /// `identity`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_testkit::Suite;
+    ///
+    /// let suite = Suite::in_process("mock", |world, process| world.process(process));
+    /// let report = suite.only("exclusion::").cases(8).check(&())?;
+    /// assert!(report.passed(), "{report}");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn in_process<B: LockBackend>(
         name: impl Into<String>,
         make: impl Fn(&World, &str) -> B + Send + Sync + 'static,
@@ -128,46 +142,46 @@ impl Suite {
         self
     }
 
-    /// How many random schedules are played. Default: 256. All else that is tried many times is
-    /// tried more or less often in proportion.
+    /// How many random schedules are played. Default: 256. Other repetitions are in proportion.
     pub fn cases(mut self, cases: u32) -> Self {
         self.cases = Some(cases);
         self
     }
 
-    /// The seed of all random choices. Default: another number each time, which is in the report.
+    /// The seed of all random choices. Default: a new number for each run. The report has the seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// How soon a waiter must have a lock that is free. Default: 5 s, so that no busy machine makes
-    /// a correct backend look wrong. Twice that is how long any call may take.
+    /// How soon a waiter must be granted a free lock. Default: 5 s, so that a correct backend passes
+    /// on a busy machine. Any call may take twice this time.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// How long after its death was known a killed process may still be found to hold its locks.
-    /// Default: not at all, since the kernel closes files before it says that a process has ended.
-    /// A client of a network file system asks its server to release them, and does not wait.
+    /// How long a killed process may still hold its locks after its end was reported. Default: not at
+    /// all, because the kernel closes files before it reports the end of a process. A client of a
+    /// network file system asks its server to release them and does not wait for the answer.
     ///
-    /// Races of processes, whose history has no order to rely on, always allow 250 ms.
+    /// The cases in which processes race always allow 250 ms.
     pub fn death_grace(mut self, grace: Duration) -> Self {
         self.death_grace = grace;
         self
     }
 
-    /// Where to make the directory for lock files. Default: where temporary files go.
+    /// The directory in which the suite makes its directory for lock files. Default:
+    /// [`std::env::temp_dir`].
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self
     }
 
-    /// Adds a place for worker processes. Process number *n* is started at the place number *n*,
-    /// and they begin anew when there are no more. Default: all run here.
+    /// Adds a place for worker processes. The processes are distributed over the places in turn.
+    /// Default: all run like the suite itself.
     ///
-    /// The suite itself, which replaces lock files, counts and runs foreign programs, stays here.
+    /// The suite itself, which replaces lock files and runs other programs, stays where it is.
     pub fn place(mut self, place: Place) -> Self {
         self.places.push(place);
         self
@@ -180,26 +194,26 @@ impl Suite {
         self
     }
 
-    /// Leaves a case out, and says why in the summary. `case` is its whole name.
+    /// Skips a case, and gives the reason in the summary. `case` is its whole name.
     pub fn skip(mut self, case: impl Into<String>, reason: impl Into<String>) -> Self {
         self.skips.push((case.into(), reason.into()));
         self
     }
 
-    /// Plays this schedule too, as a case of its own: what a finding says to paste.
+    /// Plays a schedule as an additional case. A finding prints the schedule that shows it.
     pub fn replay(mut self, steps: &[Step]) -> Self {
         self.replays.push(steps.to_vec());
         self
     }
 
-    /// Runs only cases whose name contains this; with several, any of them.
+    /// Runs only the cases whose name contains `part`. After several calls one of them is enough.
     pub fn only(mut self, part: impl Into<String>) -> Self {
         self.only.push(part.into());
         self
     }
 
-    /// Whether a random schedule that fails is shrunk to the few steps that matter, which can take
-    /// many seconds. Default: yes.
+    /// Whether a random schedule that fails is shrunk to the steps that matter, which can take many
+    /// seconds. Default: yes.
     pub fn shrink(mut self, shrink: bool) -> Self {
         self.shrink = shrink;
         self
@@ -211,8 +225,8 @@ impl Suite {
         self
     }
 
-    /// Runs the suite as a test program with the usual arguments, and `--json FILE` for a report
-    /// to be read by machines.
+    /// Runs the suite as a test program. It takes the arguments of libtest, and `--json FILE` to write
+    /// the report to a file.
     ///
     /// In a worker of this suite it executes the commands of the suite, and in a worker of another
     /// suite it returns at once.
@@ -224,24 +238,25 @@ impl Suite {
         }
     }
 
-    /// Runs the suite and returns what it came to.
+    /// Runs the suite and returns its report.
     ///
     /// In a worker of this suite it executes the commands of the suite and exits, and in a worker of
     /// another suite it returns an empty report at once.
     ///
     /// # Errors
     ///
-    /// If there can be no directory for the lock files, or a variable of the environment makes no
-    /// sense.
+    /// - The directory for the lock files cannot be made.
+    /// - An environment variable of the suite is no number.
+    /// - A case to [skip](Self::skip) does not exist.
     pub fn check(self, observer: &dyn Observer) -> std::io::Result<Report> {
         self.work();
         run::for_program(self, observer)
     }
 
-    /// If this process is a worker of this suite, executes the commands of the suite and exits; else
-    /// does nothing.
+    /// If this process is a worker of this suite, executes the commands of the suite and exits.
+    /// Otherwise does nothing.
     ///
-    /// A program in which other things come before the suite calls this at its beginning.
+    /// A program that does other things before it runs the suite calls this first.
     pub fn work(&self) {
         if self.own_work() == Work::Mine {
             self.serve_and_exit();
@@ -293,7 +308,7 @@ impl Suite {
 #[derive(Debug, Eq, PartialEq)]
 enum Work {
     Mine,
-    /// There is none: this is no worker.
+    /// This process is no worker.
     None,
     Others,
 }
@@ -307,7 +322,9 @@ impl fmt::Debug for Suite {
     }
 }
 
-/// The `main` of a conformance test: the suite for the backend that the closure makes.
+/// Defines the `main` of a conformance test: the suite for the backend that the closure makes.
+///
+/// # Examples
 ///
 /// In `tests/conformance.rs`, with `harness = false` for that target in `Cargo.toml`:
 ///
@@ -338,7 +355,7 @@ impl fmt::Debug for Suite {
 macro_rules! conformance_main {
     ($make:expr $(, $method:ident($($argument:expr),* $(,)?))* $(,)?) => {
         fn main() -> ::std::process::ExitCode {
-            // For what a finding says to paste.
+            // A finding prints schedules that use these names.
             #[allow(unused_imports)]
             use $crate::{LockMode, Step};
             $crate::Suite::new(::std::env!("CARGO_PKG_NAME"), $make)

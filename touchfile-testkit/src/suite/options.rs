@@ -1,4 +1,4 @@
-//! What a run is to do: the suite's settings, under those of the environment and command line.
+//! Settings from the suite, the environment and the command line.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,21 +12,21 @@ use crate::case::DEFAULT_CASES;
 const CASES: &str = "TOUCHFILE_TESTKIT_CASES";
 const SEED: &str = "TOUCHFILE_TESTKIT_SEED";
 
-/// Which of two settings counts.
+/// Which of two settings is used if both are there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum First {
-    /// That of the environment, for a program whose own are written into it.
+    /// The environment, in a test program, whose own settings are constants.
     Environment,
-    /// The program's own, which its user may have given.
+    /// The setting of the program, which may come from its user.
     Own,
 }
 
-/// How many cases to run.
+/// How many random schedules to play.
 pub(super) fn cases(set: Option<u32>, first: First) -> io::Result<u32> {
     Ok(either(set, CASES, first)?.unwrap_or(DEFAULT_CASES).max(1))
 }
 
-/// The seed of all dice.
+/// The seed of all random choices.
 pub(super) fn seed(set: Option<u64>, first: First) -> io::Result<u64> {
     // The keys of a `RandomState` are random.
     let random = || RandomState::new().hash_one(0) & 0xFFFF_FFFF;

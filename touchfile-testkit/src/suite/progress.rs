@@ -1,4 +1,4 @@
-//! How far a run has come.
+//! The progress of a run.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -6,9 +6,27 @@ use std::time::{Duration, Instant};
 
 use super::report::CaseReport;
 
-/// The progress of a [`check`](crate::Suite::check). Its methods are called from several threads.
+/// Receives the progress of a [`check`](crate::Suite::check), from several threads.
+///
+/// # Examples
+///
+/// ```
+/// use touchfile_testkit::{CaseReport, Observer, Suite};
+///
+/// struct Names;
+///
+/// impl Observer for Names {
+///     fn finished(&self, case: &CaseReport) {
+///         println!("{} took {:?}", case.name, case.elapsed);
+///     }
+/// }
+///
+/// let suite = Suite::in_process("mock", |world, process| world.process(process));
+/// suite.only("release::unlocking").check(&Names)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Observer: Sync {
-    /// The run begins; it has these cases.
+    /// The run begins, with these cases.
     fn planned(&self, cases: &[&str]) {
         let _ = cases;
     }
@@ -18,7 +36,7 @@ pub trait Observer: Sync {
         let _ = case;
     }
 
-    /// So much of a case is done.
+    /// Part of a case is done: `done` repetitions of `of`.
     fn progressed(&self, case: &str, done: u64, of: u64) {
         let _ = (case, done, of);
     }
@@ -32,7 +50,7 @@ pub trait Observer: Sync {
 /// This observer ignores everything.
 impl Observer for () {}
 
-/// Writes to a terminal how far the cases have come that take long.
+/// Prints the progress of long cases, if standard error is a terminal.
 pub(super) struct OnTerminal {
     begun: Instant,
     last: Mutex<Instant>,
@@ -55,7 +73,7 @@ impl Observer for OnTerminal {
         if last.elapsed() > PAUSE && out.is_terminal() {
             *last = Instant::now();
             let seconds = self.begun.elapsed().as_secs();
-            // Nothing depends on whether somebody sees it.
+            // Progress that cannot be printed is no reason to fail.
             drop(writeln!(out, "{seconds:4} s: {case}: {done} of {of}"));
         }
     }

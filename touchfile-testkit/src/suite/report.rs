@@ -1,40 +1,42 @@
-//! What a run of the suite came to.
+//! The results of a run.
 
 use std::time::Duration;
 
 use crate::{Finding, Law};
 
-/// What a whole run came to.
+/// The result of a run of the suite.
+///
+/// Its [`Display`](std::fmt::Display) form is the summary that a test program prints.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
     /// The name of the suite.
     pub suite: String,
-    /// The name that the backend gives itself.
+    /// The name of the backend.
     pub backend: String,
-    /// The seed that all dice came from.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// How long it took.
+    /// How long the run took.
     pub elapsed: Duration,
-    /// Every case, in the order of the suite.
+    /// The results of all cases, in the order of the suite.
     pub cases: Vec<CaseReport>,
 }
 
-/// What one case came to.
+/// The result of one case.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CaseReport {
-    /// Its name, such as `exclusion::two_handles_of_one_process_exclude_each_other`.
+    /// The name of the case, such as `exclusion::two_handles_of_one_process_exclude_each_other`.
     pub name: String,
-    /// The law it is about; cases that race and play at random are about all.
+    /// The law that the case is about. Random schedules, races and walks are about all laws.
     pub law: Option<Law>,
-    /// How it ended.
+    /// How the case ended.
     pub verdict: Verdict,
     /// How often something was tried that could have failed.
     pub tried: u64,
-    /// What was measured, in words.
+    /// What was measured, in sentences.
     pub measured: Vec<String>,
-    /// How long it took.
+    /// How long the case took.
     pub elapsed: Duration,
 }
 
@@ -46,16 +48,16 @@ pub enum Verdict {
     Broken(Finding),
     /// The suite itself failed, for this reason: nothing is known about the backend.
     Failed(String),
-    /// Nothing was tried: the run had been filtered, or ended at an earlier finding.
+    /// Nothing was tried: the case was filtered out, or the run ended at an earlier finding.
     NotRun,
-    /// The law holds, as far as was tried.
+    /// Nothing was found to be broken.
     Passed,
-    /// Left out, for this reason.
+    /// The case was skipped, for this reason.
     Skipped(String),
 }
 
 impl Report {
-    /// Whether no law is known to be broken and the suite itself did not fail.
+    /// Whether no law was found to be broken and the suite itself did not fail.
     #[must_use]
     pub fn passed(&self) -> bool {
         let bad =

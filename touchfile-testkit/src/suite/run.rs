@@ -1,4 +1,4 @@
-//! Running the cases: as a test program, or for another program.
+//! Runs the cases, as a test program or for another program.
 
 use std::collections::VecDeque;
 use std::env;
@@ -25,7 +25,7 @@ use crate::fixture::Host;
 use crate::process::{Launch, Place, Pool};
 use crate::system;
 
-/// Runs with the arguments of the command line.
+/// Runs the suite with the arguments of the command line.
 pub(super) fn as_test_program(suite: Suite) -> ExitCode {
     try_as_test_program(suite).unwrap_or_else(|error| {
         eprintln!("the conformance suite cannot run: {error}");
@@ -36,7 +36,7 @@ pub(super) fn as_test_program(suite: Suite) -> ExitCode {
 fn try_as_test_program(suite: Suite) -> io::Result<ExitCode> {
     let mut words: Vec<_> = env::args_os().collect();
     let json_file = options::take_json(&mut words)?;
-    // What is not text cannot be a filter.
+    // An argument that is not UTF-8 cannot match the name of a case.
     let words = words.iter().map(|word| word.to_string_lossy().into_owned());
     let arguments = Arguments::from_iter(words);
     let run = Arc::new(Running::new(suite, First::Environment)?);
@@ -68,7 +68,7 @@ fn trial(run: &Running, number: usize, observer: &dyn Observer) -> Result<Comple
     }
 }
 
-/// Runs everything, on as many threads as there are processors.
+/// Runs every case, on as many threads as there are processors, but two to four.
 pub(super) fn for_program(suite: Suite, observer: &dyn Observer) -> io::Result<Report> {
     if crate::process::suite_of_this_worker().is_some() {
         return Ok(empty(suite)); // another suite's worker
@@ -104,11 +104,13 @@ struct Running {
     cases: Vec<Case>,
     number_of_cases: u32,
     seed: u64,
+    /// The directory for the seeds of schedules that fail.
+    seeds: Option<PathBuf>,
     begun: Instant,
     reports: Mutex<Vec<CaseReport>>,
-    /// A law is broken, and nobody wants to know more.
+    /// A law is broken, and the suite ends at the first finding.
     ended: AtomicBool,
-    /// Removed when the run has been reported.
+    /// The directory for lock files, which is removed when this is dropped.
     _dir: Option<TempDir>,
 }
 
@@ -119,7 +121,7 @@ impl Running {
             .source_dir
             .as_ref()
             .map(|dir| seed_dir(dir, &suite.name));
-        let mut cases = cases::cases(seeds, &suite.replays);
+        let mut cases = cases::cases(&suite.replays);
         if !suite.only.is_empty() {
             cases.retain(|case| suite.only.iter().any(|part| case.name.contains(part)));
         }
@@ -132,6 +134,7 @@ impl Running {
             seed: options::seed(suite.seed, first)?,
             host,
             cases,
+            seeds,
             begun: Instant::now(),
             reports: Mutex::new(reports),
             ended: AtomicBool::new(false),
@@ -185,6 +188,7 @@ impl Running {
             processes: self.suite.processes,
             cases: self.number_of_cases,
             seed: self.seed,
+            seeds: self.seeds.as_deref(),
             patience: self.suite.patience,
             shrink: self.suite.shrink,
             death_grace: self.suite.death_grace,
@@ -221,7 +225,7 @@ fn host(suite: &Suite) -> io::Result<(Host, touchfile_core::BoxBackend, Option<T
             let dir = tempfile::Builder::new()
                 .prefix("touchfile-testkit-")
                 .tempdir_in(parent)?;
-            // As the workers will see it, wherever they are started.
+            // Workers may have another current directory, and need the absolute path.
             let path = system::canonical(dir.path())?;
             let backend = make(&Env { dir: path.clone() });
             let here = [Place::new(path.parent().unwrap_or(&path))];
@@ -240,14 +244,14 @@ fn host(suite: &Suite) -> io::Result<(Host, touchfile_core::BoxBackend, Option<T
     }
 }
 
-/// Where the seeds of schedules that failed are kept.
+/// The directory for the seeds of schedules that failed.
 fn seed_dir(source_dir: &Path, suite: &str) -> PathBuf {
     source_dir
         .join("proptest-regressions/conformance")
         .join(suite)
 }
 
-/// A skip that names no case is a case that runs without anybody wanting it.
+/// Refuses to skip a case that does not exist, since the case that was meant would run.
 fn check_skips(suite: &Suite, cases: &[Case]) -> io::Result<()> {
     let unknown = suite
         .skips

@@ -1,4 +1,4 @@
-//! A report for people.
+//! The report as text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -52,7 +52,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// What was skipped, by the reason.
+    /// The names of the skipped cases, by the reason.
     fn skipped(&self) -> BTreeMap<&str, Vec<&str>> {
         let mut skipped = BTreeMap::<_, Vec<_>>::new();
         for case in &self.cases {

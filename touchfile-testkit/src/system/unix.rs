@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, Metadata, Permissions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout};
@@ -168,10 +168,7 @@ pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
     path.canonicalize()
 }
 
-pub(crate) fn path_to_bytes(path: &Path) -> &[u8] {
-    path.as_os_str().as_bytes()
-}
-
+/// A path of these bytes, if there is one.
 pub(crate) fn path_from_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
     Some(OsString::from_vec(bytes).into())
 }

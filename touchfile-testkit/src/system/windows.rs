@@ -169,11 +169,7 @@ pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
     path::absolute(path)
 }
 
-pub(crate) fn path_to_bytes(path: &Path) -> &[u8] {
-    path.as_os_str().as_encoded_bytes()
-}
-
-/// `None` if it is not Unicode.
+/// A path of these bytes, if they are Unicode.
 pub(crate) fn path_from_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
     String::from_utf8(bytes).ok().map(PathBuf::from)
 }

@@ -6,30 +6,30 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{Attempt, ConvertLock, LockMode};
 
 use super::Halt;
-use super::calls::how;
+use super::call::Caller;
 use super::slot::Kept;
-use super::walker::{Place, Walker};
+use super::walker::Walker;
 use crate::Law;
 
 impl Walker<'_> {
-    pub(super) fn downgrade(&mut self, slot: usize, place: Place) -> Result<(), Halt> {
+    pub(super) fn downgrade(&mut self, slot: usize, caller: Caller) -> Result<(), Halt> {
         let file = self.slots[slot].file;
-        let said = self.convert(slot, Shared, place)?;
+        let said = self.convert(slot, Shared, caller)?;
         match said {
             Ok(_) if self.claims.atomic_conversion => self.slots[slot].held = Some(Shared),
             said => self.refused(said)?,
         }
         self.settle(file)?;
-        self.look(file, place)
+        self.check_lock(file)
     }
 
-    pub(super) fn upgrade(&mut self, slot: usize, place: Place) -> Result<(), Halt> {
+    pub(super) fn upgrade(&mut self, slot: usize, caller: Caller) -> Result<(), Halt> {
         let (name, file) = (self.slots[slot].name, self.slots[slot].file);
         let others = self.slots.iter().filter(|other| {
             other.name != name && other.file == file && !other.stale && other.held.is_some()
         });
         let alone = others.count() == 0;
-        let said = self.convert(slot, Exclusive, place)?;
+        let said = self.convert(slot, Exclusive, caller)?;
         match said {
             Ok(Attempt::Acquired) if self.claims.atomic_conversion && alone => {
                 self.slots[slot].held = Some(Exclusive);
@@ -49,17 +49,17 @@ impl Walker<'_> {
             }
             said => self.refused(said)?,
         }
-        self.look(file, place)
+        self.check_lock(file)
     }
 
-    pub(super) fn convert_nothing(&mut self, slot: usize, place: Place) -> Result<(), Halt> {
+    pub(super) fn convert_nothing(&mut self, slot: usize, caller: Caller) -> Result<(), Halt> {
         let file = self.slots[slot].file;
-        let mode = if self.dice.chance(50) {
+        let mode = if self.random.chance(50) {
             Shared
         } else {
             Exclusive
         };
-        let said = self.convert(slot, mode, place)?;
+        let said = self.convert(slot, mode, caller)?;
         match said {
             Err(error)
                 if self.claims.atomic_conversion && error.kind() == ErrorKind::InvalidInput => {}
@@ -71,14 +71,14 @@ impl Walker<'_> {
             }
             said => self.refused(said)?,
         }
-        self.look(file, place)
+        self.check_lock(file)
     }
 
     fn convert(
         &mut self,
         slot: usize,
         mode: LockMode,
-        place: Place,
+        caller: Caller,
     ) -> Result<io::Result<Attempt>, Halt> {
         let (name, file) = (self.slots[slot].name, self.slots[slot].file);
         let kind = match mode {
@@ -86,7 +86,7 @@ impl Walker<'_> {
             Shared => "a downgrade",
         };
         let mut handle = self.take(slot);
-        let (said, handle) = self.call(place, kind, Law::Errors, move |runtime, _| {
+        let (said, handle) = self.call(caller, kind, Law::Errors, move |runtime, _| {
             let said = runtime.block_on(async {
                 match mode {
                     Exclusive => handle.try_upgrade().await,
@@ -101,11 +101,11 @@ impl Walker<'_> {
             Ok(Attempt::WouldBlock) => "busy".into(),
             Err(error) => error.to_string(),
         };
-        self.tell(
+        self.record(
             file,
             format!(
                 "handle {name} makes its lock {mode}{}: {came_to}",
-                how(place)
+                caller.in_words()
             ),
         );
         Ok(said)

@@ -1,4 +1,4 @@
-//! The files of a walk, and the roads that lead to them.
+//! The files of a walk, and the paths that lead to them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,13 +10,13 @@ use touchfile_core::Capabilities;
 use crate::system;
 
 use super::Style;
-use super::slot::Handle;
+use crate::handles::Handle;
 
 /// One lock file.
 pub(super) struct File {
     pub(super) path: PathBuf,
     /// Every path that leads to it.
-    pub(super) roads: Vec<PathBuf>,
+    pub(super) paths: Vec<PathBuf>,
     /// What happened to its lock since it was last known to be free.
     pub(super) events: Vec<Event>,
     /// A handle that looks whether the lock is held.
@@ -36,10 +36,10 @@ pub(super) enum Event {
 }
 
 impl File {
-    fn new(path: PathBuf, roads: Vec<PathBuf>) -> Self {
+    fn new(path: PathBuf, paths: Vec<PathBuf>) -> Self {
         Self {
             path,
-            roads,
+            paths,
             events: Vec::new(),
             witness: None,
             looks: 0,
@@ -79,7 +79,7 @@ pub(super) fn files(dir: &Path, style: Style, claims: Capabilities) -> io::Resul
         return Ok(files);
     }
     let mut made = Vec::new();
-    // Where there are no links, there are fewer roads.
+    // Where there are no links, there are fewer paths.
     fs::create_dir(dir.join("sub"))?;
     made.push(dir.join("sub").join(".."));
     let linked = dir.join("linked");
@@ -91,7 +91,7 @@ pub(super) fn files(dir: &Path, style: Style, claims: Capabilities) -> io::Resul
     made.push(dir.join("."));
     for file in &mut files {
         let name = file.path.file_name().unwrap_or_default().to_owned();
-        file.roads.extend(made.iter().map(|road| road.join(&name)));
+        file.paths.extend(made.iter().map(|path| path.join(&name)));
     }
     let odd = system::path_from_bytes(b"an odd \xff name".to_vec());
     let long = PathBuf::from("l".repeat(240));

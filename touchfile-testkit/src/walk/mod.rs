@@ -7,14 +7,18 @@
 //! after the other, so that each answer is known beforehand, but for [the moments](settle) in which
 //! one of several waiters may be the next.
 
-mod calls;
+mod attempts;
+mod call;
 mod convert;
+mod expected;
 mod files;
 mod inherited;
 mod probe;
 mod questions;
+mod releases;
 mod settle;
 mod slot;
+mod waits;
 mod walker;
 
 use std::fmt::Display;
@@ -30,6 +34,7 @@ use touchfile_core::{BoxBackend, LockBackend};
 
 use self::walker::Walker;
 use crate::Law;
+use crate::process::ScriptOutcome;
 
 /// What a walk is like.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,19 +62,6 @@ pub(crate) struct Plan {
     pub(crate) patience: Duration,
 }
 
-/// Where a walk has come to.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Arrival {
-    Broken {
-        law: Law,
-        what: String,
-        story: Vec<String>,
-    },
-    Done {
-        steps: u64,
-    },
-}
-
 /// Why a walk is not walked on.
 enum Halt {
     Broken(Law, String),
@@ -95,7 +87,11 @@ impl From<io::Error> for Halt {
 /// # Errors
 ///
 /// The suite's own.
-pub(crate) fn walk_watched(backend: &BoxBackend, dir: &Path, plan: &Plan) -> io::Result<Arrival> {
+pub(crate) fn walk_watched(
+    backend: &BoxBackend,
+    dir: &Path,
+    plan: &Plan,
+) -> io::Result<ScriptOutcome> {
     let pulse = Arc::new(Pulse::default());
     let (arrived, arrival) = mpsc::channel();
     let (backend, dir) = (backend.clone(), dir.to_owned());
@@ -117,13 +113,13 @@ pub(crate) fn walk_watched(backend: &BoxBackend, dir: &Path, plan: &Plan) -> io:
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 if let Some(law) = pulse.stopped(plan.patience * 2) {
-                    return Ok(Arrival::Broken {
+                    return Ok(ScriptOutcome::Broken {
                         law,
                         what: format!(
                             "a call blocks its thread: it has not returned for {:?}",
                             plan.patience * 2
                         ),
-                        story: Vec::new(),
+                        trace: Vec::new(),
                     });
                 }
             }
@@ -131,7 +127,12 @@ pub(crate) fn walk_watched(backend: &BoxBackend, dir: &Path, plan: &Plan) -> io:
     }
 }
 
-fn walk_with(backend: &BoxBackend, dir: &Path, plan: &Plan, pulse: &Pulse) -> io::Result<Arrival> {
+fn walk_with(
+    backend: &BoxBackend,
+    dir: &Path,
+    plan: &Plan,
+    pulse: &Pulse,
+) -> io::Result<ScriptOutcome> {
     let mut walker = Walker::new(backend, dir, plan, pulse)?;
     let walked = walker.begin().and_then(|()| {
         while walker.steps() < plan.steps && !walker.is_over() {
@@ -140,14 +141,14 @@ fn walk_with(backend: &BoxBackend, dir: &Path, plan: &Plan, pulse: &Pulse) -> io
         walker.end()
     });
     match walked {
-        Ok(()) => Ok(Arrival::Done {
+        Ok(()) => Ok(ScriptOutcome::Done {
             steps: walker.steps(),
         }),
         Err(Halt::Broken(law, what)) => {
-            let story = walker.story();
+            let trace = walker.trace();
             // What was found broken may panic, or hang, once more.
             std::mem::forget(walker);
-            Ok(Arrival::Broken { law, what, story })
+            Ok(ScriptOutcome::Broken { law, what, trace })
         }
         Err(Halt::Own(error)) => Err(error),
     }
@@ -207,34 +208,6 @@ impl Style {
     }
 }
 
-impl Arrival {
-    /// As text over several lines, to be sent.
-    pub(crate) fn to_text(&self) -> String {
-        match self {
-            Self::Broken { law, what, story } => {
-                let what = what.replace('\n', " ");
-                let story: String = story.iter().map(|line| format!("\n{line}")).collect();
-                format!("broken {law}\n{what}{story}")
-            }
-            Self::Done { steps } => format!("done {steps}"),
-        }
-    }
-
-    pub(crate) fn from_text(text: &str) -> Option<Self> {
-        if let Some(steps) = text.strip_prefix("done ") {
-            let steps = steps.parse().ok()?;
-            return Some(Self::Done { steps });
-        }
-        let mut lines = text.strip_prefix("broken ")?.lines();
-        let name = lines.next()?;
-        Some(Self::Broken {
-            law: Law::ALL.into_iter().find(|law| law.name() == name)?,
-            what: lines.next()?.to_owned(),
-            story: lines.map(str::to_owned).collect(),
-        })
-    }
-}
-
 /// Makes a directory for lock files, where there are directories: a backend that is in memory, and
 /// one that does not claim that its files are real, may have names only.
 pub(crate) fn make_directory(dir: &Path) -> io::Result<()> {
@@ -279,24 +252,11 @@ mod tests {
                 let dir = dir.path().join(format!("{}-{seed}", style.name()));
                 std::fs::create_dir(&dir).unwrap();
                 let arrival = walk_watched(&backend, &dir, &plan(style, seed)).unwrap();
-                let Arrival::Done { steps } = arrival else {
+                let ScriptOutcome::Done { steps } = arrival else {
                     panic!("{arrival:#?}");
                 };
                 assert!(steps > 10);
             }
         }
-    }
-
-    #[test]
-    fn an_arrival_survives_being_sent() {
-        let broken = Arrival::Broken {
-            law: Law::Release,
-            what: "it is busy".into(),
-            story: vec!["one".into(), "two".into()],
-        };
-        for arrival in [broken, Arrival::Done { steps: 7 }] {
-            assert_eq!(Arrival::from_text(&arrival.to_text()), Some(arrival));
-        }
-        assert_eq!(Arrival::from_text("gone"), None);
     }
 }

@@ -6,33 +6,33 @@ use std::process;
 use touchfile_core::{LockBackend, LockHandle};
 
 use super::Halt;
-use super::calls::how;
+use super::call::Caller;
 use super::slot::Kept;
-use super::walker::{Place, Walker};
+use super::walker::Walker;
 use crate::Law;
 
 impl Walker<'_> {
     /// Whether a handle is current: by the path of its own file or another.
-    pub(super) fn ask_current(&mut self, slot: usize, place: Place) -> Result<(), Halt> {
+    pub(super) fn ask_current(&mut self, slot: usize, caller: Caller) -> Result<(), Halt> {
         let (name, file, stale) = {
             let slot = &self.slots[slot];
             (slot.name, slot.file, slot.stale)
         };
-        let (path, names_it) = match self.dice.below(4) {
+        let (path, names_it) = match self.random.below(4) {
             0 => (
                 self.files[(file + 1) % self.files.len()].path.clone(),
                 false,
             ),
             1 => {
-                let roads = &self.files[file].roads;
-                let at = self.dice.below(roads.len() as u64);
-                (roads[usize::try_from(at).unwrap_or(0)].clone(), !stale)
+                let paths = &self.files[file].paths;
+                let at = self.random.below(paths.len() as u64);
+                (paths[usize::try_from(at).unwrap_or(0)].clone(), !stale)
             }
             2 => (self.dir.join("nothing"), false),
             _ => (self.slots[slot].path.clone(), !stale),
         };
         let handle = self.take(slot);
-        let (said, handle) = self.call(place, "asking whether it is current", Law::Errors, {
+        let (said, handle) = self.call(caller, "asking whether it is current", Law::Errors, {
             let path = &path;
             move |runtime, _| (runtime.block_on(handle.is_current(path)), handle)
         })?;
@@ -41,12 +41,12 @@ impl Walker<'_> {
             Ok(current) => current.to_string(),
             Err(error) => error.to_string(),
         };
-        self.tell(
+        self.record(
             file,
             format!(
                 "handle {name} is asked whether {} is what it locks{}: {answer}",
                 path.display(),
-                how(place)
+                caller.in_words()
             ),
         );
         let path = path.display();
@@ -77,25 +77,25 @@ impl Walker<'_> {
                 ));
             }
         }
-        self.look(file, place)
+        self.check_lock(file)
     }
 
-    pub(super) fn ask_lost(&mut self, slot: usize, place: Place) -> Result<(), Halt> {
+    pub(super) fn ask_lost(&mut self, slot: usize, caller: Caller) -> Result<(), Halt> {
         let (name, file) = (self.slots[slot].name, self.slots[slot].file);
         let handle = self.take(slot);
-        let (said, handle) = self.call(place, "asking whether it was lost", Law::Errors, {
+        let (said, handle) = self.call(caller, "asking whether it was lost", Law::Errors, {
             move |runtime, _| (runtime.block_on(handle.is_lost()), handle)
         })?;
         self.slots[slot].kept = Kept::Idle(handle);
-        self.tell(
+        self.record(
             file,
             format!(
                 "handle {name} is asked whether its lock was lost{}",
-                how(place)
+                caller.in_words()
             ),
         );
         match said {
-            Ok(false) => self.look(file, place),
+            Ok(false) => self.check_lock(file),
             Ok(true) => Err(Halt::broken(
                 Law::AcquiredMeansAcquired,
                 "the lock is said to be lost, but it is held as before",
@@ -108,19 +108,19 @@ impl Walker<'_> {
     }
 
     /// What the backend claims, and who holds the lock.
-    pub(super) fn ask_backend(&mut self, file: usize, place: Place) -> Result<(), Halt> {
+    pub(super) fn ask_backend(&mut self, file: usize, caller: Caller) -> Result<(), Halt> {
         let claims = self.claims;
         for _ in 0..8 {
             let now = self.call(
-                place,
+                caller,
                 "asking for the claims",
                 Law::Capabilities,
                 |_, backend| backend.capabilities(),
             )?;
             if now != claims {
-                self.tell(
+                self.record(
                     file,
-                    format!("the backend is asked for its claims{}", how(place)),
+                    format!("the backend is asked for its claims{}", caller.in_words()),
                 );
                 return Err(Halt::broken(
                     Law::Capabilities,
@@ -130,23 +130,26 @@ impl Walker<'_> {
                 ));
             }
         }
-        self.ask_holders(file, place)?;
-        self.look(file, place)
+        self.ask_holders(file, caller)?;
+        self.check_lock(file)
     }
 
     /// Nobody may be named who has nothing to do with the lock. The answer may be old, but no other
     /// process has ever used these files.
-    fn ask_holders(&mut self, file: usize, place: Place) -> Result<(), Halt> {
+    fn ask_holders(&mut self, file: usize, caller: Caller) -> Result<(), Halt> {
         let path = self.files[file].path.clone();
         let said = self.call(
-            place,
+            caller,
             "asking for the holders",
             Law::Errors,
             |runtime, backend| runtime.block_on(backend.holders(&path)),
         )?;
-        self.tell(
+        self.record(
             file,
-            format!("the backend is asked who holds the lock{}", how(place)),
+            format!(
+                "the backend is asked who holds the lock{}",
+                caller.in_words()
+            ),
         );
         let holders = said.map_err(|error| {
             Halt::broken(

@@ -5,8 +5,9 @@ use std::time::Duration;
 use touchfile_core::LockMode;
 
 use super::Halt;
-use super::calls::Expected;
-use super::walker::{HERE, Walker};
+use super::call::USUAL;
+use super::expected::Expected;
+use super::walker::Walker;
 use crate::Law;
 
 impl Walker<'_> {
@@ -58,8 +59,8 @@ impl Walker<'_> {
         }
         let (slot, mode) = waiting[0];
         let name = self.slots[slot].name;
-        if self.stays_busy(file, mode, HERE)? {
-            return Err(self.blame(file, mode, HERE)?);
+        if self.stays_busy(file, mode, USUAL)? {
+            return Err(self.blame(file, mode, USUAL)?);
         }
         Err(Halt::broken(
             Law::Liveness,

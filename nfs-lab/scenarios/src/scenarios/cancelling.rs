@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Play, for_both};
-use crate::lab::{At, Lab, PATIENCE};
+use crate::lab::{At, DEADLINE, Lab};
 use crate::runner::{Outcome, Scenario, must};
 use crate::worker::{Backend, Worker};
 
@@ -58,15 +58,15 @@ fn times_out(lab: &Lab, backend: Backend) -> Outcome {
     waiter.must("try exclusive", "busy")?;
     let cut = lab.cut(At::A)?;
     let begun = Instant::now();
-    waiter.tell("lock exclusive 2000")?;
+    waiter.send("lock exclusive 2000")?;
     waiter.must("ping", "pong")?;
-    waiter.must_say("timeout")?;
+    waiter.must_reply("timeout")?;
     let late = begun.elapsed();
     drop(cut);
     other.must("unlock", "unlocked")?;
     must_become_free(&mut other)?;
     must(
-        late < PATIENCE / 4,
+        late < DEADLINE / 4,
         format!("the deadline of 2 s fired after {late:?}"),
     )
 }
@@ -76,7 +76,7 @@ fn begins(lab: &Lab, backend: Backend) -> Outcome {
     let name = lab.new_name();
     let mut waiter = Worker::start(lab, At::A, backend, &name)?;
     let cut = lab.cut(At::A)?;
-    waiter.tell("lock exclusive")?;
+    waiter.send("lock exclusive")?;
     waiter.must("ping", "pong")?;
     must_be_given_up(&mut waiter)?;
     drop(cut);
@@ -90,7 +90,7 @@ fn must_be_given_up(waiter: &mut Worker) -> Outcome {
     waiter.must("cancel", "cancelled")?;
     let late = begun.elapsed();
     must(
-        late < PATIENCE / 4,
+        late < DEADLINE / 4,
         format!("giving up took {late:?} while the server did not answer"),
     )
 }

@@ -47,7 +47,7 @@ fn loses(lab: &Lab, backend: Backend) -> Outcome {
     let mut thief = Worker::start(lab, At::B, backend, &name)?;
     holder.must("try exclusive", "held")?;
     holder.must("verify", "intact")?;
-    holder.tell("watch 500")?;
+    holder.send("watch 500")?;
     let cut = lab.cut(At::A)?;
     if lab.is_v3() {
         // A lease, if there were one, would be over by then.
@@ -61,7 +61,7 @@ fn loses(lab: &Lab, backend: Backend) -> Outcome {
     }
     thief.must("lock exclusive", "held")?;
     drop(cut);
-    holder.must_say("lost")?; // which the watch says, unasked
+    holder.must_reply("lost")?; // which the watch says, unasked
     holder.must("verify", "lost")?;
     // Still so when the thief has gone, and the lock could be taken again.
     thief.must("unlock", "unlocked")?;

@@ -88,7 +88,7 @@ fn hand_over(lab: &Lab, backend: Backend, holder: At, other: At) -> Outcome {
         holder.must("try exclusive", "held")?;
         waiter.begin_to_wait()?;
         let_go(holder)?;
-        waiter.must_say("held")?;
+        waiter.must_reply("held")?;
     }
     Ok(())
 }

@@ -68,7 +68,7 @@ fn waits_for_the_new_file(
     waiter.resume()?;
     waiter.must_wait_on("another process holds the file that the path names")?;
     third.must("unlock", "unlocked")?;
-    waiter.must_say("held")?;
+    waiter.must_reply("held")?;
     third.must("try exclusive", "busy")
 }
 
@@ -83,7 +83,7 @@ fn removed_by_its_holder(lab: &Lab, backend: Backend) -> Outcome {
         holder.must("try exclusive", "held")?;
         waiter.begin_to_wait()?;
         holder.must("unlock", "unlocked")?;
-        waiter.must_say("held")?;
+        waiter.must_reply("held")?;
         other.must("try exclusive", "busy")?;
         waiter.must("unlock", "unlocked")?;
         other.must("try exclusive", "held")?;
@@ -100,11 +100,11 @@ fn count_together(lab: &Lab, backend: Backend) -> Outcome {
     for at in [At::A, At::B, At::A, At::B] {
         let mut worker = Worker::start_with(lab, at, backend, &name, REMOVE)?;
         let path = lab.dir(at).join(&number);
-        worker.tell(&format!("count {TURNS} {}", path.display()))?;
+        worker.send(&format!("count {TURNS} {}", path.display()))?;
         workers.push(worker);
     }
     for worker in &mut workers {
-        worker.must_say("counted")?;
+        worker.must_reply("counted")?;
     }
     let counted = fs::metadata(lab.dir(At::Server).join(&number))?.len();
     let all = TURNS * workers.len() as u64;

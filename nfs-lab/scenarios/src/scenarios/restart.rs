@@ -33,7 +33,7 @@ fn held_and_waited_for(lab: &Lab, backend: Backend) -> Outcome {
     holder.must("verify", "intact")?;
     waiter.must_wait_on("the lock is held, restart or not")?;
     holder.must("unlock", "unlocked")?;
-    waiter.must_say("held")?;
+    waiter.must_reply("held")?;
     holder.must("try exclusive", "busy")
 }
 
@@ -47,8 +47,8 @@ fn forgotten(lab: &Lab, backend: Backend) -> Outcome {
     let mut holder = Worker::start(lab, At::A, backend, &name)?;
     let mut thief = Worker::start(lab, At::B, backend, &name)?;
     holder.must("try exclusive", "held")?;
-    holder.tell("watch 500")?;
+    holder.send("watch 500")?;
     lab.forget(At::A)?;
     thief.must("lock exclusive", "held")?;
-    holder.must_say("lost")
+    holder.must_reply("lost")
 }

@@ -1,9 +1,11 @@
-//! A process with a `TouchFile`, that does as it is told: a line in, a line out.
+//! A worker process with a `TouchFile`, which executes commands and replies to them.
 //!
-//! It has one thread besides that which reads: so whenever it answers, its runtime turns.
+//! Its runtime has one thread; another thread reads the commands. So a reply to any command shows
+//! that the runtime is not blocked.
 
 mod outside;
 
+use std::fmt::Display;
 use std::fs::File;
 use std::future::{Future, pending};
 use std::io;
@@ -11,12 +13,13 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use touchfile::{AutoBackend, BoxBackend, Error, LockMode, OwnedLockGuard, TouchFile};
+use touchfile::{AutoBackend, BoxBackend, Error, OwnedLockGuard, TouchFile};
 use touchfile_core::LockBackend;
 use touchfile_fcntl::FcntlBackend;
 use touchfile_flock::FlockBackend;
@@ -78,10 +81,14 @@ async fn serve(arguments: &[String]) -> Result<(), String> {
             ended = end_of(&mut process.wait) => process.waited(ended),
             lost = end_of(&mut process.watch) => {
                 process.watch = None;
-                say(&told(&lost));
+                say(&in_words(&lost));
             }
             line = lines.recv() => match line {
-                Some(line) => process.obey(&line).await,
+                Some(line) => {
+                    if let Err(error) = process.execute(&line).await {
+                        say(&error);
+                    }
+                }
                 None => return Ok(()),
             },
         }
@@ -92,25 +99,25 @@ struct Process {
     touch: Arc<TouchFile<BoxBackend>>,
     held: Option<Arc<Guard>>,
     wait: Option<Wait>,
-    /// Told when the lock turns out to be lost.
+    /// Ends when the lock is lost.
     watch: Option<Watch>,
 }
 
 impl Process {
-    async fn obey(&mut self, line: &str) {
+    async fn execute(&mut self, line: &str) -> Result<(), String> {
         let words: Vec<_> = line.split(' ').collect();
         match words.as_slice() {
             ["try", mode] => {
-                let attempt = self.touch.clone().try_lock_owned(parse(mode)).await;
+                let attempt = self.touch.clone().try_lock_owned(parse(mode)?).await;
                 self.waited(attempt);
             }
             ["lock", mode] => {
-                let lock = self.touch.clone().lock_owned(parse(mode));
+                let lock = self.touch.clone().lock_owned(parse(mode)?);
                 self.wait = Some(Box::pin(async { lock.await.map(Some) }));
             }
             ["lock", mode, ms] => {
-                let patience = Duration::from_millis(ms.parse().unwrap_or(0));
-                let lock = self.touch.clone().lock_timeout_owned(parse(mode), patience);
+                let limit = Duration::from_millis(parse(ms)?);
+                let lock = self.touch.clone().lock_timeout_owned(parse(mode)?, limit);
                 self.wait = Some(Box::pin(async { lock.await.map(Some) }));
             }
             ["cancel"] => {
@@ -122,7 +129,7 @@ impl Process {
                 say(&match self.held.take().and_then(Arc::into_inner) {
                     Some(guard) => match guard.unlock().await {
                         Ok(()) => "unlocked".into(),
-                        Err(error) => told(&error),
+                        Err(error) => in_words(&error),
                     },
                     None => "nothing is held".into(),
                 });
@@ -131,28 +138,29 @@ impl Process {
                 say(&match &self.held {
                     Some(guard) => match guard.verify().await {
                         Ok(()) => "intact".into(),
-                        Err(error) => told(&error),
+                        Err(error) => in_words(&error),
                     },
                     None => "nothing is held".into(),
                 });
             }
             ["watch", ms] => {
-                let interval = Duration::from_millis(ms.parse().unwrap_or(0));
+                let interval = Duration::from_millis(parse(ms)?);
                 self.watch = self
                     .held
                     .clone()
                     .map(|guard| Box::pin(async move { guard.lost(interval).await }) as Watch);
             }
             ["count", turns, path] => {
-                let turns = turns.parse().unwrap_or(0);
+                let turns = parse(turns)?;
                 say(&match count(&self.touch, turns, Path::new(path)).await {
                     Ok(()) => "counted".into(),
                     Err(error) => error,
                 });
             }
             ["ping"] => say("pong"),
-            _ => say(&format!("what is {line:?}?")),
+            _ => return Err(format!("there is no command {line:?}")),
         }
+        Ok(())
     }
 
     fn waited(&mut self, ended: touchfile::Result<Option<Guard>>) {
@@ -163,16 +171,21 @@ impl Process {
                 say("held");
             }
             Ok(None) => say("busy"),
-            Err(error) => say(&told(&error)),
+            Err(error) => say(&in_words(&error)),
         }
     }
 }
 
-/// Makes a number larger, so many times, each time under the lock. The number is the length of a
-/// file: of the contents a client may remember other ones.
+/// Increases a number this many times, each time under the lock.
+///
+/// The number is the length of a file: a client of NFS may have old contents of a file in its cache,
+/// but asks the server for the length when it opens the file.
 async fn count(touch: &TouchFile<BoxBackend>, turns: u64, path: &Path) -> Result<(), String> {
     for _ in 0..turns {
-        let guard = touch.lock_exclusive().await.map_err(|error| told(&error))?;
+        let guard = touch
+            .lock_exclusive()
+            .await
+            .map_err(|error| in_words(&error))?;
         let increment = || {
             let number = File::open(path)?.metadata()?.len();
             File::options()
@@ -181,12 +194,12 @@ async fn count(touch: &TouchFile<BoxBackend>, turns: u64, path: &Path) -> Result
                 .write_all_at(b".", number)
         };
         increment().map_err(|error: io::Error| format!("{}: {error}", path.display()))?;
-        guard.unlock().await.map_err(|error| told(&error))?;
+        guard.unlock().await.map_err(|error| in_words(&error))?;
     }
     Ok(())
 }
 
-/// The end of something, if there is something.
+/// The output of the future, if there is one; otherwise this never ends.
 async fn end_of<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
     match future {
         Some(future) => future.await,
@@ -194,8 +207,8 @@ async fn end_of<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
     }
 }
 
-/// An error as an answer.
-fn told(error: &Error) -> String {
+/// An error as a reply.
+fn in_words(error: &Error) -> String {
     match error {
         Error::Lost { .. } => "lost".into(),
         Error::Timeout { .. } => "timeout".into(),
@@ -207,28 +220,25 @@ fn boxed<B: LockBackend>(backend: B) -> BoxBackend {
     BoxBackend::new(backend)
 }
 
-fn parse(mode: &str) -> LockMode {
-    match mode {
-        "shared" => LockMode::Shared,
-        _ => LockMode::Exclusive,
-    }
+fn parse<T: FromStr<Err: Display>>(word: &str) -> Result<T, String> {
+    word.parse().map_err(|error: T::Err| error.to_string())
 }
 
-/// The lines of standard input, which a thread reads: the runtime has none to spare.
+/// The commands, which another thread reads, as the runtime has one thread only.
 fn lines() -> io::Result<mpsc::UnboundedReceiver<String>> {
-    let (tell, told) = mpsc::unbounded_channel();
+    let (sender, receiver) = mpsc::unbounded_channel();
     let commands = Commands::new()?;
     thread::spawn(move || {
         for line in commands.map_while(Result::ok) {
-            if tell.send(line).is_err() {
+            if sender.send(line).is_err() {
                 break;
             }
         }
     });
-    Ok(told)
+    Ok(receiver)
 }
 
 fn say(line: &str) {
-    // If nobody listens, the input ends as well.
+    // If the parent is gone, standard input ends as well.
     reply(line).ok();
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use touchfile_testkit::worker::{self, Lost, this_program};
 
 use super::ROLE;
-use crate::lab::{At, Lab, PATIENCE};
+use crate::lab::{At, DEADLINE, Lab};
 use crate::runner::{Outcome, Undone, must};
 
 /// The way a worker locks.
@@ -82,18 +82,18 @@ impl Worker {
         }
         let process = worker::Worker::spawn(Command::new(&words[0]).args(&words[1..]))?;
         let mut worker = Self { at, process };
-        worker.must_say("ready")?;
+        worker.must_reply("ready")?;
         Ok(worker)
     }
 
     /// Orders, and does not wait for the answer.
-    pub(crate) fn tell(&mut self, order: &str) -> Outcome {
+    pub(crate) fn send(&mut self, order: &str) -> Outcome {
         self.process.send(order);
         Ok(())
     }
 
     /// What it says next, if it does within some time.
-    pub(crate) fn hear(&mut self, within: Duration) -> Result<Option<String>, Undone> {
+    pub(crate) fn receive(&mut self, within: Duration) -> Result<Option<String>, Undone> {
         match self.process.receive(within) {
             Ok(answer) => Ok(Some(answer)),
             Err(Lost::Silent(_)) => Ok(None),
@@ -106,15 +106,15 @@ impl Worker {
 
     /// Orders, and waits for the answer.
     pub(crate) fn ask(&mut self, order: &str) -> Result<String, Undone> {
-        self.tell(order)?;
+        self.send(order)?;
         self.answer()
     }
 
     /// What it says next.
     pub(crate) fn answer(&mut self) -> Result<String, Undone> {
-        self.hear(PATIENCE)?.ok_or_else(|| {
+        self.receive(DEADLINE)?.ok_or_else(|| {
             Undone::Failed(format!(
-                "the worker at {:?} says nothing for {PATIENCE:?}",
+                "the worker at {:?} says nothing for {DEADLINE:?}",
                 self.at
             ))
         })
@@ -133,7 +133,7 @@ impl Worker {
     }
 
     /// What it must say next.
-    pub(crate) fn must_say(&mut self, expected: &str) -> Outcome {
+    pub(crate) fn must_reply(&mut self, expected: &str) -> Outcome {
         let answer = self.answer()?;
         if answer == expected {
             return Ok(());
@@ -146,7 +146,7 @@ impl Worker {
 
     /// That it goes on waiting, as far as can be seen in a while.
     pub(crate) fn must_wait_on(&mut self, why: &str) -> Outcome {
-        match self.hear(Duration::from_secs(3))? {
+        match self.receive(Duration::from_secs(3))? {
             None => Ok(()),
             Some(answer) => Err(Undone::Failed(format!(
                 "the worker at {:?} waits no longer but says {answer:?}, though {why}",
@@ -157,7 +157,7 @@ impl Worker {
 
     /// Begins to wait for the exclusive lock, which somebody holds.
     pub(crate) fn begin_to_wait(&mut self) -> Outcome {
-        self.tell("lock exclusive")?;
+        self.send("lock exclusive")?;
         // By its next answer it has begun: it does one thing after the other.
         self.must("ping", "pong")
     }
@@ -176,7 +176,7 @@ impl Worker {
     pub(crate) fn finish(self) -> Outcome {
         let status = self
             .process
-            .finish(PATIENCE)
+            .finish(DEADLINE)
             .map_err(std::io::Error::from)?;
         must(status.success(), format!("a worker ended with {status}"))
     }

@@ -37,7 +37,7 @@ pub(super) fn unmark(file: &fs::File) {
     }
 }
 
-fn is_marked(fdinfo: &str) -> bool {
+pub(crate) fn is_marked(fdinfo: &str) -> bool {
     let flags = fdinfo.lines().find_map(|line| line.strip_prefix("flags:"));
     flags
         .and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok())

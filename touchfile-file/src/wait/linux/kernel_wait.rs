@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::interrupt::{Interruptible, interruptibly};
 use crate::wait::system::KernelWait;
@@ -29,9 +29,9 @@ const MAX_THREADS: usize = 16;
 /// to block.
 const INTERRUPT_AGAIN: Duration = Duration::from_micros(200);
 
-/// How often it does so. A thread that cannot be interrupted is left behind, and unlocks what it gets
-/// at once.
-const MAX_INTERRUPTS: u32 = 100;
+/// For how long a drop waits in all. A thread that cannot be interrupted, or does not get a processor, is
+/// left behind, and unlocks what it gets at once: a deadline has to be kept on a busy machine, too.
+const LONGEST_CANCEL: Duration = Duration::from_millis(5);
 
 /// A wait in the kernel's queue; it ends when dropped.
 #[derive(Debug)]
@@ -170,12 +170,13 @@ impl Shared {
         Err(io::ErrorKind::Interrupted.into())
     }
 
-    /// Ends the wait: the thread has let go of everything when this returns.
+    /// Ends the wait: the thread has let go of everything when this returns, unless it is left behind.
     fn cancel(&self) {
+        let begun = Instant::now();
         let mut state = self.state();
         state.is_cancelled = true;
         let waker = state.waker.take();
-        for _ in 0..MAX_INTERRUPTS {
+        while begun.elapsed() < LONGEST_CANCEL {
             match (&state.outcome, state.thread) {
                 (Outcome::Waits, Some(thread)) => thread.interrupt(),
                 // The thread had not begun to block, and will not begin.
@@ -219,7 +220,6 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::time::Instant;
 
     use tempfile::NamedTempFile;
 

@@ -17,6 +17,8 @@ use touchfile_core::LockMode;
 
 use self::file_events::FileWatch;
 use self::holder_probe::Probe;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::holder_probe::is_marked;
 use self::kernel_wait::WaitingThread;
 use self::queue::Queue;
 use super::system::{FileEvents, Follower, HolderProbe, KernelWait, Place, System};

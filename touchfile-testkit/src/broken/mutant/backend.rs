@@ -10,10 +10,10 @@ use touchfile_core::{
 };
 
 use super::Mutant;
-use super::deed::{Deed, Op};
 use super::fault::{Claim, Fault};
 use super::handle::Handle;
-use super::life::{Life, Process};
+use super::side_effect::{Op, SideEffect};
+use super::state::{HandleState, ProcessState};
 use super::trigger::Trigger;
 
 /// What all handles of a backend share.
@@ -21,7 +21,7 @@ use super::trigger::Trigger;
 pub(super) struct Common {
     pub(super) mutant: Mutant,
     pub(super) honest: BoxBackend,
-    pub(super) process: Process,
+    pub(super) process: ProcessState,
 }
 
 impl Common {
@@ -30,20 +30,20 @@ impl Common {
         &self,
         fault: Fault,
         mode: Option<LockMode>,
-        life: &Life,
+        state: &HandleState,
         path: &Path,
     ) -> bool {
         let mutant = self.mutant;
         mutant.fault == fault
-            && mutant.scope.concerns(mode, life)
-            && mutant.trigger.fires(&self.process, life, path)
+            && mutant.scope.concerns(mode, state)
+            && mutant.trigger.fires(&self.process, state, path)
     }
 
     /// Does what this call is not asked to do, if that is the fault.
-    pub(super) fn does(&self, op: Op, mode: Option<LockMode>, life: &Life, path: &Path) {
-        if let Fault::Does(deed, _) = self.mutant.fault {
-            if self.shows(Fault::Does(deed, op), mode, life, path) {
-                deed.on(path);
+    pub(super) fn does(&self, op: Op, mode: Option<LockMode>, state: &HandleState, path: &Path) {
+        if let Fault::Does(effect, _) = self.mutant.fault {
+            if self.shows(Fault::Does(effect, op), mode, state, path) {
+                effect.on(path);
             }
         }
     }
@@ -54,7 +54,7 @@ pub(super) struct Mutated(Arc<Common>);
 
 impl Mutated {
     pub(super) fn new(mutant: Mutant, honest: BoxBackend) -> Self {
-        let process = Process::new(mutant.trigger == Trigger::InSecondChild);
+        let process = ProcessState::new(mutant.trigger == Trigger::InSecondChild);
         Self(Arc::new(Common {
             mutant,
             honest,
@@ -63,7 +63,7 @@ impl Mutated {
     }
 
     fn shows(&self, fault: Fault, path: &Path) -> bool {
-        self.0.shows(fault, None, &Life::default(), path)
+        self.0.shows(fault, None, &HandleState::default(), path)
     }
 }
 
@@ -109,7 +109,7 @@ impl LockBackend for Mutated {
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
         let common = &self.0;
         common.process.called();
-        common.does(Op::AskHolders, None, &Life::default(), path);
+        common.does(Op::AskHolders, None, &HandleState::default(), path);
         if self.shows(Fault::HoldersFail, path) {
             return Err(io::Error::other("nobody knows"));
         }
@@ -136,7 +136,7 @@ impl Mutated {
     fn failed(&self, error: io::Error, path: &Path) -> io::Error {
         use io::ErrorKind::{NotADirectory, NotFound, WouldBlock};
         if self.shows(Fault::LeaksFailedOpen, path) {
-            Deed::LeaksDescriptor.on(path);
+            SideEffect::LeaksDescriptor.on(path);
         }
         let usual = matches!(error.kind(), NotFound | NotADirectory);
         if self.shows(Fault::OpensAsBusy, path)

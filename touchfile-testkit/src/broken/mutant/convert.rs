@@ -15,9 +15,11 @@ use async_trait::async_trait;
 use rustix::fs::{FlockOperation, flock};
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{Attempt, ConvertLock, LockHandle};
+use touchfile_file::RawFileLock;
 
 use super::fault::Fault;
-use super::handle::{Handle, SLOW, lock_with};
+use super::handle::{Handle, SLOW};
+use crate::broken::base::Flock;
 
 #[async_trait]
 impl ConvertLock for Handle {
@@ -81,7 +83,7 @@ impl Handle {
     /// Whether that is all: a handle that holds nothing and does not mind.
     fn begins(&mut self) -> io::Result<bool> {
         self.common.process.called();
-        self.life.converts();
+        self.state.converts();
         if self.held.is_some() {
             return Ok(false);
         }
@@ -148,7 +150,7 @@ impl Flag {
             spin_loop();
         }
         self.taken.store(true, Ordering::Release);
-        let attempt = lock_with(&self.file, Exclusive)?;
+        let attempt = Flock.try_lock(&self.file, Exclusive)?;
         if attempt == Attempt::WouldBlock {
             self.taken.store(false, Ordering::Release);
         }

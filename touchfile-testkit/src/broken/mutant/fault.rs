@@ -1,6 +1,6 @@
 //! What can be wrong, whatever brings it about.
 
-use super::deed::{Deed, Op};
+use super::side_effect::{Op, SideEffect};
 use crate::Law;
 
 /// One way to be wrong.
@@ -77,7 +77,7 @@ pub(super) enum Fault {
     Claims(Claim),
     Hides(Claim),
     /// Something happens that has nothing to do with the call.
-    Does(Deed, Op),
+    Does(SideEffect, Op),
 }
 
 /// A capability.
@@ -93,7 +93,7 @@ pub(super) enum Claim {
     Shared,
 }
 
-/// When in the life of a handle a fault is asked whether it is to show.
+/// When in the state of a handle a fault is asked whether it is to show.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Site {
     /// An attempt or a wait.
@@ -127,7 +127,7 @@ use Law::{
     Liveness, NoFalseBusy, Release,
 };
 
-/// Everything but the claims and the deeds: its name, what it is, where, and the laws that a suite
+/// Everything but the claims and the side effects: its name, what it is, where, and the laws that a suite
 /// is right to name, the first of which is the one it breaks.
 #[rustfmt::skip]
 pub(super) const FAULTS: &[(Fault, &str, &str, Site, &[Law])] = &[
@@ -231,7 +231,7 @@ impl Fault {
         match self {
             Self::Claims(claim) => format!("claims-{}", claim.name()),
             Self::Hides(claim) => format!("hides-{}", claim.name()),
-            Self::Does(deed, op) => format!("{}-{}", deed.name(), op.name()),
+            Self::Does(effect, op) => format!("{}-{}", effect.name(), op.name()),
             _ => self.row().1.to_owned(),
         }
     }
@@ -240,7 +240,7 @@ impl Fault {
         match self {
             Self::Claims(claim) => format!("`{}` is claimed, and not kept", claim.name()),
             Self::Hides(claim) => format!("`{}` is not claimed, and not refused", claim.name()),
-            Self::Does(deed, op) => format!("{} {}", op.what(), deed.what()),
+            Self::Does(effect, op) => format!("{} {}", op.what(), effect.what()),
             _ => self.row().2.to_owned(),
         }
     }
@@ -259,13 +259,13 @@ impl Fault {
             Self::Claims(Claim::Fair) => &[Capabilities, Liveness],
             Self::Claims(Claim::Identity) => &[Capabilities, Errors, Identity],
             Self::Claims(_) | Self::Hides(_) => &[Capabilities],
-            Self::Does(deed, op) => deed.laws(op),
+            Self::Does(effect, op) => effect.laws(op),
             _ => self.row().4,
         }
     }
 
     fn row(self) -> &'static (Fault, &'static str, &'static str, Site, &'static [Law]) {
         let row = FAULTS.iter().find(|row| row.0 == self);
-        row.expect("every fault that is neither a claim nor a deed has a row")
+        row.expect("every fault that is neither a claim nor a effect has a row")
     }
 }

@@ -23,9 +23,10 @@ use touchfile_file::{FileHandle, RawFileLock};
 
 use super::backend::Common;
 use super::convert::{Flag, flag};
-use super::deed::Op;
 use super::fault::{Claim, Fault};
-use super::life::Life;
+use super::side_effect::Op;
+use super::state::HandleState;
+use crate::broken::base::Flock;
 
 /// How long what takes its time takes.
 pub(super) const SLOW: Duration = Duration::from_millis(700);
@@ -45,7 +46,7 @@ static COPIES: Mutex<Vec<(u64, Arc<File>)>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 pub(super) struct Handle {
     pub(super) common: Arc<Common>,
-    pub(super) life: Life,
+    pub(super) state: HandleState,
     pub(super) path: PathBuf,
     options: OpenOptions,
     /// Taken when this is dropped, and not before.
@@ -81,10 +82,10 @@ impl Handle {
         } else {
             (common.honest.open(path, options).await?, None)
         };
-        let life = common.process.open(path);
-        common.does(Op::Open, None, &life, path);
+        let state = common.process.open(path);
+        common.does(Op::Open, None, &state, path);
         let mut face = None;
-        if common.shows(Fault::OtherLock, None, &life, path) {
+        if common.shows(Fault::OtherLock, None, &state, path) {
             if let Some(directory) = path.parent() {
                 let directory = directory.canonicalize()?;
                 let other = common.honest.open(&directory, &OpenOptions::new()).await?;
@@ -93,7 +94,7 @@ impl Handle {
         }
         let handle = Self {
             common: common.clone(),
-            life,
+            state,
             path: path.to_owned(),
             options: options.clone(),
             honest: Some(honest),
@@ -120,7 +121,7 @@ impl Handle {
 
     /// Whether this is the fault, and it shows now, to whom asks for this mode.
     pub(super) fn shows(&self, fault: Fault, mode: Option<LockMode>) -> bool {
-        self.common.shows(fault, mode, &self.life, &self.path)
+        self.common.shows(fault, mode, &self.state, &self.path)
     }
 
     /// Whether the honest handle holds what the caller let go of.
@@ -129,7 +130,7 @@ impl Handle {
     }
 
     fn does(&self, op: Op, mode: Option<LockMode>) {
-        self.common.does(op, mode, &self.life, &self.path);
+        self.common.does(op, mode, &self.state, &self.path);
     }
 
     /// The mode that is asked of the honest handle.
@@ -154,7 +155,7 @@ impl Handle {
             if self.shows(Fault::LostByRefusing, self.held) {
                 self.lose();
             }
-            self.life.refused();
+            self.state.refused();
             return Some(Err(io::ErrorKind::InvalidInput.into()));
         }
         if self.shows(Fault::Fails, Some(mode)) {
@@ -175,7 +176,7 @@ impl Handle {
             let attempt = self
                 .copy
                 .as_ref()
-                .map_or(Ok(Attempt::Acquired), |copy| lock_with(copy, mode))?;
+                .map_or(Ok(Attempt::Acquired), |copy| Flock.try_lock(copy, mode))?;
             self.locked_by_copy = attempt == Attempt::Acquired;
             return Ok(attempt);
         }
@@ -221,7 +222,7 @@ impl Handle {
     /// The caller is told that it has the lock, whether it has or not.
     pub(super) fn is_held(&mut self, mode: LockMode) {
         self.held = Some(mode);
-        self.life.acquired();
+        self.state.acquired();
     }
 
     async fn try_once(&mut self, mode: LockMode, fair: bool) -> io::Result<Attempt> {
@@ -248,7 +249,7 @@ impl Handle {
             tokio::time::sleep(SLOW).await;
         }
         let fails = self.shows(Fault::BusyIsAnError, Some(mode));
-        self.life.found_busy();
+        self.state.found_busy();
         if fails {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -328,7 +329,7 @@ impl LockHandle for Handle {
         if std::mem::take(&mut self.locked_by_copy) {
             self.lose();
         }
-        self.life.let_go();
+        self.state.let_go();
         self.honest().unlock().await?;
         assert!(!panics, "as it unlocks");
         if fails {
@@ -473,11 +474,11 @@ struct Seen;
 
 impl RawFileLock for Seen {
     fn try_lock(&self, file: &File, mode: LockMode) -> io::Result<Attempt> {
-        lock_with(file, mode)
+        Flock.try_lock(file, mode)
     }
 
     fn unlock(&self, file: &File) -> io::Result<()> {
-        Ok(flock(file, FlockOperation::Unlock)?)
+        Flock.unlock(file)
     }
 
     fn queue_key(&self) -> Option<Cow<'static, str>> {
@@ -491,18 +492,6 @@ impl RawFileLock for Seen {
 
 fn inode(path: &Path) -> Option<u64> {
     Some(fs::metadata(path).ok()?.ino())
-}
-
-pub(super) fn lock_with(file: &File, mode: LockMode) -> io::Result<Attempt> {
-    let operation = match mode {
-        Exclusive => FlockOperation::NonBlockingLockExclusive,
-        Shared => FlockOperation::NonBlockingLockShared,
-    };
-    match flock(file, operation) {
-        Ok(()) => Ok(Attempt::Acquired),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Attempt::WouldBlock),
-        Err(errno) => Err(errno.into()),
-    }
 }
 
 /// What a future that does not wait comes to.

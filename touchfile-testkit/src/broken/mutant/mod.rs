@@ -18,13 +18,12 @@
 
 mod backend;
 mod convert;
-mod deed;
-mod dice;
 mod fault;
 mod handle;
-mod life;
-mod place;
+mod path_kind;
 mod product;
+mod side_effect;
+mod state;
 mod trigger;
 mod wait;
 

@@ -3,9 +3,10 @@
 use touchfile_core::LockMode::{Exclusive, Shared};
 
 use super::Mutant;
-use super::deed::{Deed, Op};
 use super::fault::{Claim, FAULTS, Fault, Site};
-use super::trigger::{Road, Scope, Trigger};
+use super::path_kind::PathKind;
+use super::side_effect::{Op, SideEffect};
+use super::trigger::{Scope, Trigger};
 
 /// Every trigger.
 fn triggers() -> Vec<Trigger> {
@@ -31,7 +32,7 @@ fn triggers() -> Vec<Trigger> {
         Trigger::AtHandles(64),
         Trigger::Early,
     ];
-    triggers.extend(Road::ALL.map(Trigger::OnRoad));
+    triggers.extend(PathKind::ALL.map(Trigger::OnPath));
     triggers
 }
 
@@ -47,8 +48,8 @@ fn faults() -> Vec<Fault> {
     let mut faults: Vec<_> = FAULTS.iter().map(|row| row.0).collect();
     faults.extend(Claim::FALSE.map(Fault::Claims));
     faults.extend(Claim::ASKED_FOR.map(Fault::Hides));
-    for deed in Deed::ALL {
-        faults.extend(Op::ALL.map(|op| Fault::Does(deed, op)));
+    for effect in SideEffect::ALL {
+        faults.extend(Op::ALL.map(|op| Fault::Does(effect, op)));
     }
     faults
 }
@@ -188,7 +189,9 @@ fn is_enough(fault: Fault, trigger: Trigger) -> Option<&'static str> {
         Trigger::Worn(64) => matches!(fault, Does(..) | ThreadRace | Blocks | TryWaits),
         Trigger::Worn(_) => !kind,
         Trigger::AfterFailedTry | Trigger::AfterWait | Trigger::AfterGivenUpWait => match fault {
-            Does(deed, _) => !matches!(deed, Deed::Truncates | Deed::LeaksDescriptor),
+            Does(effect, _) => {
+                !matches!(effect, SideEffect::Truncates | SideEffect::LeaksDescriptor)
+            }
             ThreadRace => true,
             _ => false,
         },
@@ -198,7 +201,7 @@ fn is_enough(fault: Fault, trigger: Trigger) -> Option<&'static str> {
         }
         Trigger::InSecondChild => !matches!(fault, Grants | HoldsNothing | NeverWakes | Refuses),
         Trigger::InSecondThread => match fault {
-            Does(deed, op) => deed != Deed::LeaksDescriptor || op == Op::AskHolders,
+            Does(effect, op) => effect != SideEffect::LeaksDescriptor || op == Op::AskHolders,
             Claims(_) | Hides(_) | ThreadRace => true,
             _ => false,
         },
@@ -215,10 +218,10 @@ fn is_enough(fault: Fault, trigger: Trigger) -> Option<&'static str> {
                 | Refuses
         ),
         Trigger::WithoutRuntime | Trigger::Unwinding => {
-            matches!(fault, Does(deed, _) if deed != Deed::LeaksDescriptor)
+            matches!(fault, Does(effect, _) if effect != SideEffect::LeaksDescriptor)
                 || fault == ChildReleases
         }
-        Trigger::OnRoad(Road::DotDot | Road::LinkedDirectory) => !matches!(
+        Trigger::OnPath(PathKind::DotDot | PathKind::LinkedDirectory) => !matches!(
             fault,
             Grants
                 | Refuses
@@ -230,19 +233,19 @@ fn is_enough(fault: Fault, trigger: Trigger) -> Option<&'static str> {
                 | AlwaysCurrent
                 | IgnoresMode
         ),
-        Trigger::OnRoad(Road::LongName | Road::OddName) => !matches!(
+        Trigger::OnPath(PathKind::LongName | PathKind::OddName) => !matches!(
             fault,
             Grants | Fails | OtherLock | NeverWakes | NeverCurrent
         ),
-        Trigger::OnRoad(Road::SecondName) => !matches!(
+        Trigger::OnPath(PathKind::SecondName) => !matches!(
             fault,
             Grants | Fails | NeverWakes | UnlockKeeps | NeverCurrent
         ),
-        Trigger::OnRoad(Road::Contents) => match fault {
-            Does(deed, _) => !matches!(deed, Deed::Truncates),
+        Trigger::OnPath(PathKind::Contents) => match fault {
+            Does(effect, _) => !matches!(effect, SideEffect::Truncates),
             _ => !matches!(fault, Grants | Fails | OtherLock),
         },
-        Trigger::OnRoad(Road::ReadOnly) => !matches!(fault, Grants | Fails | OtherLock),
+        Trigger::OnPath(PathKind::ReadOnly) => !matches!(fault, Grants | Fails | OtherLock),
         Trigger::AtReader(_) => {
             !matches!(fault, Grants | Refuses | HoldsNothing | UnlockKeeps | Fails)
         }

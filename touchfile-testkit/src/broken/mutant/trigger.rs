@@ -5,9 +5,9 @@ use std::thread;
 
 use touchfile_core::LockMode;
 
-use super::dice::one_in;
-use super::life::{Life, Process};
-use super::place;
+use super::super::random::one_in;
+use super::path_kind::{self, PathKind};
+use super::state::{HandleState, ProcessState};
 
 /// When a fault shows.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -33,67 +33,13 @@ pub(super) enum Trigger {
     WithoutRuntime,
     Unwinding,
     /// The path leads there in another way than from directory to directory.
-    OnRoad(Road),
+    OnPath(PathKind),
     /// There are so many shared locks on the file, ours included.
     AtReader(u64),
     /// The process has so many handles open.
     AtHandles(u64),
     /// The lock is free for the first time within 300 µs of the beginning of a wait.
     Early,
-}
-
-/// What is unusual about a path, or about the file that it names.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(super) enum Road {
-    /// Through `..`.
-    DotDot,
-    /// Through a symbolic link to a directory.
-    LinkedDirectory,
-    LongName,
-    /// A name that is not UTF-8, or has white space in it.
-    OddName,
-    /// The file has another name.
-    SecondName,
-    /// The file is not empty.
-    Contents,
-    /// Nobody may write to the file.
-    ReadOnly,
-}
-
-impl Road {
-    pub(super) const ALL: [Self; 7] = [
-        Self::DotDot,
-        Self::LinkedDirectory,
-        Self::LongName,
-        Self::OddName,
-        Self::SecondName,
-        Self::Contents,
-        Self::ReadOnly,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::DotDot => "dot-dot",
-            Self::LinkedDirectory => "linked-directory",
-            Self::LongName => "long-name",
-            Self::OddName => "odd-name",
-            Self::SecondName => "second-name",
-            Self::Contents => "contents",
-            Self::ReadOnly => "read-only",
-        }
-    }
-
-    fn what(self) -> &'static str {
-        match self {
-            Self::DotDot => "the path has `..` in it",
-            Self::LinkedDirectory => "a directory in the path is a link",
-            Self::LongName => "the file has a name of 200 letters or more",
-            Self::OddName => "the file has a name that is not UTF-8 or has white space in it",
-            Self::SecondName => "the file has two names",
-            Self::Contents => "the file is not empty",
-            Self::ReadOnly => "the file has no mode for writing",
-        }
-    }
 }
 
 /// Which locks a fault concerns.
@@ -124,7 +70,7 @@ impl Trigger {
             Self::InSecondRuntime => "in-second-runtime".into(),
             Self::WithoutRuntime => "without-runtime".into(),
             Self::Unwinding => "unwinding".into(),
-            Self::OnRoad(road) => format!("on-{}", road.name()),
+            Self::OnPath(kind) => format!("on-{}", kind.name()),
             Self::AtReader(k) => format!("at-reader-{k}"),
             Self::AtHandles(n) => format!("at-{n}-handles"),
             Self::Early => "early".into(),
@@ -147,7 +93,7 @@ impl Trigger {
             Self::InSecondRuntime => "in another runtime than that of the first call".into(),
             Self::WithoutRuntime => "where there is no runtime".into(),
             Self::Unwinding => "while a panic unwinds".into(),
-            Self::OnRoad(road) => format!("where {}", road.what()),
+            Self::OnPath(kind) => format!("where {}", kind.what()),
             Self::AtReader(k) => format!("if that makes {k} readers"),
             Self::AtHandles(n) => format!("while the process has {n} handles"),
             Self::Early => "if the lock becomes free within 300 µs".into(),
@@ -169,31 +115,31 @@ impl Trigger {
             Self::InSecondThread => "threads",
             Self::InSecondRuntime | Self::WithoutRuntime => "runtimes",
             Self::Unwinding => "unwinding",
-            Self::OnRoad(_) => "roads",
+            Self::OnPath(_) => "paths",
             Self::AtReader(_) | Self::AtHandles(_) => "crowds",
             Self::Early => "timing",
         }
     }
 
     /// Whether the fault shows now.
-    pub(super) fn fires(self, process: &Process, life: &Life, path: &Path) -> bool {
+    pub(super) fn fires(self, process: &ProcessState, state: &HandleState, path: &Path) -> bool {
         match self {
             Self::Always => true,
             Self::OneIn(n) => one_in(n),
-            Self::Worn(n) => life.locks() >= n,
-            Self::AfterFailedTry => life.has_failed_try(),
-            Self::AfterWait => life.has_waited(),
-            Self::AfterGivenUpWait => life.has_given_up(),
-            Self::AfterError => life.has_been_refused(),
-            Self::AfterConversion => life.has_converted(),
+            Self::Worn(n) => state.locks() >= n,
+            Self::AfterFailedTry => state.has_failed_try(),
+            Self::AfterWait => state.has_waited(),
+            Self::AfterGivenUpWait => state.has_given_up(),
+            Self::AfterError => state.has_been_refused(),
+            Self::AfterConversion => state.has_converted(),
             Self::InChild => process.is_child(),
             Self::InSecondChild => process.is_later_child(),
             Self::InSecondThread => process.is_other_thread(),
             Self::InSecondRuntime => process.is_other_runtime(),
             Self::WithoutRuntime => tokio::runtime::Handle::try_current().is_err(),
             Self::Unwinding => thread::panicking(),
-            Self::OnRoad(road) => place::is_on(road, path),
-            Self::AtReader(k) => place::readers(path) + 1 >= k,
+            Self::OnPath(kind) => kind.fits(path),
+            Self::AtReader(k) => path_kind::readers(path) + 1 >= k,
             Self::AtHandles(n) => process.handles() >= n,
             // Looked at by the wait itself.
             Self::Early => true,
@@ -222,12 +168,12 @@ impl Scope {
         }
     }
 
-    pub(super) fn concerns(self, mode: Option<LockMode>, life: &Life) -> bool {
+    pub(super) fn concerns(self, mode: Option<LockMode>, state: &HandleState) -> bool {
         match self {
             Self::All => true,
             Self::Mode(wanted) => mode == Some(wanted),
-            Self::LaterHandles => life.handle > 0,
-            Self::LaterPaths => life.path > 0,
+            Self::LaterHandles => state.handle > 0,
+            Self::LaterPaths => state.path > 0,
         }
     }
 }

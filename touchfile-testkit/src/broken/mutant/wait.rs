@@ -12,10 +12,10 @@ use touchfile_core::backoff::Backoff;
 use touchfile_core::{Attempt, LockBackend, LockHandle, LockMode, OpenOptions};
 
 use super::backend::Common;
-use super::deed::Op;
 use super::fault::{Claim, Fault};
 use super::handle::{Handle, Honest, SLOW, kept, now};
-use super::life::Life;
+use super::side_effect::Op;
+use super::state::HandleState;
 use super::trigger::Trigger;
 
 /// In which a release is missed, or not.
@@ -25,7 +25,7 @@ impl Handle {
     pub(super) async fn wait(&mut self, mode: LockMode) -> io::Result<()> {
         self.common.process.called();
         self.common
-            .does(Op::Wait, Some(mode), &self.life, &self.path);
+            .does(Op::Wait, Some(mode), &self.state, &self.path);
         if let Some(answer) = self.refuses(mode) {
             return answer;
         }
@@ -52,7 +52,7 @@ impl Handle {
 
     async fn wait_by_turns(&mut self, mode: LockMode) -> io::Result<()> {
         while self.attempt(mode, false).await? == Attempt::WouldBlock {
-            self.life.waits();
+            self.state.waits();
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         Ok(())
@@ -61,7 +61,7 @@ impl Handle {
     async fn poll_politely(&mut self, mode: LockMode) -> io::Result<()> {
         let mut backoff = Backoff::new();
         while self.honest().try_lock(mode).await? == Attempt::WouldBlock {
-            self.life.waits();
+            self.state.waits();
             backoff.pause().await;
         }
         Ok(())
@@ -71,7 +71,7 @@ impl Handle {
         let fault = self.common.mutant.fault;
         let asked = self.asked(mode);
         let mut given_up = GivenUp::new(self, mode, shows);
-        let life = self.life.clone();
+        let state = self.state.clone();
         {
             let mut lock = self.honest().lock(asked);
             let first = poll_fn(|cx| Poll::Ready(lock.as_mut().poll(cx))).await;
@@ -84,14 +84,14 @@ impl Handle {
                 | (Poll::Pending, Fault::GivesUp | Fault::Blocks)
                     if shows => {}
                 (Poll::Pending, _) => {
-                    life.waits();
+                    state.waits();
                     let result = lock.await;
                     given_up.armed = false;
                     return result;
                 }
             }
         }
-        life.waits();
+        state.waits();
         let result = self.wait_wrongly(asked, fault).await;
         if fault == Fault::Grants && result.is_ok() {
             self.is_held(mode);
@@ -115,8 +115,8 @@ impl Handle {
                 self.honest().lock(mode).await
             }
             Fault::GivesUp => {
-                let patience = Duration::from_millis(20);
-                match tokio::time::timeout(patience, self.honest().lock(mode)).await {
+                let limit = Duration::from_millis(20);
+                match tokio::time::timeout(limit, self.honest().lock(mode)).await {
                     Ok(result) => result,
                     Err(_) => Err(io::ErrorKind::TimedOut.into()),
                 }
@@ -147,7 +147,7 @@ impl Handle {
 struct GivenUp {
     armed: bool,
     common: Arc<Common>,
-    life: Life,
+    state: HandleState,
     path: PathBuf,
     mode: LockMode,
     shows: bool,
@@ -158,7 +158,7 @@ impl GivenUp {
         Self {
             armed: true,
             common: handle.common.clone(),
-            life: handle.life.clone(),
+            state: handle.state.clone(),
             path: handle.path.clone(),
             mode,
             shows,
@@ -181,8 +181,8 @@ impl Drop for GivenUp {
             return;
         }
         self.common
-            .does(Op::GiveUp, Some(self.mode), &self.life, &self.path);
-        self.life.gives_up();
+            .does(Op::GiveUp, Some(self.mode), &self.state, &self.path);
+        self.state.gives_up();
         let fault = self.common.mutant.fault;
         match fault {
             Fault::SlowToGiveUp if self.shows => thread::sleep(SLOW),

@@ -1,14 +1,14 @@
-//! Which law is broken when a free lock is found held: is it the answer, or the release before?
+//! Which law is broken when a free lock is found held: the answer or the release before may be wrong.
 
 use touchfile_core::LockMode;
 
 use super::claims::{Claims, End, Hold};
 use crate::Law;
 
-/// What the history shows of the ways to release.
+/// What the history shows about the ways to release.
 pub(super) struct Releases<'c> {
     claims: &'c Claims,
-    /// Ways after which somebody else did get the lock, at least once.
+    /// The ways after which another handle got the lock, at least once.
     proven: Vec<End>,
 }
 
@@ -33,7 +33,7 @@ impl<'c> Releases<'c> {
                 LockMode::Exclusive => &all,
                 LockMode::Shared => &exclusive,
             };
-            // By another handle: the same one would have to be used again for that.
+            // Before the handle that held the lock was used again, another handle must have got it.
             let next = conflicting.get(conflicting.partition_point(|at| *at <= hold.may_end_ns));
             if next.is_some_and(|at_ns| *at_ns < hold.reused_ns) {
                 proven.push(hold.end);
@@ -42,12 +42,12 @@ impl<'c> Releases<'c> {
         Self { claims, proven }
     }
 
-    /// The law that is broken when a lock that is free at `at_ns` is not to be had in `mode`, and
-    /// the last hold that could have to do with it.
+    /// The law that is broken when a lock that is free at `at_ns` cannot be taken in `mode`, and the
+    /// last hold that may be the cause.
     ///
-    /// If a conflicting hold ended before in a way after which nobody else got the lock, in all
-    /// of the history, then it is the release that failed; else it is the law that the caller
-    /// suspects. The violation is certain in either case, the name of the law is the likelier one.
+    /// If a conflicting hold has ended in a way after which no other handle ever got the lock, the
+    /// release has failed. Otherwise it is the law that the caller suspects. The violation is certain
+    /// in both cases, the law is the more likely one.
     pub(super) fn blame(
         &self,
         mode: LockMode,
@@ -65,15 +65,15 @@ impl<'c> Releases<'c> {
         }
     }
 
-    /// Whether a conflicting wait was given up before `at_ns`: it may have left something behind
-    /// that took the lock later.
+    /// Whether a conflicting wait was given up before `at_ns`. It may have left something behind that
+    /// took the lock later.
     pub(super) fn was_given_up(&self, mode: LockMode, at_ns: u64) -> bool {
         self.claims.holds.iter().any(|hold| {
             hold.end == End::GivenUp && hold.mode.conflicts_with(mode) && hold.over_ns <= at_ns
         })
     }
 
-    /// Whether there is a way to release after which nobody else got the lock.
+    /// Whether there is a way to release after which no other handle got the lock.
     pub(super) fn are_in_doubt(&self) -> bool {
         self.claims
             .holds
@@ -81,8 +81,8 @@ impl<'c> Releases<'c> {
             .any(|hold| self.never_released(hold))
     }
 
-    /// Whether this was the last that was heard of the lock: its process was killed before it could
-    /// say whether it had it, and nobody got it since.
+    /// Whether the process was killed before it could answer whether it had the lock, and no other
+    /// handle got the lock since.
     fn died_with_it(&self, hold: &Hold) -> bool {
         let later = |next: &Hold| {
             next.mode.conflicts_with(hold.mode) && next.acquired_ns > Some(hold.may_end_ns)

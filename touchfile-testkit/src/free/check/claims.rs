@@ -1,4 +1,4 @@
-//! What each call says about who held the lock of a file, and when.
+//! What the calls say about who held the lock of a file, and when.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,27 +7,27 @@ use touchfile_core::LockMode;
 use crate::free::history::{History, Record};
 use crate::free::log::{Call, Outcome};
 
-/// The end of what did not end.
+/// The time of the end of a hold that has not ended.
 pub(super) const NEVER_NS: u64 = u64::MAX;
 
-/// An acquisition that succeeded, or of which nobody knows whether it did.
+/// An acquisition that has succeeded or may have succeeded.
 #[derive(Clone, Debug)]
 pub(super) struct Hold {
-    /// The call that asked for it.
+    /// The call that asked for the lock.
     pub(super) call: usize,
-    /// The call that asked for its release, if that was a call.
+    /// The call that asked for the release, if there was one.
     pub(super) release: Option<usize>,
     pub(super) mode: LockMode,
     pub(super) asked_ns: u64,
-    /// When it was said to be held; nothing if it never was.
+    /// The time of the answer "acquired", if there was one.
     pub(super) acquired_ns: Option<u64>,
-    /// From here on it may be over.
+    /// From this time on the hold may be over.
     pub(super) may_end_ns: u64,
-    /// By now it is over.
+    /// By this time the hold is over.
     pub(super) over_ns: u64,
-    /// How it came to be over, or would have.
+    /// How it ended.
     pub(super) end: End,
-    /// When the handle that held it was used again; only after an unlock.
+    /// The time at which the handle was used again after an unlock.
     pub(super) reused_ns: u64,
 }
 
@@ -42,7 +42,7 @@ pub(super) enum End {
     Dropped,
     /// The process was killed.
     Killed,
-    /// It does not, as far as the history goes.
+    /// It did not end before the end of the history.
     Open,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Busy {
     pub(super) answered_ns: u64,
 }
 
-/// All that the calls on one file say.
+/// What all calls on one file say.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claims {
     pub(super) holds: Vec<Hold>,
@@ -63,7 +63,12 @@ pub(super) struct Claims {
 }
 
 impl Hold {
-    /// When it was surely held.
+    /// The last call of this hold: the release, or the acquisition if there was no release.
+    pub(super) fn last_call(&self) -> usize {
+        self.release.unwrap_or(self.call)
+    }
+
+    /// The time during which the lock was surely held.
     pub(super) fn sure(&self) -> Option<(u64, u64)> {
         let from = self.acquired_ns?;
         (from < self.may_end_ns).then_some((from, self.may_end_ns))
@@ -79,7 +84,7 @@ impl Claims {
         for (index, record) in history.calls.iter().enumerate() {
             let death = history.deaths.get(&record.process);
             if death.is_some_and(|death| death.reaped_ns < record.invoked_ns) {
-                continue; // a simulated process whose code runs on: it does nothing any more
+                continue; // the code of a killed simulated process still runs, without effect
             }
             let claims = files.entry(record.file).or_default();
             let task = (record.process, record.task);
@@ -114,7 +119,7 @@ impl Claims {
         files
     }
 
-    /// The dead hold nothing.
+    /// Ends the holds of killed processes.
     fn end_with_processes(&mut self, history: &History) {
         for hold in &mut self.holds {
             let Some(death) = history.deaths.get(&history.calls[hold.call].process) else {
@@ -127,7 +132,7 @@ impl Claims {
             hold.may_end_ns = hold.may_end_ns.min(death.invoked_ns);
         }
         for hold in &mut self.holds {
-            // Whenever a process was killed: no hold ends before it begins.
+            // No hold ends before it begins, even if its process was killed earlier.
             hold.may_end_ns = hold.may_end_ns.max(hold.asked_ns);
             hold.over_ns = hold.over_ns.max(hold.acquired_ns.unwrap_or(0));
         }
@@ -161,7 +166,7 @@ fn acquisition(call: usize, record: &Record, mode: LockMode) -> Hold {
     }
 }
 
-/// What a later call on the same handle does to a lock it holds.
+/// Ends a hold by a later call on the same handle.
 fn release(hold: &mut Hold, index: usize, record: &Record) {
     let end = match record.call {
         Call::Drop => End::Dropped,
@@ -171,7 +176,7 @@ fn release(hold: &mut Hold, index: usize, record: &Record) {
     hold.end = end;
     hold.release.get_or_insert(index);
     hold.may_end_ns = hold.may_end_ns.min(record.invoked_ns);
-    // After an unlock that failed nobody knows, until the handle is dropped.
+    // After a failed unlock it is unknown whether the lock is held, until the handle is dropped.
     if let Some((at_ns, Outcome::Done)) = record.answer {
         hold.over_ns = at_ns;
     }

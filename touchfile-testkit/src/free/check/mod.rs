@@ -1,32 +1,31 @@
-//! Judging a free run: which laws were certainly broken, whatever the order of the calls was.
+//! Judges the history of a race: which laws were certainly broken, whatever the order of the calls was.
 //!
 //! # What can be known
 //!
-//! The log has, for each call, a time before it and a time after it; the call took effect at some
-//! moment in between. A history is right if such moments *can* be chosen so that the calls, put in
-//! that order, obey the sequential rules of a lock. This is linearizability (Herlihy and Wing,
-//! "Linearizability: a correctness condition for concurrent objects", 1990), and a violation is
-//! reported only if there is no such choice. So, of each acquisition:
+//! The log has, for each call, a time before it and a time after it. The call took effect at some
+//! moment in between. A history is right if such moments *can* be chosen so that the calls, in that
+//! order, obey the sequential rules of a lock. This is linearizability (Herlihy and Wing,
+//! "Linearizability: a correctness condition for concurrent objects", 1990). A violation is reported
+//! only if there is no such choice. So, for each acquisition:
 //!
-//! - the lock was *surely held* from the answer "acquired" to the moment the release was asked
-//!   for, or to the moment just before its process was killed;
-//! - it was *possibly held* from the moment it was asked for to the answer of the release, or to
-//!   the moment the death of its process was known (and a [grace](History::death_grace) beyond,
-//!   since a network file system releases for the dead at its leisure);
-//! - a wait that was given up, failed or was never answered was *possibly held* all the while:
-//!   it may have been granted the lock at the last moment and let go at once.
+//! - The lock was *surely held* from the answer "acquired" until the release was asked for, or until
+//!   just before the process was killed.
+//! - It was *possibly held* from the call until the answer of the release, or until the end of the
+//!   process was reported, plus a [grace](History::death_grace), since a network file system may
+//!   release the locks of a killed process later.
+//! - During a wait that was given up, failed or was never answered, the lock was *possibly held* all
+//!   the time: it may have been granted at the last moment and released at once.
 //!
 //! # The rules
 //!
-//! - [`overlap`]: surely held intervals that conflict break exclusion. Where nobody was killed in
-//!   the middle of an acquisition, this rule is exact: if no two conflict, the acquisitions alone
-//!   can be put in order, each taking effect at its answer and ending when its release is asked
-//!   for. It also finds each "busy" that no acquisition can explain even by itself.
-//! - [`order`]: whether all "busy" answers can be explained *together* is a search over orders,
-//!   done as the history unfolds (Lowe, "Testing for linearizability", 2017). Exact too.
-//! - [`waiting`]: each wait ends, and does so soon after the lock is free; calls that fail; whose
-//!   processes hang.
-//! - [`witnesses`]: no update of a witness was lost. Needs no clock.
+//! - [`overlap`]: two surely held intervals that conflict break exclusion. If no process was killed
+//!   during an acquisition, this rule is exact: without such a conflict the acquisitions can be put in
+//!   order, each from its answer until its release is asked for. The rule also finds each "busy" that
+//!   no single acquisition can explain.
+//! - [`order`]: a search over orders finds out whether all "busy" answers can be explained *together*
+//!   (Lowe, "Testing for linearizability", 2017). This rule is exact, too.
+//! - [`waiting`]: each wait ends soon after the lock is free, no call fails, and no process hangs.
+//! - [`witnesses`]: no update of a witness was lost. This rule uses no times.
 
 mod blame;
 mod claims;
@@ -45,31 +44,32 @@ use self::claims::{Claims, End};
 use super::history::{History, Record};
 use crate::Law;
 
-/// At most so many violations of each law on each file are reported: further ones say the same.
+/// How many violations of each law on each file are reported.
 const MOST_VIOLATIONS: usize = 3;
 
-/// If nothing explains so many answers "busy", and all of them came after cancelled waits, and so many
-/// calls on files without cancelled waits were answered rightly, then the cancelled waits are the cause.
+/// Cancelled waits are the cause of "busy" answers that nothing explains if there are at least this many,
+/// all of them came after cancelled waits, and at least this many calls on files without cancelled waits
+/// had right answers.
 const MANY_AFTER_CANCEL: u32 = 5;
 const MANY_WITHOUT_CANCEL: usize = 200;
 
-/// A law that was certainly broken.
+/// A violation of a law, which is certain.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Violation {
-    /// Which.
+    /// The law that was broken.
     pub(crate) law: Law,
-    /// On which lock file.
+    /// The number of the lock file.
     pub(crate) file: u32,
-    /// What happened, in a sentence. Its times count from the first call of the run.
+    /// What happened, in a sentence. Its times count from the first call of the race.
     pub(crate) trace: String,
-    /// The calls it is about, in the order in which they were made.
+    /// The calls that show it, in the order in which they were made.
     pub(crate) calls: Vec<Record>,
     start_ns: u64,
 }
 
-/// The laws that this history shows to be broken: none, for a correct backend, ever.
+/// The violations in a history. For a correct backend there are none.
 ///
-/// At most three violations of each law on each file, the earliest.
+/// These are the first three violations of each law on each file.
 pub(crate) fn check(history: &History) -> Vec<Violation> {
     let mut found = Findings::new(history);
     for (file, claims) in Claims::by_file(history) {
@@ -97,16 +97,16 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What was found so far.
+/// The findings so far.
 struct Findings<'h> {
     history: &'h History,
     start_ns: u64,
     end_ns: u64,
     violations: BTreeMap<(Law, u32), Vec<Violation>>,
-    /// How many answers "busy" nothing explains: after a wait was given up, and without.
+    /// How many answers "busy" nothing explains: after a conflicting wait was given up, and otherwise.
     after_cancel: u32,
     plain: u32,
-    /// How many calls took place on files on which nobody gives up waiting.
+    /// The number of acquisitions on files on which no wait was given up.
     without_cancel: usize,
 }
 
@@ -123,7 +123,7 @@ impl<'h> Findings<'h> {
         }
     }
 
-    /// Adds a violation with the calls it is about, unless there are enough of its kind.
+    /// Adds a violation with the calls that show it, unless there are enough of its kind.
     fn add(&mut self, law: Law, file: u32, calls: &[usize], trace: impl FnOnce() -> String) {
         let alike = self.violations.entry((law, file)).or_default();
         if alike.len() == MOST_VIOLATIONS {
@@ -147,12 +147,12 @@ impl<'h> Findings<'h> {
         self.violations.contains_key(&(law, file))
     }
 
-    /// A time as violations display it.
+    /// A time in the form of traces.
     fn us(&self, ns: u64) -> String {
         format!("{} µs", ns.saturating_sub(self.start_ns) / 1_000)
     }
 
-    /// Who made a call, as violations display it.
+    /// The process and task that made a call, in the form of traces.
     fn who(&self, call: usize) -> String {
         let Record { process, task, .. } = self.history.calls[call];
         format!("process {process}, task {task}")

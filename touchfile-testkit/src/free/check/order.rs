@@ -1,13 +1,13 @@
 //! Whether all answers "busy" can be explained together: a search for an order of the calls.
 //!
-//! The search goes through the history once and keeps every state that the lock can be in: for
-//! each hold whose time has come, whether it is not yet taken, held, or over; and for each attempt
-//! that is going on, whether a conflicting hold has existed since it began. When a call is answered,
-//! the states that contradict the answer go. If none is left, no order of the calls explains the
-//! answers so far (Lowe, "Testing for linearizability", 2017: the just-in-time algorithm).
+//! The search goes through the history once and keeps every state that the lock can be in. A state
+//! says of each hold under way whether it is not yet taken, held or over, and of each attempt under way
+//! whether a conflicting hold has existed since the attempt began. When a call is answered, the states
+//! that contradict the answer are removed. If no state is left, no order of the calls explains the
+//! answers so far (the just-in-time algorithm of Lowe, "Testing for linearizability", 2017).
 //!
-//! Calls take effect in these states as late as they can: just before an answer that needs it.
-//! Nothing is lost by that, because the beginning of a call only ever adds possibilities.
+//! In these states calls take effect as late as possible, just before an answer that needs it. This
+//! loses nothing, because the beginning of a call only adds possibilities.
 
 use std::collections::HashSet;
 
@@ -15,38 +15,39 @@ use super::blame::Releases;
 use super::claims::{Busy, Claims, Hold, NEVER_NS};
 use super::{Findings, Law};
 
-/// With more states than these the search ends without a verdict: so many calls at once are left
-/// to the rules on intervals.
+/// With more states than this the search ends without a verdict, and only the rules on intervals judge
+/// the history.
 const MOST_STATES: usize = 20_000;
 
-/// Holds, and attempts, that are under way at once: what the bits of a [`State`] have room for.
+/// The greatest number of holds, and of attempts, that are under way at once: the number of bits in a
+/// field of [`State`].
 const SLOTS: usize = 32;
 
 /// Searches for an order that explains all of `judged`, and reports where that fails.
 ///
-/// Does nothing if holds were found that overlap or did not end: these have no order.
+/// Does nothing if holds were found to overlap, since these have no order.
 pub(super) fn busy(file: u32, claims: &Claims, judged: &[Busy], found: &mut Findings<'_>) {
     if found.has(Law::Exclusion, file) {
         return;
     }
-    // Holds that last for a moment only, of processes killed then, are not seen by the rules on
-    // intervals: they can break exclusion here.
+    // The rules on intervals cannot judge a hold whose process was killed during the acquisition, so
+    // exclusion can also be broken here.
     if let Some(failure) = search(&claims.holds, &[]) {
-        let meaning = "somebody got the lock beside another holder";
-        tell(Law::Exclusion, file, claims, &failure, meaning, found);
+        let meaning = "a handle got the lock beside another holder";
+        report(Law::Exclusion, file, claims, &failure, meaning, found);
     } else if found.has(Law::Release, file) {
-        // The failed release is reported already.
+        // The failed release has been reported.
     } else if let Some(failure) = search(&claims.holds, judged) {
         let law = match Releases::new(claims).are_in_doubt() {
             true => Law::Release,
             false => Law::NoFalseBusy,
         };
-        let meaning = "somebody was told \"busy\" while the lock was free";
-        tell(law, file, claims, &failure, meaning, found);
+        let meaning = "an attempt was answered \"busy\" while the lock was free";
+        report(law, file, claims, &failure, meaning, found);
     }
 }
 
-fn tell(
+fn report(
     law: Law,
     file: u32,
     claims: &Claims,
@@ -65,7 +66,7 @@ fn tell(
     });
 }
 
-/// What was going on when the last state was ruled out.
+/// The calls under way when the last state was ruled out.
 struct Failure {
     at_ns: u64,
     /// As indices of holds.
@@ -105,21 +106,21 @@ fn search(holds: &[Hold], busy: &[Busy]) -> Option<Failure> {
     None
 }
 
-/// What happens at one moment of the history. The numbers are indices.
+/// One event of the history. The numbers are indices.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Step {
     HoldMayBegin(usize),
     HoldMayEnd(usize),
     BusyBegins(usize),
-    /// It was said to be held.
+    /// It was answered with "acquired".
     HoldHasBegun(usize),
     BusyEnds(usize),
-    /// It is over, or never was.
+    /// It is over, or has never begun.
     HoldIsOver(usize),
 }
 
-/// All steps in order. At the same moment, what adds possibilities comes first: calls that share
-/// a moment are not in order.
+/// All steps in order. Of steps at the same time, those that add possibilities come first, because calls
+/// at the same time have no order.
 fn steps(holds: &[Hold], busy: &[Busy]) -> Vec<(u64, bool, Step)> {
     let mut steps = Vec::with_capacity(4 * holds.len() + 2 * busy.len());
     for (index, hold) in holds.iter().enumerate() {
@@ -145,7 +146,7 @@ enum Progress {
     TooMany,
 }
 
-/// One state that the lock can be in. Bit n of each number is about slot n.
+/// One state that the lock can be in. Bit n of each field is about slot n.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 struct State {
     held: u32,
@@ -156,16 +157,16 @@ struct State {
 struct Search<'a> {
     holds: &'a [Hold],
     busy: &'a [Busy],
-    /// Which hold each slot is about.
+    /// The hold of each slot.
     hold_slots: [Option<usize>; SLOTS],
     /// The slots whose hold may be over.
     may_end: u32,
-    /// Which attempt each slot is about.
+    /// The attempt of each slot.
     busy_slots: [Option<usize>; SLOTS],
     /// The last attempts that were answered, for the trace.
     recent: Vec<usize>,
     states: HashSet<State>,
-    /// A call has begun, and what it can do has not been added to the states.
+    /// Whether a call has begun whose effects have not been added to the states.
     stale: bool,
 }
 
@@ -261,7 +262,7 @@ impl Search<'_> {
         self.recent.push(busy);
     }
 
-    /// Adds all states that calls under way can lead to. False if there are too many.
+    /// Adds all states that calls under way can lead to. Returns false if there are too many.
     fn explore(&mut self) -> bool {
         let mut new: Vec<State> = self.states.iter().copied().collect();
         while let Some(state) = new.pop() {
@@ -302,7 +303,7 @@ impl Search<'_> {
             .any(|other| self.holds[other].mode.conflicts_with(mode))
     }
 
-    /// Whatever attempt meets a conflicting holder is explained, and better so than not.
+    /// Marks as explained each attempt that meets a conflicting holder. This never rules out an order.
     fn explain(&self, mut state: State) -> State {
         for (slot, busy) in self.busy_slots.iter().enumerate() {
             let Some(busy) = *busy else { continue };

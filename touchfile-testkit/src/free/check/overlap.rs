@@ -6,7 +6,7 @@ use super::blame::Releases;
 use super::claims::{Busy, Claims, End, Hold};
 use super::{Findings, Law};
 
-/// Finds conflicting holds that were surely held at once; says which holds those are.
+/// Finds conflicting holds at the same time, and returns which holds those are.
 pub(super) fn exclusion(file: u32, claims: &Claims, found: &mut Findings<'_>) -> Vec<bool> {
     let mut sure: Vec<(u64, u64, usize)> = claims
         .holds
@@ -51,9 +51,10 @@ pub(super) fn exclusion(file: u32, claims: &Claims, found: &mut Findings<'_>) ->
     forced
 }
 
-/// Finds answers "busy" that no hold can explain, even alone; returns those left to explain
-/// together. `forced` are the holds that broke exclusion: these may explain anything, and are
-/// not used to rule out others.
+/// Finds answers "busy" that no single hold can explain, and returns the other ones.
+///
+/// `forced` are the holds that broke exclusion. These may explain anything, and are not used to rule
+/// out others.
 pub(super) fn busy(
     file: u32,
     claims: &Claims,
@@ -107,7 +108,7 @@ fn unexplained(file: u32, releases: &Releases<'_>, busy: &Busy, found: &mut Find
         found.plain += u32::from(!after_cancel);
     }
     let mut calls = vec![busy.call];
-    calls.extend(last.and_then(|hold| hold.release.or(Some(hold.call))));
+    calls.extend(last.map(Hold::last_call));
     let asker = found.who(busy.call);
     let at = (found.us(busy.asked_ns), found.us(busy.answered_ns));
     let last = last.map(|hold| (found.who(hold.call), found.us(hold.over_ns), hold.end));
@@ -125,15 +126,15 @@ fn unexplained(file: u32, releases: &Releases<'_>, busy: &Busy, found: &mut Find
             }
         };
         format!(
-            "on file {file}, {asker} asked for the {} lock at {} and was told \"busy\" at {}, but {free}",
+            "on file {file}, {asker} asked for the {} lock at {} and was answered \"busy\" at {}, but {free}",
             busy.mode, at.0, at.1
         )
     });
 }
 
-/// When who surely held what, to be looked up by time. No two of these conflict.
+/// The times during which the lock was surely held. No two of these holds conflict.
 pub(super) struct Sure {
-    /// Of exclusive holds at 0, of all at 1.
+    /// The times of exclusive holds at index 0, and of all holds at index 1.
     begins: [Vec<u64>; 2],
     ends: [Vec<u64>; 2],
 }
@@ -159,10 +160,10 @@ impl Sure {
         sure
     }
 
-    /// When `hold` was possibly held, given what others surely held.
+    /// The time during which `hold` possibly held the lock, given the other holds.
     ///
-    /// A lock is held from one moment to another without a break. So where it is surely held for a
-    /// while, it is not held beyond the nearest moments at which a conflicting one surely is.
+    /// A lock is held without a break. So a hold that surely held the lock for some time cannot reach
+    /// beyond the nearest time at which a conflicting hold surely held it.
     pub(super) fn possible(&self, hold: &Hold) -> (u64, u64) {
         let Some((from, to)) = hold.sure() else {
             return (hold.asked_ns, hold.over_ns);

@@ -1,17 +1,17 @@
-//! The rules about calls that take too long, give up too early, or fail.
+//! The rules about calls that take too long, end too early or fail.
 
 use std::collections::BTreeMap;
 
 use touchfile_core::LockMode;
 
 use super::blame::Releases;
-use super::claims::{Claims, NEVER_NS};
+use super::claims::{Claims, Hold, NEVER_NS};
 use super::overlap::Sure;
 use super::{Findings, Law};
 use crate::free::history::Record;
-use crate::free::log::{Call, Outcome, Patience};
+use crate::free::log::{Call, Outcome, WaitLimit};
 
-/// Finds waits during which the lock was free for long.
+/// Finds waits during which the lock was free for a long time.
 pub(super) fn long_waits(file: u32, claims: &Claims, forced: &[bool], found: &mut Findings<'_>) {
     let (sure, releases) = (Sure::new(claims, forced), Releases::new(claims));
     for (index, record) in found.history.calls.iter().enumerate() {
@@ -39,7 +39,7 @@ pub(super) fn long_waits(file: u32, claims: &Claims, forced: &[bool], found: &mu
         };
         let (law, last) = releases.blame(mode, free_ns, Law::Liveness);
         let mut calls = vec![index];
-        calls.extend(last.and_then(|hold| hold.release.or(Some(hold.call))));
+        calls.extend(last.map(Hold::last_call));
         let (who, from, to) = (found.who(index), found.us(free_ns), found.us(until));
         found.add(law, file, &calls, || {
             format!(
@@ -50,14 +50,14 @@ pub(super) fn long_waits(file: u32, claims: &Claims, forced: &[bool], found: &mu
     }
 }
 
-/// Finds calls that never came back.
+/// Finds calls that have not returned.
 pub(super) fn hung(found: &mut Findings<'_>) {
     let mut hung: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (index, record) in found.history.calls.iter().enumerate() {
         let death = found.history.deaths.get(&record.process);
         let expected = death.is_none_or(|death| death.overdue);
-        let patience_ns = match record.call {
-            Call::Lock(_, Patience::Timeout(timeout)) => {
+        let timeout_ns = match record.call {
+            Call::Lock(_, WaitLimit::Timeout(timeout)) => {
                 u64::try_from(timeout.as_nanos()).unwrap_or(NEVER_NS)
             }
             _ => 0,
@@ -65,15 +65,18 @@ pub(super) fn hung(found: &mut Findings<'_>) {
         let waited_ns = last_seen_ns(record, found).saturating_sub(record.invoked_ns);
         if record.answer.is_none()
             && expected
-            && waited_ns.saturating_sub(patience_ns) >= found.history.soon_ns()
+            && waited_ns.saturating_sub(timeout_ns) >= found.history.soon_ns()
         {
             hung.entry(record.process).or_default().push(index);
         }
     }
-    // A process that hangs may be why others wait: only the cause is reported.
+    // Other processes may wait because one process hangs. Then only the cause is reported.
     let mut waiting = hung.clone();
     for (process, calls) in &hung {
-        if calls.iter().all(|&call| is_endless(found, call).is_some()) {
+        if calls
+            .iter()
+            .all(|&call| is_unlimited(found, call).is_some())
+        {
             continue;
         }
         waiting.clear();
@@ -84,8 +87,8 @@ pub(super) fn hung(found: &mut Findings<'_>) {
     }
 }
 
-/// A process of which more than the endless waits hang: its thread is blocked, most likely by the
-/// last call it began.
+/// Reports a process in which not only unlimited waits hang. Its thread is blocked, most likely by its
+/// last call.
 fn blocked(process: u32, calls: &[usize], found: &mut Findings<'_>) {
     let last = calls
         .iter()
@@ -106,12 +109,12 @@ fn blocked(process: u32, calls: &[usize], found: &mut Findings<'_>) {
     });
 }
 
-/// A wait that lasts beyond the end of the run, when nobody holds the lock any more.
+/// Reports a wait that lasts beyond the end of the race, when the lock is free.
 ///
-/// Other waits that were never answered are no excuse: they may have been granted the lock, but
-/// then theirs is the wait that does not end.
+/// Other waits without an answer are no explanation: one of them may have been granted the lock, but
+/// then that is the wait which does not end.
 fn never_served(call: usize, found: &mut Findings<'_>) {
-    let Some(mode) = is_endless(found, call) else {
+    let Some(mode) = is_unlimited(found, call) else {
         return;
     };
     let record = &found.history.calls[call];
@@ -131,7 +134,7 @@ fn never_served(call: usize, found: &mut Findings<'_>) {
     }
     let (law, last) = Releases::new(claims).blame(mode, until, Law::Liveness);
     let mut calls = vec![call];
-    calls.extend(last.and_then(|hold| hold.release.or(Some(hold.call))));
+    calls.extend(last.map(Hold::last_call));
     let (who, from, to) = (found.who(call), found.us(free_ns), found.us(until));
     found.add(law, file, &calls, || {
         format!(
@@ -141,7 +144,7 @@ fn never_served(call: usize, found: &mut Findings<'_>) {
     });
 }
 
-/// Finds calls that failed, and waits that were given up too early.
+/// Finds calls that failed, and waits that timed out too early.
 pub(super) fn failures(found: &mut Findings<'_>) {
     for (index, record) in found.history.calls.iter().enumerate() {
         let Some((at_ns, outcome)) = &record.answer else {
@@ -149,7 +152,7 @@ pub(super) fn failures(found: &mut Findings<'_>) {
         };
         let death = found.history.deaths.get(&record.process);
         if death.is_some_and(|death| death.invoked_ns <= *at_ns) {
-            continue; // a simulated process is told that it is dead
+            continue; // the calls of a killed simulated process fail
         }
         let (file, call, who) = (record.file, record.call, found.who(index));
         match (call, outcome) {
@@ -163,7 +166,7 @@ pub(super) fn failures(found: &mut Findings<'_>) {
                     format!("on file {file}, \"{call}\" of {who} failed: {error}")
                 });
             }
-            (Call::Lock(_, Patience::Timeout(timeout)), Outcome::TimedOut)
+            (Call::Lock(_, WaitLimit::Timeout(timeout)), Outcome::TimedOut)
                 if u128::from(at_ns - record.invoked_ns) < timeout.as_nanos() =>
             {
                 found.add(Law::Liveness, file, &[index], || {
@@ -175,14 +178,14 @@ pub(super) fn failures(found: &mut Findings<'_>) {
     }
 }
 
-fn is_endless(found: &Findings<'_>, call: usize) -> Option<LockMode> {
+fn is_unlimited(found: &Findings<'_>, call: usize) -> Option<LockMode> {
     match found.history.calls[call].call {
-        Call::Lock(mode, Patience::Endless) => Some(mode),
+        Call::Lock(mode, WaitLimit::Unlimited) => Some(mode),
         _ => None,
     }
 }
 
-/// The answer of a call, else the last moment at which its process is known to have waited for it.
+/// The time of the answer of a call, or the last time at which its process is known to have waited.
 fn last_seen_ns(record: &Record, found: &Findings<'_>) -> u64 {
     record.answered_ns().unwrap_or_else(|| {
         let death = found.history.deaths.get(&record.process);
@@ -190,7 +193,7 @@ fn last_seen_ns(record: &Record, found: &Findings<'_>) -> u64 {
     })
 }
 
-/// Where, between two times, there is so much time that none of the intervals (sorted) covers.
+/// The beginning of the first gap of this length between the sorted intervals, within two times.
 fn free_for(long: u64, from: u64, to: u64, held: &[(u64, u64)]) -> Option<u64> {
     let mut free_from = from;
     for &(begin, end) in held {

@@ -1,8 +1,8 @@
 //! The rules about the witnesses: no update is lost, and nothing changes under a shared lock.
 //!
-//! An update that was answered counts; one that was not may count or not. So the last number is
-//! at least the number of answers, and no two answered updates found the same number: the second
-//! one would have overwritten the first. No time is looked at.
+//! An update with an answer has taken place, and one without an answer may have taken place. So the
+//! last number is at least the number of answers. No two updates with answers found the same number,
+//! because the second one would have overwritten the first. The rules use no times.
 
 use std::collections::BTreeMap;
 

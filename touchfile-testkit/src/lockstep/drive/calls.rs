@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use touchfile_core::{LockMode, OpenOptions};
 
-use super::{Drive, GLANCE, Halt, PAUSE, slot};
+use super::{Drive, Halt, PAUSE, SHORT_POLL, slot};
 use crate::Law;
 use crate::countdown::Countdown;
 use crate::lockstep::model::{Doubt, State, unexpected};
 use crate::lockstep::step::{HandleId, Step};
-use crate::process::{Answer, Command, InWords};
+use crate::process::{Answer, Command};
 
 impl Drive<'_> {
     /// Opens a handle, if it is not open.
@@ -25,10 +25,7 @@ impl Drive<'_> {
             &Command::Open(slot(id), path, OpenOptions::new()),
         )?;
         let HandleId { process, handle } = id;
-        self.record(
-            Step::Open { process, handle },
-            &InWords(&answer).to_string(),
-        );
+        self.record(Step::Open { process, handle }, &answer.to_string());
         if answer != Answer::Done {
             return Err(self.halt(unexpected("opening", &answer)));
         }
@@ -53,14 +50,12 @@ impl Drive<'_> {
             } else {
                 self.model.tried(id, mode, &answer)
             };
-            if !matches!(judged, Err(Doubt::FalseBusy(_)))
-                || !self.fixture.may_be_held_by_the_dead()
-            {
+            if !matches!(judged, Err(Doubt::FalseBusy(_))) || !self.fixture.killed_may_hold() {
                 break (answer, judged);
             }
             thread::sleep(PAUSE);
         };
-        self.record(step, &InWords(&answer).to_string());
+        self.record(step, &answer.to_string());
         match judged {
             Ok(()) => Ok(()),
             Err(Doubt::FalseBusy(inode)) => Err(self.investigate(id, mode, inode)?),
@@ -70,7 +65,7 @@ impl Drive<'_> {
 
     /// A wait that must be refused may be so at any poll, since a call may have to ask somebody.
     fn poll_until_refused(&mut self, id: HandleId) -> Result<Answer, Halt> {
-        let mut countdown = Countdown::new(self.patience.grant);
+        let mut countdown = Countdown::new(self.limits.grant);
         while let Some(slice) = countdown.slice() {
             let poll = Command::Poll(slot(id), slice);
             let answer = self.ask(id, Law::CancelSafety, &poll)?;
@@ -81,13 +76,13 @@ impl Drive<'_> {
         Ok(Answer::Pending)
     }
 
-    /// Polls a wait: until somebody gets the lock, if somebody must.
+    /// Polls a wait briefly, or until somebody gets the lock, if somebody must.
     pub(super) fn poll(&mut self, id: HandleId) -> Result<(), Halt> {
-        self.poll_for(id, GLANCE)
+        self.poll_for(id, SHORT_POLL)
     }
 
-    /// Polls a wait for `look`, or until somebody gets the lock, if somebody must.
-    pub(super) fn poll_for(&mut self, id: HandleId, look: Duration) -> Result<(), Halt> {
+    /// Polls a wait for this time, or until somebody gets the lock, if somebody must.
+    pub(super) fn poll_for(&mut self, id: HandleId, time: Duration) -> Result<(), Halt> {
         let Some(State::Waiting(mode)) = self.model.state(id) else {
             return Ok(());
         };
@@ -96,13 +91,13 @@ impl Drive<'_> {
         }
         let due = self.model.must_be_granted(id);
         if due.is_empty() {
-            return self.poll_once(id, look).map(drop);
+            return self.poll_once(id, time).map(drop);
         }
-        let mut countdown = Countdown::new(self.patience.grant);
+        let mut countdown = Countdown::new(self.limits.grant);
         while let Some(slice) = countdown.slice() {
-            let look = if due.len() == 1 { slice } else { GLANCE };
+            let time = if due.len() == 1 { slice } else { SHORT_POLL };
             for &waiter in &due {
-                if self.poll_once(waiter, look)? {
+                if self.poll_once(waiter, time)? {
                     return Ok(());
                 }
             }
@@ -115,7 +110,7 @@ impl Drive<'_> {
     pub(super) fn poll_once(&mut self, id: HandleId, time: Duration) -> Result<bool, Halt> {
         let answer = self.ask(id, Law::CancelSafety, &Command::Poll(slot(id), time))?;
         if answer != Answer::Pending {
-            self.record_poll(id, &InWords(&answer).to_string());
+            self.record_poll(id, &answer.to_string());
         }
         self.model
             .polled(id, &answer)
@@ -166,10 +161,7 @@ impl Drive<'_> {
         let HandleId { process, handle } = id;
         let path = self.path(id.file());
         let answer = self.ask(id, Law::Errors, &Command::IsCurrent(slot(id), path))?;
-        self.record(
-            Step::AskCurrent { process, handle },
-            &InWords(&answer).to_string(),
-        );
+        self.record(Step::AskCurrent { process, handle }, &answer.to_string());
         self.model
             .asked_current(id, &answer)
             .map_err(|doubt| self.halt(doubt))

@@ -9,7 +9,7 @@ use super::{Drive, Halt, PAUSE, slot};
 use crate::Law;
 use crate::lockstep::model::{Busy, Inode, unexpected};
 use crate::lockstep::step::HandleId;
-use crate::process::{Answer, Command, InWords, Slot};
+use crate::process::{Answer, Command, Slot};
 
 /// The slot of the handle that looks whether a lock can be had after all.
 const PROBE: Slot = 99;
@@ -38,7 +38,7 @@ impl Drive<'_> {
         let line = format!(
             "at the end, process 0 tries to take the {mode} lock of file {file} with a new handle"
         );
-        self.trace.push(format!("{line}: {}", InWords(&answer)));
+        self.trace.push(format!("{line}: {}", answer));
         match answer {
             Answer::WouldBlock => {
                 self.trace.pop();
@@ -65,14 +65,14 @@ impl Drive<'_> {
         )?;
         let attempt = Command::TryLock(PROBE, mode);
         let mut answer = self.ask(id, Law::Liveness, &attempt)?;
-        while answer == Answer::WouldBlock && self.fixture.may_be_held_by_the_dead() {
+        while answer == Answer::WouldBlock && self.fixture.killed_may_hold() {
             thread::sleep(PAUSE);
             answer = self.ask(id, Law::Liveness, &attempt)?;
         }
         let line = format!(
             "at the end, with every lock released, process 0 tries to take the {mode} lock of file {file}"
         );
-        self.trace.push(format!("{line}: {}", InWords(&answer)));
+        self.trace.push(format!("{line}: {}", answer));
         let inode = self.model.inode_at(file);
         match (answer, inode) {
             (Answer::Acquired, _) => {
@@ -121,7 +121,7 @@ impl Drive<'_> {
     pub(super) fn blame_wait(&mut self, id: HandleId, mode: LockMode) -> Result<Halt, Halt> {
         let late = format!(
             "the {mode} lock is free, but the wait does not end within {:?}",
-            self.patience.grant
+            self.limits.grant
         );
         let Some(inode) = self.model.inode_of(id) else {
             return Ok(Halt::found(Law::Liveness, late));

@@ -17,26 +17,27 @@ use crate::Law;
 use crate::fixture::{Fixture, Host};
 use crate::process::{Answer, Command, Lost, Slot};
 
-/// For how long a wait is polled that must not come to anything.
-const GLANCE: Duration = Duration::from_millis(2);
+/// How long a wait is polled that must not be granted.
+const SHORT_POLL: Duration = Duration::from_millis(2);
 
-/// Between two looks whether the locks of the dead have gone.
-const PAUSE: Duration = Duration::from_millis(1);
-
-/// For how long, at the end of a schedule of a few steps: now and then a wait is to be seen to
-/// last, and all schedules with one would take too long.
-const LOOK: Duration = Duration::from_millis(80);
+/// How long such a wait is polled at the end of a schedule of at most [`FEW`] steps.
+///
+/// Some waits must be observed for longer, and all schedules would take too long with this.
+const LONG_POLL: Duration = Duration::from_millis(80);
 const FEW: usize = 12;
+
+/// The pause between two attempts at a lock that a killed process may still hold.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// How long a correct backend may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// For an answer.
+pub(crate) struct TimeLimits {
+    /// To answer.
     pub(crate) answer: Duration,
-    /// For a lock that is free.
+    /// To grant a lock that is free to a waiter.
     pub(crate) grant: Duration,
-    /// Whether waits are looked at for longer at the end of a schedule, however long that is.
-    pub(crate) looks: bool,
+    /// Whether waits are polled for [`LONG_POLL`] at the end of a schedule of any length.
+    pub(crate) long_polls: bool,
 }
 
 /// A law that was broken, and how it came to that.
@@ -58,7 +59,7 @@ pub(crate) fn play(
     host: &Host,
     claims: Capabilities,
     steps: &[Step],
-    patience: Patience,
+    limits: TimeLimits,
 ) -> Result<Option<Found>, String> {
     let fixture = host
         .fixture()
@@ -66,20 +67,20 @@ pub(crate) fn play(
     let mut drive = Drive {
         fixture,
         model: Model::new(claims),
-        patience,
+        limits,
         trace: Vec::new(),
         forked: BTreeMap::new(),
         in_a_wait: false,
     };
-    let look = if patience.looks || steps.len() <= FEW {
-        LOOK
+    let poll = if limits.long_polls || steps.len() <= FEW {
+        LONG_POLL
     } else {
-        GLANCE
+        SHORT_POLL
     };
     let played = steps
         .iter()
         .try_for_each(|&step| drive.step(step))
-        .and_then(|()| drive.wind_up(look));
+        .and_then(|()| drive.wind_up(poll));
     match played {
         Ok(()) => {
             drive.fixture.close();
@@ -122,7 +123,7 @@ impl From<io::Error> for Halt {
 struct Drive<'h> {
     fixture: Fixture<'h>,
     model: Model,
-    patience: Patience,
+    limits: TimeLimits,
     trace: Vec<String>,
     /// The children that live on and would die with their parents, if they could.
     forked: BTreeMap<u8, Vec<u32>>,
@@ -188,7 +189,7 @@ impl Drive<'_> {
     }
 
     /// After the last step everybody lets go, and every wait must end.
-    fn wind_up(&mut self, look: Duration) -> Result<(), Halt> {
+    fn wind_up(&mut self, poll: Duration) -> Result<(), Halt> {
         for process in self.model.stopped() {
             self.resume(process);
         }
@@ -196,7 +197,7 @@ impl Drive<'_> {
             self.look_whether_held(file)?;
         }
         for id in self.model.handles() {
-            self.poll_for(id, look)?;
+            self.poll_for(id, poll)?;
         }
         // Each round ends at least one wait, for whoever is granted the lock lets go of it.
         loop {
@@ -229,16 +230,14 @@ impl Drive<'_> {
             _ => Duration::ZERO,
         };
         self.in_a_wait = matches!(command, Command::Poll(..));
-        let within = self.patience.answer + extra;
+        let within = self.limits.answer + extra;
         let worker = self.fixture.process(usize::from(id.process))?;
         let lost = match worker.ask(command, within) {
             Ok(answer) => return Ok(answer),
             Err(lost) => lost,
         };
-        let word = command.to_string();
-        let verb = word.split(' ').next().unwrap_or_default();
         self.trace
-            .push(format!("process {} is asked to {verb}: {lost}", id.process));
+            .push(format!("process {} {command}: {lost}", id.process));
         Err(match lost {
             Lost::Silent(time) => Halt::found(
                 law,

@@ -8,7 +8,7 @@ use super::blame::{Blame, Doubt, Event};
 use super::{Expected, Model, State};
 use crate::Law;
 use crate::lockstep::step::HandleId;
-use crate::process::{Answer, InWords};
+use crate::process::Answer;
 
 impl Model {
     /// Judges the answer to an attempt.
@@ -154,7 +154,7 @@ impl Model {
                 Law::Capabilities,
                 format!(
                     "{mode} locks are not claimed, but the answer was not Unsupported, it was: {}",
-                    InWords(answer)
+                    answer
                 ),
             ),
             answer => breach(
@@ -162,7 +162,7 @@ impl Model {
                 format!(
                     "the handle holds a lock already, and was to refuse another with InvalidInput, \
                      so as not to convert a lock somebody relies on; its answer was: {}",
-                    InWords(answer)
+                    answer
                 ),
             ),
         }
@@ -175,6 +175,6 @@ fn breach(law: Law, what: impl Into<String>) -> Result<(), Doubt> {
 
 /// A failure, or an answer that fits no question.
 pub(crate) fn unexpected(call: &str, answer: &Answer) -> Doubt {
-    let what = format!("{call} came to: {}", InWords(answer));
+    let what = format!("{call} came to: {}", answer);
     Doubt::Breach(Blame::new(Law::Errors, what))
 }

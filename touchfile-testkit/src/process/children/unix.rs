@@ -17,7 +17,7 @@ use crate::process::command::Answer;
 pub(crate) struct Children(Vec<Pid>);
 
 impl Children {
-    /// Forks a child that does nothing but live.
+    /// Forks a child that does nothing and lives until it is killed.
     pub(crate) fn fork(&mut self) -> Answer {
         if let Some(unable) = unable_to_fork() {
             return unable;
@@ -30,7 +30,7 @@ impl Children {
         }
     }
 
-    /// Starts another program that does nothing but live.
+    /// Starts another program that does nothing and lives until it is killed.
     pub(crate) fn spawn(&mut self) -> Answer {
         let mut sleep = Command::new("sleep");
         sleep
@@ -49,7 +49,7 @@ impl Children {
 
     pub(crate) fn end(&mut self) {
         for pid in self.0.drain(..) {
-            // It is a child of ours that nobody else waits for.
+            // Nothing else waits for this child.
             kill_process(pid, Signal::KILL).ok();
             rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty())).ok();
         }
@@ -67,12 +67,12 @@ impl Drop for Children {
     }
 }
 
-/// Waits until a child has closed what it is to close.
+/// Waits until a child has closed the descriptors that it does not inherit.
 ///
-/// A spawn returns when the child has its new address space, which is a moment before its
-/// descriptors are closed (begin_new_exec() in the kernel's fs/exec.c). Were the parent killed in
-/// that moment, its locks would live on for as long, whatever the backend does. The new name comes
-/// last.
+/// A spawn returns when the child has its new address space, a moment before its close-on-exec
+/// descriptors are closed (`begin_new_exec` in the kernel's fs/exec.c). If the parent were killed in
+/// that moment, its locks would be held until then, whatever the backend does. The kernel sets the
+/// new name of the process last.
 fn wait_for_exec(child: u32) {
     let comm = format!("/proc/{child}/comm");
     for _ in 0..1_000 {
@@ -83,7 +83,7 @@ fn wait_for_exec(child: u32) {
     }
 }
 
-/// Lives on, and is not left over if the suite is killed.
+/// Lives until the parent has ended, so that nothing is left if the suite is killed.
 fn live_as_long_as(parent: Pid) -> ! {
     while getppid() == Some(parent) {
         thread::sleep(Duration::from_millis(200));
@@ -91,7 +91,7 @@ fn live_as_long_as(parent: Pid) -> ! {
     std::process::exit(0);
 }
 
-/// Does something in a forked child, and waits for its end.
+/// Runs `work` in a forked child, and waits for the end of the child.
 pub(crate) fn run_in_child(work: impl FnOnce()) -> Answer {
     if let Some(unable) = unable_to_fork() {
         return unable;
@@ -114,7 +114,8 @@ pub(crate) fn run_in_child(work: impl FnOnce()) -> Answer {
     }
 }
 
-/// Only a process of one thread can be forked safely. A backend may have started another.
+/// Why this process cannot be forked: only a process of one thread can be forked safely, and a
+/// backend may have started another thread.
 pub(crate) fn unable_to_fork() -> Option<Answer> {
     // A thread that was joined may still be counted for a moment.
     for _ in 0..50 {

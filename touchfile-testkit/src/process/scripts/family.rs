@@ -1,4 +1,4 @@
-//! A process and its children, all of which lock.
+//! A process and its forked children, all of which lock.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -11,24 +11,23 @@ use touchfile_core::{Attempt, LockHandle};
 
 use super::ScriptContext;
 use crate::Law;
-use crate::process::Answer;
-use crate::process::Handle;
+use crate::handles::Handle;
 use crate::process::children::unable_to_fork;
-use crate::walk::Arrival;
+use crate::process::{Answer, ScriptOutcome};
 
-/// A forked child that does what it is told, a letter at a time.
+/// A forked child that executes commands of one byte.
 struct Child {
     pid: i32,
     link: UnixStream,
 }
 
-/// Which handle a child uses: one that it inherited, or one of its own.
+/// The handle that a child uses, and the command that tries to lock with it.
 const KINDS: [(&str, u8); 2] = [("inherited", b'i'), ("opened", b'o')];
 
-/// Two children of this process, and it itself, exclude each other.
-pub(super) fn siblings(context: &ScriptContext<'_>) -> io::Result<String> {
-    if let Some(Answer::Unable(why)) = unable_to_fork() {
-        return Ok(format!("unable {why}"));
+/// Checks that this process and two children of it exclude each other.
+pub(super) fn siblings(context: &ScriptContext<'_>) -> io::Result<Answer> {
+    if let Some(unable) = unable_to_fork() {
+        return Ok(unable);
     }
     let mut steps = 0;
     for (first, one) in KINDS {
@@ -43,20 +42,20 @@ pub(super) fn siblings(context: &ScriptContext<'_>) -> io::Result<String> {
                 Child::new(context, &mut handles)?,
                 Child::new(context, &mut handles)?,
             );
-            let mut story = Vec::new();
-            let mut is = |who: &str, got: bool, expected: bool| -> Option<Arrival> {
+            let mut trace = Vec::new();
+            let mut is = |who: &str, got: bool, expected: bool| -> Option<ScriptOutcome> {
                 let word = if got { "acquired" } else { "busy" };
-                story.push(format!("{who} tries to take the exclusive lock: {word}"));
+                trace.push(format!("{who} tries to take the exclusive lock: {word}"));
                 steps += 1;
                 let (law, what) = match (got, expected) {
                     (true, false) => (Law::Exclusion, "it got the lock, but another one holds it"),
                     (false, true) => (Law::Release, "the lock is busy, but nobody holds it"),
                     _ => return None,
                 };
-                Some(Arrival::Broken {
+                Some(ScriptOutcome::Broken {
                     law,
                     what: what.into(),
-                    story: story.clone(),
+                    trace: trace.clone(),
                 })
             };
             let (a_name, b_name) = (
@@ -92,15 +91,15 @@ pub(super) fn siblings(context: &ScriptContext<'_>) -> io::Result<String> {
                 b.ask(b'u')?;
                 found = is("the parent", attempt(&mut parents)?, true);
             }
-            // The second has a copy of the first one's link.
+            // The second child has a copy of the link to the first, and has to end before it.
             b.end()?;
             a.end()?;
             if let Some(found) = found {
-                return Ok(found.to_text());
+                return Ok(found.into());
             }
         }
     }
-    Ok(Arrival::Done { steps }.to_text())
+    Ok(ScriptOutcome::Done { steps }.into())
 }
 
 struct Handles {
@@ -114,7 +113,7 @@ impl Child {
         match fork().map_err(io::Error::other)? {
             Fork::Child => {
                 drop(link);
-                // Whatever happens, it is over when its link is.
+                // The child ends when its link is closed.
                 let served = serve(context, handles, other);
                 std::process::exit(i32::from(served.is_err()));
             }
@@ -122,7 +121,7 @@ impl Child {
         }
     }
 
-    /// Tells it something, and hears whether it was acquired.
+    /// Sends a command, and returns whether the lock was acquired.
     fn ask(&mut self, what: u8) -> io::Result<bool> {
         self.link.set_read_timeout(Some(Duration::from_secs(20)))?;
         self.link.write_all(&[what])?;

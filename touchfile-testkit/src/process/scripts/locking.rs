@@ -1,4 +1,4 @@
-//! Locking and unlocking, many times or in a special way.
+//! Scripts that lock and unlock, many times or in a special way.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -9,9 +9,9 @@ use touchfile_core::{Attempt, LockHandle, LockMode};
 use super::ScriptContext;
 use crate::system;
 
-/// So many attempts on one handle, if there is time, each unlocked if it succeeds.
+/// Makes this many attempts with one handle, if there is time, and unlocks after each success.
 pub(super) fn try_many(context: &ScriptContext<'_>) -> io::Result<String> {
-    let (mode, attempts): (_, u64) = (context.mode(0)?, context.number(1)?);
+    let (mode, attempts): (LockMode, u64) = (context.word(0)?, context.word(1)?);
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let (mut acquired, mut busy) = (0, 0);
@@ -27,10 +27,11 @@ pub(super) fn try_many(context: &ScriptContext<'_>) -> io::Result<String> {
     })
 }
 
-/// So many turns, if there is time, each waited for; each holds the lock for so many microseconds.
+/// Waits for the lock this many times, if there is time, and holds it for this many microseconds each
+/// time.
 pub(super) fn lock_and_unlock(context: &ScriptContext<'_>) -> io::Result<String> {
-    let turns: u64 = context.number(0)?;
-    let hold = Duration::from_micros(context.number(1)?);
+    let turns: u64 = context.word(0)?;
+    let hold = Duration::from_micros(context.word(1)?);
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let mut done = 0;
@@ -41,7 +42,7 @@ pub(super) fn lock_and_unlock(context: &ScriptContext<'_>) -> io::Result<String>
             done += 1;
             handle.lock(LockMode::Exclusive).await?;
             let begun = Instant::now();
-            // Not on a timer, whose shortest time is a millisecond.
+            // A timer would take a millisecond at least.
             while begun.elapsed() < hold {
                 tokio::task::yield_now().await;
             }
@@ -54,7 +55,7 @@ pub(super) fn lock_and_unlock(context: &ScriptContext<'_>) -> io::Result<String>
     })
 }
 
-/// Opens, locks, unlocks and drops until it is killed, or the suite is.
+/// Opens, locks, unlocks and drops handles until this process or the suite is killed.
 pub(super) fn for_ever(context: &ScriptContext<'_>) -> io::Result<String> {
     let is_orphan = system::is_orphan();
     context.runtime.block_on(async {
@@ -71,14 +72,14 @@ pub(super) fn for_ever(context: &ScriptContext<'_>) -> io::Result<String> {
     })
 }
 
-/// Drops a handle that holds the lock where there is no runtime.
+/// Drops a handle that holds the lock outside of any runtime.
 pub(super) fn drop_without_a_runtime(context: &ScriptContext<'_>) -> io::Result<String> {
     let handle = context.runtime.block_on(context.hold())?;
     drop(handle);
     Ok("dropped".into())
 }
 
-/// Opens the lock file as any program would, and closes it.
+/// Opens and closes the lock file as any other program would.
 pub(super) fn open_and_close(context: &ScriptContext<'_>) -> io::Result<String> {
     if !context.path.is_file() {
         return Ok("there is no file".into());

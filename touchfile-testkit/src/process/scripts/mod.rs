@@ -1,4 +1,5 @@
-//! What a worker does by itself, where a line for each step would be too slow or too coarse.
+//! Scripts: sequences of calls that a worker makes by itself, where a command for each call would be
+//! too slow or too coarse.
 
 #[cfg(unix)]
 mod family;
@@ -18,31 +19,31 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use touchfile_core::{Attempt, BoxBackend, LockBackend, LockHandle, LockMode, OpenOptions};
 
-use super::Handle;
-use super::command::parse_mode;
+use super::Answer;
+use crate::handles::Handle;
 
-/// Where a script is played.
+/// What a script is run with.
 struct ScriptContext<'a> {
     backend: &'a BoxBackend,
     runtime: &'a Runtime,
     path: &'a Path,
     words: &'a [String],
-    /// When it is to come to an end, having done less, so that slow backends are not taken for such
-    /// as hang.
+    /// When the script has to end, even if it has not done everything. So a slow backend is not taken
+    /// for one that hangs.
     end: Instant,
 }
 
-/// How long a script goes on.
+/// How long a script runs at most.
 const LONGEST: Duration = Duration::from_secs(6);
 
-/// Plays a script, and says in words how it went.
+/// Runs a script.
 pub(super) fn run(
     script: &str,
     backend: &BoxBackend,
     runtime: &Runtime,
     path: &Path,
     words: &[String],
-) -> io::Result<String> {
+) -> io::Result<Answer> {
     let context = ScriptContext {
         backend,
         runtime,
@@ -50,40 +51,40 @@ pub(super) fn run(
         words,
         end: Instant::now() + LONGEST,
     };
-    match script {
-        "claim-again-and-again" => Ok(claim_again(&context)),
-        "claims" => Ok(format!("{:?}", backend.capabilities())),
-        "convert-in-a-storm" => meetings::convert(&context),
-        "drop-in-another-thread" => threads::drop_in_another(&context),
-        "drop-without-a-runtime" => locking::drop_without_a_runtime(&context),
-        "give-up-waits" => waiting::give_up(&context),
-        "give-up-waits-in-a-race" => waiting::give_up_in_a_race(&context),
-        "hammer" => race::run(&context),
-        "hold-for-long" => meetings::hold_for_long(&context),
-        "leave-things-behind" => meetings::leave_behind(&context),
-        "lock-and-unlock" => locking::lock_and_unlock(&context),
-        "lock-and-unlock-for-ever" => locking::for_ever(&context),
-        "lock-and-unlock-while-spawning" => threads::lock_while_spawning(&context),
-        "lock-read-only-as-a-user" => refusals::lock_read_only_as_a_user(&context),
-        "open-and-close" => locking::open_and_close(&context),
-        "open-in-vain" => refusals::open_in_vain(&context),
-        "open-in-vain-as-a-user" => refusals::open_in_vain_as_a_user(&context),
-        "read-in-turns" => waiting::read_in_turns(&context),
-        "release-early" => meetings::release_early(&context),
+    Ok(match script {
+        "claim-again-and-again" => claim_again(&context).into(),
+        "claims" => format!("{:?}", backend.capabilities()).into(),
+        "convert-in-a-storm" => meetings::convert(&context)?.into(),
+        "drop-in-another-thread" => threads::drop_in_another(&context)?.into(),
+        "drop-without-a-runtime" => locking::drop_without_a_runtime(&context)?.into(),
+        "give-up-waits" => waiting::give_up(&context)?.into(),
+        "give-up-waits-in-a-race" => waiting::give_up_in_a_race(&context)?.into(),
+        "hammer" => race::run(&context)?.into(),
+        "hold-for-long" => meetings::hold_for_long(&context)?.into(),
+        "leave-things-behind" => meetings::leave_behind(&context)?.into(),
+        "lock-and-unlock" => locking::lock_and_unlock(&context)?.into(),
+        "lock-and-unlock-for-ever" => locking::for_ever(&context)?.into(),
+        "lock-and-unlock-while-spawning" => threads::lock_while_spawning(&context)?.into(),
+        "lock-read-only-as-a-user" => refusals::lock_read_only_as_a_user(&context)?,
+        "open-and-close" => locking::open_and_close(&context)?.into(),
+        "open-in-vain" => refusals::open_in_vain(&context)?.into(),
+        "open-in-vain-as-a-user" => refusals::open_in_vain_as_a_user(&context)?,
+        "read-in-turns" => waiting::read_in_turns(&context)?.into(),
+        "release-early" => meetings::release_early(&context)?.into(),
         #[cfg(unix)]
-        "siblings" => family::siblings(&context),
+        "siblings" => family::siblings(&context)?,
         #[cfg(windows)]
-        "siblings" => Ok("unable Windows cannot fork".into()),
-        "try-at-the-same-moment" => meetings::try_at_once(&context),
-        "try-in-other-threads" => threads::try_in_others(&context),
-        "try-many" => locking::try_many(&context),
-        "wait-in-line" => waiting::in_line(&context),
-        "wait-with-a-timeout" => waiting::with_a_timeout(&context),
-        "walk" => walks::walk(&context),
-        "walk-in-children" => walks::walk_in_children(&context),
-        "write-in-turns" => waiting::write_in_turns(&context),
-        unknown => Err(io::Error::other(format!("there is no script {unknown}"))),
-    }
+        "siblings" => Answer::Unable("Windows cannot fork".into()),
+        "try-at-the-same-moment" => meetings::try_at_once(&context)?.into(),
+        "try-in-other-threads" => threads::try_in_others(&context)?.into(),
+        "try-many" => locking::try_many(&context)?.into(),
+        "wait-in-queue" => waiting::in_queue(&context)?.into(),
+        "wait-with-a-timeout" => waiting::with_a_timeout(&context)?.into(),
+        "walk" => walks::walk(&context)?.into(),
+        "walk-in-children" => walks::walk_in_children(&context)?,
+        "write-in-turns" => waiting::write_in_turns(&context)?.into(),
+        unknown => return Err(io::Error::other(format!("there is no script {unknown}"))),
+    })
 }
 
 fn claim_again(context: &ScriptContext<'_>) -> String {
@@ -93,7 +94,7 @@ fn claim_again(context: &ScriptContext<'_>) -> String {
 }
 
 impl ScriptContext<'_> {
-    /// Whether there is no time for more.
+    /// Whether the script has to end.
     fn is_over(&self) -> bool {
         Instant::now() > self.end
     }
@@ -102,7 +103,7 @@ impl ScriptContext<'_> {
         self.backend.open(self.path, &OpenOptions::new()).await
     }
 
-    /// A handle that holds the exclusive lock, which nobody else does.
+    /// A handle that holds the exclusive lock, which must be free.
     async fn hold(&self) -> io::Result<Handle> {
         let mut handle = self.open().await?;
         match handle.try_lock(LockMode::Exclusive).await? {
@@ -113,13 +114,14 @@ impl ScriptContext<'_> {
         }
     }
 
-    fn number<T: FromStr>(&self, at: usize) -> io::Result<T> {
+    /// The argument at this position, parsed.
+    fn word<T: FromStr>(&self, at: usize) -> io::Result<T> {
         let word = self.words.get(at).and_then(|word| word.parse().ok());
-        word.ok_or_else(|| io::Error::other(format!("word {at} is no number: {:?}", self.words)))
+        word.ok_or_else(|| io::Error::other(format!("word {at} does not fit: {:?}", self.words)))
     }
 
-    fn mode(&self, at: usize) -> io::Result<LockMode> {
-        let mode = self.words.get(at).and_then(|word| parse_mode(word));
-        mode.ok_or_else(|| io::Error::other(format!("word {at} is no mode: {:?}", self.words)))
+    /// The argument at this position, in milliseconds.
+    fn milliseconds(&self, at: usize) -> io::Result<Duration> {
+        Ok(Duration::from_millis(self.word(at)?))
     }
 }

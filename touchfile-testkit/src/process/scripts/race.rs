@@ -1,4 +1,4 @@
-//! A worker's part in a free run.
+//! The script of a worker in a race.
 
 use std::fs::File;
 use std::io;
@@ -6,18 +6,16 @@ use std::io;
 use super::ScriptContext;
 use crate::free::{Plan, hammer};
 
-/// Hammers by a plan, as process number so-and-so. The path is that of the log, which is written
-/// line by line, so that a killed process leaves what it did.
+/// Executes a plan as the process with this number.
+///
+/// The path of the script is that of the log. The log is written line by line, so that a killed
+/// process leaves a log of its calls.
 pub(super) fn run(context: &ScriptContext<'_>) -> io::Result<String> {
-    let plan: Plan = context
-        .words
-        .first()
-        .and_then(|line| line.parse().ok())
-        .ok_or_else(|| io::Error::other(format!("no plan: {:?}", context.words)))?;
+    let plan: Plan = serde_json::from_str(&context.word::<String>(0)?)?;
     let mut log = File::create(context.path)?;
-    let process = context.number(1)?;
+    let process = context.word(1)?;
     context
         .runtime
         .block_on(hammer(context.backend, &plan, process, &mut log))?;
-    Ok("hammered".into())
+    Ok("done".into())
 }

@@ -1,4 +1,4 @@
-//! Paths that no file can be opened by, and a process that may not open every file.
+//! Paths that cannot be opened, and processes that may not open every file.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -9,14 +9,14 @@ use touchfile_core::{Attempt, LockBackend, LockHandle, OpenOptions};
 
 use super::ScriptContext;
 use crate::Law;
+use crate::process::{Answer, ScriptOutcome};
 use crate::system;
-use crate::walk::Arrival;
 
-/// How often each is tried, so that what it leaves behind adds up.
+/// How often each path is tried, so that leaked descriptors add up.
 const TIMES: usize = 12;
 
-/// Tries to open what cannot be opened, and says what came of it.
-pub(super) fn open_in_vain(context: &ScriptContext<'_>) -> io::Result<String> {
+/// Tries to open paths that cannot be opened.
+pub(super) fn open_in_vain(context: &ScriptContext<'_>) -> io::Result<ScriptOutcome> {
     let dir = context.path.parent().unwrap_or(Path::new("/"));
     let mut paths = vec![
         ("a missing directory", dir.join("missing").join("a.lock")),
@@ -40,19 +40,19 @@ pub(super) fn open_in_vain(context: &ScriptContext<'_>) -> io::Result<String> {
     let mut steps = 0;
     for (what, path) in &paths {
         if let Some(broken) = one_in_vain(context, what, path)? {
-            return Ok(broken.to_text());
+            return Ok(broken);
         }
         steps += TIMES as u64;
     }
-    Ok(Arrival::Done { steps }.to_text())
+    Ok(ScriptOutcome::Done { steps })
 }
 
 fn one_in_vain(
     context: &ScriptContext<'_>,
     what: &str,
     path: &PathBuf,
-) -> io::Result<Option<Arrival>> {
-    // What the system says to any program.
+) -> io::Result<Option<ScriptOutcome>> {
+    // The error that the system gives to any program.
     let reference = fs::OpenOptions::new()
         .read(true)
         .write(true)
@@ -60,7 +60,7 @@ fn one_in_vain(
         .truncate(false)
         .open(path);
     let Err(reference) = reference else {
-        return Ok(None); // this user may, or this system does not mind
+        return Ok(None); // this user or this system can open it
     };
     let count = || fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     let before = count();
@@ -69,12 +69,12 @@ fn one_in_vain(
             .runtime
             .block_on(context.backend.open(path, &OpenOptions::new()));
         let (law, answer) = match opened {
-            // One that locks beside the file may not need it.
+            // A backend that locks a file beside it need not open it.
             Ok(_) if reference.kind() == ErrorKind::PermissionDenied => return Ok(None),
             Ok(_) => (Law::Errors, "it was opened".to_owned()),
             Err(error) if error.kind() == reference.kind() => continue,
             Err(error) if error.kind() == ErrorKind::Unsupported => continue,
-            // The system's kind cannot be made yet by anybody but std.
+            // This kind is unstable, so that a backend cannot use it.
             Err(error)
                 if format!("{:?}", reference.kind()) == "FilesystemLoop"
                     && error.kind() == ErrorKind::InvalidInput =>
@@ -83,29 +83,29 @@ fn one_in_vain(
             }
             Err(error) => (Law::Errors, format!("{:?}: {error}", error.kind())),
         };
-        return Ok(Some(Arrival::Broken {
+        return Ok(Some(ScriptOutcome::Broken {
             law,
             what: format!(
                 "the system says {:?} to this, and so must the backend, not: {answer}",
                 reference.kind()
             ),
-            story: vec![format!("{what} is opened: {answer}")],
+            trace: vec![format!("{what} is opened: {answer}")],
         }));
     }
     let after = count();
     if after >= before + TIMES / 2 {
-        return Ok(Some(Arrival::Broken {
+        return Ok(Some(ScriptOutcome::Broken {
             law: Law::AcquiredMeansAcquired,
             what: format!(
                 "an open that fails leaves a descriptor: {before} became {after} in {TIMES} times"
             ),
-            story: vec![format!("{what} is opened {TIMES} times")],
+            trace: vec![format!("{what} is opened {TIMES} times")],
         }));
     }
     Ok(None)
 }
 
-/// Gives up, for ever, what lets root open every file; false if this process cannot.
+/// Gives up the capabilities that let root open every file. Returns false if that fails.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn become_an_ordinary_user() -> bool {
     use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
@@ -125,24 +125,24 @@ fn become_an_ordinary_user() -> bool {
     true
 }
 
-/// Elsewhere root keeps all that it may.
+/// Elsewhere root keeps its rights.
 #[cfg(not(any(target_os = "linux", target_os = "android", windows)))]
 fn become_an_ordinary_user() -> bool {
     !rustix::process::geteuid().is_root()
 }
 
-/// [`open_in_vain`] by a process that has given up root, and is good for nothing else then.
-pub(super) fn open_in_vain_as_a_user(context: &ScriptContext<'_>) -> io::Result<String> {
+/// [`open_in_vain`] after giving up root. The process cannot be used for other cases afterwards.
+pub(super) fn open_in_vain_as_a_user(context: &ScriptContext<'_>) -> io::Result<Answer> {
     if !become_an_ordinary_user() {
-        return Ok("unable it cannot give up root".into());
+        return Ok(Answer::Unable("it cannot give up root".into()));
     }
-    open_in_vain(context)
+    Ok(open_in_vain(context)?.into())
 }
 
-/// An exclusive lock on a file that this process may not write to.
-pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Result<String> {
+/// Tries to take an exclusive lock on a file that this process may not write to.
+pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Result<Answer> {
     if !become_an_ordinary_user() {
-        return Ok("unable it cannot give up root".into());
+        return Ok(Answer::Unable("it cannot give up root".into()));
     }
     fs::write(context.path, "")?;
     system::set_mode(context.path, 0o444)?;
@@ -151,7 +151,9 @@ pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Resul
         .open(context.path)
         .is_ok()
     {
-        return Ok("unable this process may write to every file".into());
+        return Ok(Answer::Unable(
+            "this process may write to every file".into(),
+        ));
     }
     let claimed = context.backend.capabilities().exclusive_read_only;
     let locked = context.runtime.block_on(async {
@@ -159,7 +161,7 @@ pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Resul
         handle.try_lock(Exclusive).await
     });
     let (law, what) = match locked {
-        Ok(Attempt::Acquired) => return Ok(Arrival::Done { steps: 1 }.to_text()),
+        Ok(Attempt::Acquired) => return Ok(ScriptOutcome::Done { steps: 1 }.into()),
         Ok(Attempt::WouldBlock) => (Law::NoFalseBusy, "it is busy, but nobody holds it".into()),
         Err(error) if claimed => (
             Law::Capabilities,
@@ -171,7 +173,7 @@ pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Resul
                 ErrorKind::Unsupported | ErrorKind::PermissionDenied
             ) =>
         {
-            return Ok(Arrival::Done { steps: 1 }.to_text());
+            return Ok(ScriptOutcome::Done { steps: 1 }.into());
         }
         Err(error) => (
             Law::Capabilities,
@@ -180,10 +182,10 @@ pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Resul
             ),
         ),
     };
-    Ok(Arrival::Broken {
+    Ok(ScriptOutcome::Broken {
         law,
         what,
-        story: vec!["the exclusive lock is tried on a file without permission to write".into()],
+        trace: vec!["the exclusive lock is tried on a file without permission to write".into()],
     }
-    .to_text())
+    .into())
 }

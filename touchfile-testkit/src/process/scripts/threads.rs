@@ -1,17 +1,17 @@
-//! Scenes with more than one thread.
+//! Scripts with several threads.
 
 use std::io;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use tokio::runtime::{Builder, Runtime};
 use touchfile_core::{Attempt, LockHandle, LockMode};
 
 use super::ScriptContext;
+use crate::handles::runtime;
 use crate::system;
 
-/// An attempt in each of four threads, with a handle and a runtime of its own.
+/// Makes an attempt in each of four threads, each with a handle and a runtime of its own.
 pub(super) fn try_in_others(context: &ScriptContext<'_>) -> io::Result<String> {
     let (backend, path) = (context.backend, context.path);
     let attempt = || {
@@ -43,22 +43,22 @@ pub(super) fn try_in_others(context: &ScriptContext<'_>) -> io::Result<String> {
     Ok(words.collect::<Vec<_>>().join(" "))
 }
 
-/// Drops a handle that holds the lock in another thread than that which locked.
+/// Drops a handle that holds the lock in another thread than the one that has locked.
 pub(super) fn drop_in_another(context: &ScriptContext<'_>) -> io::Result<String> {
     let handle = context.runtime.block_on(context.hold())?;
     thread::scope(|scope| scope.spawn(move || drop(handle)).join()).map_err(panicked)?;
     Ok("dropped".into())
 }
 
-/// Locks and unlocks so many times while threads fork and execute children all the time.
+/// Locks and unlocks this many times while other threads start child processes all the time.
 pub(super) fn lock_while_spawning(context: &ScriptContext<'_>) -> io::Result<String> {
-    let turns: u64 = context.number(0)?;
+    let turns: u64 = context.word(0)?;
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    // Without true(1) the fork is what matters.
+                    // The fork is what matters, even if there is no true(1).
                     system::program_that_ends()
                         .stdin(Stdio::null())
                         .stdout(Stdio::null())
@@ -67,7 +67,7 @@ pub(super) fn lock_while_spawning(context: &ScriptContext<'_>) -> io::Result<Str
                 }
             });
         }
-        // However this ends, or else the threads would not.
+        // The threads must end even if this panics or fails.
         let _stop = SetOnDrop(&stop);
         context.runtime.block_on(async {
             let mut done = 0;
@@ -92,10 +92,6 @@ impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> io::Error {

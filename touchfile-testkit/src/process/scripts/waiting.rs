@@ -1,8 +1,6 @@
-//! Waiting, and giving up.
+//! Scripts that wait and give up waits.
 
-use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -11,10 +9,11 @@ use touchfile_core::{Attempt, LockHandle, LockMode};
 
 use super::ScriptContext;
 use crate::free::now_ns;
+use crate::handles::{poll_once, poll_times};
 
-/// So many waits for a lock that somebody holds all the while.
+/// Gives up this many waits for a lock that another process holds all the time.
 pub(super) fn give_up(context: &ScriptContext<'_>) -> io::Result<String> {
-    let waits: u64 = context.number(0)?;
+    let waits: u64 = context.word(0)?;
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let mut done = 0;
@@ -41,9 +40,9 @@ pub(super) fn give_up(context: &ScriptContext<'_>) -> io::Result<String> {
     })
 }
 
-/// So many waits, each with a timeout that lets it get the lock or not.
+/// Begins this many waits, and gives each up about when it may be granted.
 pub(super) fn give_up_in_a_race(context: &ScriptContext<'_>) -> io::Result<String> {
-    let waits: u64 = context.number(0)?;
+    let waits: u64 = context.word(0)?;
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let (mut got, mut done) = (0, 0);
@@ -63,7 +62,7 @@ pub(super) fn give_up_in_a_race(context: &ScriptContext<'_>) -> io::Result<Strin
                     got += 1;
                     handle.unlock().await?;
                 }
-                // Whether the wait was given up just as it was granted, nothing is held now.
+                // Even if the wait was granted just before it was given up, nothing is held now.
                 None => {
                     if handle.try_lock(LockMode::Exclusive).await? == Attempt::Acquired {
                         handle.unlock().await?;
@@ -75,14 +74,14 @@ pub(super) fn give_up_in_a_race(context: &ScriptContext<'_>) -> io::Result<Strin
     })
 }
 
-/// A wait for a lock that somebody holds, with a timeout in milliseconds.
+/// Waits for a lock that another process holds, with a timeout in milliseconds.
 pub(super) fn with_a_timeout(context: &ScriptContext<'_>) -> io::Result<String> {
-    let patience = Duration::from_millis(context.number(0)?);
+    let limit = context.milliseconds(0)?;
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let begun = Instant::now();
         Ok(
-            match timeout(patience, handle.lock(LockMode::Exclusive)).await {
+            match timeout(limit, handle.lock(LockMode::Exclusive)).await {
                 Ok(Ok(())) => "acquired".into(),
                 Ok(Err(error)) => {
                     format!("failed after {} ms: {error}", begun.elapsed().as_millis())
@@ -93,14 +92,15 @@ pub(super) fn with_a_timeout(context: &ScriptContext<'_>) -> io::Result<String> 
     })
 }
 
-/// Waits once, and says when the wait began and when it was granted, on the clock of all processes.
-pub(super) fn in_line(context: &ScriptContext<'_>) -> io::Result<String> {
-    let hold = Duration::from_millis(context.number(0)?);
+/// Waits once, and answers with the times at which the wait began and was granted, on the clock of all
+/// processes.
+pub(super) fn in_queue(context: &ScriptContext<'_>) -> io::Result<String> {
+    let hold = context.milliseconds(0)?;
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let mut lock = Box::pin(handle.lock(LockMode::Exclusive));
-        let polled = poll_fn(|cx| Poll::Ready(lock.as_mut().poll(cx))).await;
-        // It stands in line, as far as anybody can tell.
+        let polled = poll_once(lock.as_mut()).await;
+        // After its first poll the wait is in the queue.
         let begun = now_ns();
         match polled {
             Poll::Pending => lock.await?,
@@ -116,9 +116,9 @@ pub(super) fn in_line(context: &ScriptContext<'_>) -> io::Result<String> {
     })
 }
 
-/// Holds the shared lock for 10 ms, again and again, for so many milliseconds.
+/// Holds the shared lock for 10 ms, again and again, for this many milliseconds.
 pub(super) fn read_in_turns(context: &ScriptContext<'_>) -> io::Result<String> {
-    let end = Instant::now() + Duration::from_millis(context.number(0)?);
+    let end = Instant::now() + context.milliseconds(0)?;
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let mut turns = 0;
@@ -132,10 +132,10 @@ pub(super) fn read_in_turns(context: &ScriptContext<'_>) -> io::Result<String> {
     })
 }
 
-/// Takes the exclusive lock again and again, for so many milliseconds: how often, and what was
-/// the longest wait?
+/// Takes the exclusive lock again and again, for this many milliseconds, and answers with the number
+/// of times and the longest wait.
 pub(super) fn write_in_turns(context: &ScriptContext<'_>) -> io::Result<String> {
-    let end = Instant::now() + Duration::from_millis(context.number(0)?);
+    let end = Instant::now() + context.milliseconds(0)?;
     context.runtime.block_on(async {
         let mut handle = context.open().await?;
         let (mut turns, mut longest) = (0, Duration::ZERO);
@@ -156,17 +156,4 @@ pub(super) fn write_in_turns(context: &ScriptContext<'_>) -> io::Result<String> 
             longest.as_millis()
         ))
     })
-}
-
-/// Polls a future so many times, with whatever else there is to do in between, and drops it.
-async fn poll_times<F: Future>(times: u64, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    for _ in 0..times {
-        let polled = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
-        if let Poll::Ready(output) = polled {
-            return Some(output);
-        }
-        tokio::task::yield_now().await;
-    }
-    None
 }

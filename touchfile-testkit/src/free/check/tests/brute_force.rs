@@ -1,7 +1,7 @@
-//! What the checker is checked against: the definition, by trying every order.
+//! The definition of a right history, by trying every order.
 //!
-//! Only for histories of a few calls on one file. It shares no code with the checker: not how calls
-//! are read, not how moments are compared.
+//! It can judge histories of a few calls on one file. It shares no code with the checker, not even for
+//! reading calls or comparing times.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use touchfile_core::LockMode;
 use crate::free::history::{History, Record};
 use crate::free::log::{Call, Outcome};
 
-/// Something that happened at one moment between two times.
+/// An event that took place at one moment between two times.
 #[derive(Clone, Copy, Debug)]
 struct Point {
     from: u64,
@@ -28,11 +28,11 @@ enum What {
 /// Whether the calls can be put in an order that obeys the rules of a lock, and in which a call
 /// comes before another if it was over before that began.
 ///
-/// The death of a process lets go of what it holds, at any time after it was killed: the grace is
-/// longer than these histories.
+/// A killed process releases its locks at any time after it was killed, because the grace is longer than
+/// these histories.
 pub(super) fn linearizable(history: &History) -> bool {
     let mut sure = Vec::new();
-    // Of each of these, one alternative or none took place.
+    // One alternative of each of these has taken place, or none.
     let mut maybe: Vec<Vec<Vec<Point>>> = Vec::new();
     let mut held: BTreeMap<(u32, u32), usize> = BTreeMap::new();
     for (id, record) in history.calls.iter().enumerate() {

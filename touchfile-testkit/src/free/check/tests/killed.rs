@@ -1,4 +1,4 @@
-//! The checker on runs of real processes, some of which are killed on the way.
+//! Tries the checker on races of real processes, some of which are killed.
 
 use std::env;
 use std::fs::{self, File};
@@ -17,14 +17,14 @@ const PLAN: &str = "TOUCHFILE_TESTKIT_PLAN";
 const BACKEND: &str = "TOUCHFILE_TESTKIT_BACKEND";
 const PROCESS: &str = "TOUCHFILE_TESTKIT_PROCESS";
 
-/// Longer than the plan, by what a process that hangs for so long does not do any more.
-const PATIENCE: Duration = Duration::from_millis(3_500);
+/// How long after its start a process is taken to hang.
+const OVERDUE: Duration = Duration::from_millis(3_500);
 
-/// What this test binary does when it is run by [`start`]; else nothing.
+/// The code of a worker, when [`start`] has started this test program. Otherwise it does nothing.
 #[test]
 fn worker() {
     let Ok(plan) = env::var(PLAN) else { return };
-    let plan: Plan = plan.parse().unwrap();
+    let plan: Plan = serde_json::from_str(&plan).unwrap();
     let process = env::var(PROCESS).unwrap().parse().unwrap();
     let backend = backend(&env::var(BACKEND).unwrap(), &plan);
     let mut log = File::create(plan.dir.join(format!("{process}.log"))).unwrap();
@@ -50,7 +50,7 @@ fn backend(name: &str, plan: &Plan) -> BoxBackend {
 fn start(plan: &Plan, backend: &str, process: u32) -> Child {
     Command::new(env::current_exe().unwrap())
         .args([WORKER, "--exact"])
-        .env(PLAN, plan.to_string())
+        .env(PLAN, serde_json::to_string(plan).unwrap())
         .env(BACKEND, backend)
         .env(PROCESS, process.to_string())
         .stdout(Stdio::null())
@@ -72,7 +72,7 @@ fn judged(backend: &str, shared: u32, seed: u64) -> (History, Vec<Violation>) {
     processes.push(start(&plan, backend, 3));
     thread::sleep(Duration::from_millis(100));
     kill(&mut processes[1], 1, &mut history);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + OVERDUE;
     for (number, process) in (0..).zip(&mut processes) {
         while process.try_wait().unwrap().is_none() {
             if Instant::now() > deadline {
@@ -83,7 +83,7 @@ fn judged(backend: &str, shared: u32, seed: u64) -> (History, Vec<Violation>) {
             }
             thread::sleep(Duration::from_millis(1));
         }
-        // One that was killed before it began has none.
+        // A process that was killed before it began has no log.
         let log = fs::read_to_string(dir.path().join(format!("{number}.log"))).unwrap_or_default();
         history.add_log(&log).unwrap();
     }

@@ -1,4 +1,4 @@
-//! The checker against the definition, and against histories that went wrong in a known way.
+//! Compares the checker with the definition, and tries it on histories with known faults.
 
 mod brute_force;
 mod killed;
@@ -21,12 +21,12 @@ use crate::free::log::Outcome;
 
 const CASES: u32 = 10_000;
 
-/// How often each verdict was reached, of both oracles.
+/// How often each verdict was reached.
 #[derive(Debug, Default)]
 struct Verdicts {
     right: Cell<u32>,
     wrong: Cell<u32>,
-    /// Of the wrong ones, those that only the search for an order found.
+    /// Those of the wrong ones that only the search for an order found.
     together: Cell<u32>,
 }
 
@@ -45,7 +45,7 @@ fn the_checker_and_every_order_agree_on_small_histories() {
             violations.is_empty(),
             right,
             "{}\n{:#?}",
-            told(&history),
+            describe(&history),
             violations
         );
         let together = violations
@@ -68,7 +68,7 @@ fn the_checker_and_every_order_agree_on_small_histories() {
             exclusion,
             !linearizable(&without_busy),
             "{}",
-            told(&history)
+            describe(&history)
         );
         Ok(())
     });
@@ -87,7 +87,7 @@ fn the_checker_and_every_order_agree_on_small_histories() {
     );
 }
 
-fn told(history: &History) -> String {
+fn describe(history: &History) -> String {
     let lines = history.calls.iter().map(|call| {
         let answer = call
             .answer

@@ -1,4 +1,4 @@
-//! The checker on real runs: it accuses no honest backend, and finds what is wrong with others.
+//! Tries the checker on real races: it must not accuse honest backends, and must find broken ones.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, channel};
@@ -13,7 +13,7 @@ use touchfile_mock::World;
 use super::super::{Violation, check};
 use crate::free::{History, Plan, Witness, hammer, now_ns};
 
-/// What a process that hangs for so long after the end of the plan does not do any more.
+/// How long after the end of the plan a process is taken to hang.
 const OVERDUE: Duration = Duration::from_millis(2_500);
 
 /// A log that can be read while its writer hangs.
@@ -30,7 +30,7 @@ impl Write for Log {
     }
 }
 
-/// Runs the hammer in each of these processes, which are threads, and judges what they did.
+/// Runs the plan with each of these backends in a thread of its own, and judges the history.
 fn judged<B: LockBackend>(plan: &Plan, processes: Vec<B>) -> (History, Vec<Violation>) {
     if plan.witness {
         Witness::prepare(plan).unwrap();
@@ -90,7 +90,7 @@ fn honest_backends_are_not_accused() {
     assert_eq!(violations, []);
 }
 
-/// Those that need no child, no kill and no look at the process: real runs show what is wrong.
+/// The broken backends whose fault shows in races of threads, without children and kills.
 #[cfg(feature = "broken")]
 const SHOWN_BY_REAL_RUNS: [&str; 11] = [
     "blocks-its-thread",
@@ -122,7 +122,7 @@ fn broken_backends_are_accused_of_what_they_do() {
         let violations = judge.join().unwrap();
         assert!(!violations.is_empty(), "nothing found: {broken:?}");
         for violation in violations {
-            // A short run may not have enough of them to tell why a free lock is found held.
+            // A short race may not have enough calls to find out why a free lock is busy.
             let vague =
                 broken.law == Law::AcquiredMeansAcquired && violation.law == Law::NoFalseBusy;
             let named = vague || violation.law == broken.law;
@@ -131,7 +131,7 @@ fn broken_backends_are_accused_of_what_they_do() {
     }
 }
 
-/// Lets the hammer loose on a broken backend until that does what is wrong with it.
+/// Runs races with a broken backend until there is a violation.
 #[cfg(feature = "broken")]
 fn judge_until_found(broken: crate::broken::Broken) -> Vec<Violation> {
     let runs = (0..30).map(|seed| {

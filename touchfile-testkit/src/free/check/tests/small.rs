@@ -1,20 +1,20 @@
-//! Small histories of one file: right ones, and ones with a lie or two.
+//! Small histories of one file, which are right or have false answers.
 
 use proptest::prelude::*;
 use touchfile_core::LockMode::{self, Exclusive, Shared};
 
 use crate::free::history::{History, Record};
-use crate::free::log::{Call, Outcome, Patience};
+use crate::free::log::{Call, Outcome, WaitLimit};
 
-/// One call in the order in which they really took effect.
+/// One call. The calls are in the order in which they take effect.
 #[derive(Clone, Debug)]
 struct Step {
     task: u32,
     exclusive: bool,
     kind: Kind,
-    /// Whether the answer is not what really happened.
+    /// Whether the answer is false.
     lie: bool,
-    /// How long before its moment the call is made, and how long after it is answered.
+    /// How long before its effect the call is made, and how long after its effect it is answered.
     before: u64,
     after: u64,
 }
@@ -29,9 +29,9 @@ enum Kind {
 
 /// Histories of up to `calls` calls by up to four tasks.
 ///
-/// First the calls take effect one by one, at moments ten units apart, and are answered truly, but
-/// for the lies. Then the times of call and answer are moved away from the moment, so that calls
-/// overlap and some lies become possible truths. In some, the first process is killed on the way.
+/// The calls take effect one by one, ten units of time apart, and are answered truly except for the
+/// false answers. Then the times of call and answer are moved away from the effect, so that calls
+/// overlap and some false answers become possible. In some histories the first process is killed.
 pub(super) fn histories(calls: usize) -> impl Strategy<Value = History> {
     let kind = prop_oneof![
         5 => Just(Kind::Try),
@@ -52,20 +52,20 @@ pub(super) fn histories(calls: usize) -> impl Strategy<Value = History> {
     });
     let death = prop::option::weighted(0.3, 105..160_u64);
     let steps = prop::collection::vec(step, 1..=calls);
-    (steps, death).prop_map(|(steps, death)| told(&steps, death))
+    (steps, death).prop_map(|(steps, death)| build(&steps, death))
 }
 
-fn told(steps: &[Step], death: Option<u64>) -> History {
+fn build(steps: &[Step], death: Option<u64>) -> History {
     let mut history = History::new();
     let mut really: Vec<(u32, LockMode)> = Vec::new();
     let mut believed: Vec<u32> = Vec::new();
     let mut silent: Vec<u32> = Vec::new();
     for (moment, step) in (100..).step_by(10).zip(steps) {
         let task = step.task;
-        // It may do something until it is known to be dead.
+        // The process may have effects until its death is known.
         if death.is_some_and(|at_ns| at_ns + DYING < moment) {
-            really.retain(|(holder, _)| process_of(*holder) != MORTAL);
-            if process_of(task) == MORTAL {
+            really.retain(|(holder, _)| process_of(*holder) != KILLED);
+            if process_of(task) == KILLED {
                 continue;
             }
         }
@@ -88,14 +88,15 @@ fn told(steps: &[Step], death: Option<u64>) -> History {
             match step.kind {
                 Kind::Try if granted => (Call::Try(mode), Some(Outcome::Acquired)),
                 Kind::Try => (Call::Try(mode), Some(Outcome::WouldBlock)),
-                Kind::Lock if granted => {
-                    (Call::Lock(mode, Patience::Endless), Some(Outcome::Acquired))
-                }
+                Kind::Lock if granted => (
+                    Call::Lock(mode, WaitLimit::Unlimited),
+                    Some(Outcome::Acquired),
+                ),
                 Kind::Lock | Kind::Cancel => (
-                    Call::Lock(mode, Patience::Polls(1)),
+                    Call::Lock(mode, WaitLimit::Polls(1)),
                     Some(Outcome::Cancelled),
                 ),
-                Kind::Unanswered => (Call::Lock(mode, Patience::Endless), None),
+                Kind::Unanswered => (Call::Lock(mode, WaitLimit::Unlimited), None),
             }
         };
         match outcome {
@@ -111,7 +112,7 @@ fn told(steps: &[Step], death: Option<u64>) -> History {
             }
             Some(_) => {}
         }
-        // The task's last call was over before its next one begins.
+        // The last call of the task ends before its next call begins.
         let last = history.calls.iter_mut().rfind(|call| call.task == task);
         let last_ns = last.map_or(0, |last| {
             let Some((at_ns, _)) = &mut last.answer else {
@@ -131,11 +132,11 @@ fn told(steps: &[Step], death: Option<u64>) -> History {
     }
     if let Some(at_ns) = death {
         let reaped_ns = at_ns + DYING;
-        history.killed(MORTAL, at_ns, reaped_ns);
+        history.killed(KILLED, at_ns, reaped_ns);
         for call in history
             .calls
             .iter_mut()
-            .filter(|call| call.process == MORTAL)
+            .filter(|call| call.process == KILLED)
         {
             call.answer
                 .take_if(|(answered_ns, _)| *answered_ns > reaped_ns);
@@ -145,8 +146,8 @@ fn told(steps: &[Step], death: Option<u64>) -> History {
     history
 }
 
-/// The process that may be killed, and how long that takes.
-const MORTAL: u32 = 0;
+/// The process that may be killed, and how long its death takes.
+const KILLED: u32 = 0;
 const DYING: u64 = 15;
 
 fn process_of(task: u32) -> u32 {

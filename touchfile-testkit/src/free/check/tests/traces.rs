@@ -1,4 +1,4 @@
-//! Histories that went wrong in a known way, and ones that only look like it: who held what.
+//! Histories with known faults of holds and answers, and similar ones without a fault.
 
 use super::super::{Violation, check};
 use crate::Law;

@@ -1,5 +1,4 @@
-//! Histories that went wrong in a known way, and ones that only look like it: waits, failures and
-//! witnesses.
+//! Histories with known faults of waits, failures and witnesses, and similar ones without a fault.
 
 use super::traces::{MS, history, laws, only_violation};
 use crate::Law;
@@ -46,7 +45,7 @@ fn a_waiter_who_is_never_served_is_told() {
     ];
     let mut killed = history(&lines);
     killed.killed(1, 5_000 * MS, 5_001 * MS);
-    // Two seconds of a free lock are too long for whoever is killed later, too.
+    // Two seconds of a free lock are too long, even if the waiter is killed later.
     assert_eq!(laws(&killed), [Law::Release]);
     let mut soon = history(&lines);
     soon.killed(1, 1_000 * MS, 1_001 * MS);

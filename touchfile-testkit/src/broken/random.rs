@@ -1,4 +1,4 @@
-//! Dice.
+//! Random numbers.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -7,7 +7,7 @@ pub(super) fn one_in(n: u64) -> bool {
     number() % n == 0
 }
 
-/// A number that hardly comes twice.
+/// A random number.
 pub(super) fn number() -> u64 {
     // The keys of a `RandomState` differ from value to value.
     RandomState::new().hash_one(0)

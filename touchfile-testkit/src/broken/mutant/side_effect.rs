@@ -12,7 +12,7 @@ use crate::Law;
 
 /// Something that no call has to do.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(super) enum Deed {
+pub(super) enum SideEffect {
     ChangesMode,
     ChangesTime,
     LeaksDescriptor,
@@ -37,7 +37,7 @@ pub(super) enum Op {
     Wait,
 }
 
-impl Deed {
+impl SideEffect {
     pub(super) const ALL: [Self; 8] = [
         Self::ChangesMode,
         Self::ChangesTime,
@@ -115,11 +115,12 @@ impl Deed {
                 }
             })),
             Self::LeavesFile => {
-                let name = format!(".left-{:x}", super::dice::number());
+                let name = format!(".left-{:x}", crate::broken::random::number());
                 drop(File::create_new(path.with_file_name(name)));
             }
             Self::ReplacesFile => {
-                let new = path.with_file_name(format!(".new-{:x}", super::dice::number()));
+                let new =
+                    path.with_file_name(format!(".new-{:x}", crate::broken::random::number()));
                 if fs::copy(path, &new).is_ok() {
                     fs::rename(&new, path).ok();
                 }

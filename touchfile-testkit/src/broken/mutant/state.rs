@@ -12,7 +12,7 @@ use tokio::runtime;
 
 /// What has happened in a process, as its backend saw it.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(super) struct ProcessState {
     /// That which made the backend.
     pid: u32,
     /// The calling thread and runtime of the first call.
@@ -28,7 +28,7 @@ pub(super) struct Process {
     child: Mutex<(u32, u64)>,
 }
 
-impl Process {
+impl ProcessState {
     /// `counts_children` costs a descriptor.
     pub(super) fn new(counts_children: bool) -> Self {
         Self {
@@ -51,8 +51,8 @@ impl Process {
         }
     }
 
-    /// The life of a new handle.
-    pub(super) fn open(&self, path: &Path) -> Life {
+    /// The state of a new handle.
+    pub(super) fn open(&self, path: &Path) -> HandleState {
         self.handles.fetch_add(1, Ordering::Relaxed);
         let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
         let known = paths.iter().position(|known| known == path);
@@ -60,10 +60,10 @@ impl Process {
             paths.push(path.to_owned());
             paths.len() - 1
         });
-        Life {
+        HandleState {
             handle: self.opened.fetch_add(1, Ordering::Relaxed),
             path: number,
-            ..Life::default()
+            ..HandleState::default()
         }
     }
 
@@ -109,7 +109,7 @@ impl Process {
 
 /// What has happened to a handle. Shared with the futures of its calls.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Life {
+pub(super) struct HandleState {
     /// Its number in its process, and that of its path.
     pub(super) handle: u64,
     pub(super) path: usize,
@@ -126,7 +126,7 @@ struct Seen {
     converted: AtomicU32,
 }
 
-impl Life {
+impl HandleState {
     pub(super) fn acquired(&self) {
         self.seen.locks.fetch_add(1, Ordering::Relaxed);
     }

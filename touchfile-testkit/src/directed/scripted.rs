@@ -4,34 +4,23 @@ use std::fmt::Display;
 
 use super::driver::Driver;
 use crate::Law;
-use crate::case::{Case, Context, Done, Need, Outcome, Undone};
-use crate::walk::{Arrival, Style};
+use crate::case::{Case, Context, Outcome, Undone};
+use crate::process::{Answer, ScriptOutcome};
+use crate::walk::Style;
 
 /// What a walk may take: on a machine that is busy, or with a backend that is slow, it has fewer steps.
 const LONGEST_MS: u64 = 2_500;
-
-/// Cases of no law in particular, each named by its function.
-macro_rules! walks {
-    ($($function:ident $([$($need:ident),+])?),+ $(,)?) => {
-        vec![$(Case {
-            name: concat!("walk::", stringify!($function)).to_owned(),
-            law: None,
-            needs: &[$($(Need::$need),+)?],
-            run: Box::new($function),
-        }),+]
-    };
-}
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = cases! {
         AcquiredMeansAcquired::no_call_leaves_anything_behind [Proc],
     };
-    cases.extend(walks! {
-        one_process_does_everything_at_random,
-        paths_and_files_of_every_kind [RealFiles, RealProcesses],
-        handles_that_have_locked_a_thousand_times,
-        many_readers_and_many_handles,
-        forked_children_do_everything_at_random [CrossProcess, ForkSafe, RealProcesses],
+    cases.extend(cases_of_all_laws! {
+        walk::one_process_does_everything_at_random,
+        walk::paths_and_files_of_every_kind [RealFiles, RealProcesses],
+        walk::handles_that_have_locked_a_thousand_times,
+        walk::many_readers_and_many_handles,
+        walk::forked_children_do_everything_at_random [CrossProcess, ForkSafe, RealProcesses],
     });
     cases.extend(cases! {
         Exclusion::two_threads_that_try_at_the_same_moment_exclude_each_other,
@@ -67,20 +56,20 @@ fn forked_children_do_everything_at_random(context: &Context<'_>) -> Outcome {
 }
 
 fn no_call_leaves_anything_behind(driver: &mut Driver<'_>) -> Result<u64, Undone> {
-    let patience_ms = ms(driver.bench);
+    let patience_ms = ms(driver.context);
     play(driver, "leave-things-behind", &[&patience_ms])
 }
 
 fn two_threads_that_try_at_the_same_moment_exclude_each_other(
     driver: &mut Driver<'_>,
 ) -> Result<u64, Undone> {
-    let (rounds, time_ms) = (driver.bench.times(20_000), driver.bench.times(700));
+    let (rounds, time_ms) = (driver.context.times(20_000), driver.context.times(700));
     play(driver, "try-at-the-same-moment", &[&rounds, &time_ms])
 }
 
 fn locks_that_are_held_for_long_stay_held(driver: &mut Driver<'_>) -> Result<u64, Undone> {
-    let time_ms = driver.bench.times(1_200);
-    play(driver, "hold-for-long", &[&time_ms])
+    let (time_ms, patience_ms) = (driver.context.times(1_200), ms(driver.context));
+    play(driver, "hold-for-long", &[&time_ms, &patience_ms])
 }
 
 fn two_children_of_one_parent_exclude_each_other(driver: &mut Driver<'_>) -> Result<u64, Undone> {
@@ -88,14 +77,14 @@ fn two_children_of_one_parent_exclude_each_other(driver: &mut Driver<'_>) -> Res
 }
 
 fn nobody_gets_in_while_a_lock_changes_its_mode(driver: &mut Driver<'_>) -> Result<u64, Undone> {
-    let rounds = driver.bench.times(40);
-    play(driver, "convert-in-a-storm", &[&rounds])
+    let (rounds, patience_ms) = (driver.context.times(40), ms(driver.context));
+    play(driver, "convert-in-a-storm", &[&rounds, &patience_ms])
 }
 
 fn a_release_at_the_beginning_of_a_wait_is_not_missed(
     driver: &mut Driver<'_>,
 ) -> Result<u64, Undone> {
-    let context = driver.bench;
+    let context = driver.context;
     let (rounds, time_ms) = (context.times(400), context.times(1_200));
     let words: [&dyn Display; 4] = [&rounds, &time_ms, &ms(context), &context.seed];
     play(driver, "release-early", &words)
@@ -127,43 +116,38 @@ fn walk(context: &Context<'_>, style: Style, steps: u64, script: &str) -> Outcom
     let (steps, time_ms) = (context.times(steps), context.times(LONGEST_MS));
     let words: [&dyn Display; 5] = [&style.name(), &context.seed, &steps, &time_ms, &ms(context)];
     let tried = play(&mut driver, script, &words)?;
-    driver.close();
-    Ok(Done {
-        tried,
-        measured: Vec::new(),
-    })
+    Ok(driver.close(tried))
 }
 
 fn play(driver: &mut Driver<'_>, script: &str, words: &[&dyn Display]) -> Result<u64, Undone> {
-    // What ends by itself, and does not, hangs in some call.
+    // A script that hangs breaks liveness, whatever the case is about.
     let law = std::mem::replace(&mut driver.law, Law::Liveness);
-    let said = driver.run(0, script, words)?;
+    let answer = driver.run_script(0, script, words)?;
     driver.law = law;
-    arrived(driver, &said)
+    steps_of(driver, answer)
 }
 
-/// By a process that is good for nothing else then.
+/// Runs a script in a process that cannot be used for anything else afterwards.
 fn play_apart(driver: &mut Driver<'_>, script: &str) -> Result<u64, Undone> {
     const APART: usize = 1;
     driver.fixture.new_process(APART)?;
-    let said = driver.run(APART, script, &[])?;
+    let answer = driver.run_script(APART, script, &[])?;
     driver.kill(APART);
-    arrived(driver, &said)
+    steps_of(driver, answer)
 }
 
-fn arrived(driver: &mut Driver<'_>, said: &str) -> Result<u64, Undone> {
-    if let Some(why) = said.strip_prefix("unable ") {
-        return Err(Undone::Skipped(why.to_owned()));
-    }
-    match Arrival::from_text(said) {
-        Some(Arrival::Done { steps }) => Ok(steps),
-        Some(Arrival::Broken { law, what, story }) => {
+/// How many steps a script took, if it found nothing.
+fn steps_of(driver: &mut Driver<'_>, answer: Answer) -> Result<u64, Undone> {
+    match answer {
+        Answer::Outcome(ScriptOutcome::Done { steps }) => Ok(steps),
+        Answer::Outcome(ScriptOutcome::Broken { law, what, trace }) => {
             driver.truncate_trace(0);
-            for line in story {
+            for line in trace {
                 driver.note(line);
             }
             Err(driver.broken(law, what))
         }
-        None => Err(Undone::Failed(format!("a process said {said:?}"))),
+        Answer::Unable(why) => Err(Undone::Skipped(why)),
+        answer => Err(driver.wrong(&answer)),
     }
 }

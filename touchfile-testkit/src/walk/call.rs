@@ -1,0 +1,103 @@
+//! Making a call of the backend: in which thread and runtime, and how long it takes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use touchfile_core::BoxBackend;
+
+use super::Halt;
+use super::walker::Walker;
+use crate::Law;
+use crate::process::panic_message;
+
+/// What calls are that poll a wait once, or until it is over.
+pub(super) const POLL: &str = "a poll of a wait";
+pub(super) const WAIT: &str = "a wait";
+
+/// In which thread and runtime a call is made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Caller {
+    pub(super) thread: bool,
+    pub(super) runtime: usize,
+}
+
+pub(super) const USUAL: Caller = Caller {
+    thread: false,
+    runtime: 0,
+};
+
+impl Caller {
+    /// The thread and runtime as a clause of a sentence, if they are not the usual ones.
+    pub(super) fn in_words(self) -> &'static str {
+        match (self.thread, self.runtime) {
+            (true, 0) => ", in another thread",
+            (true, _) => ", in another thread and runtime",
+            (false, 0) => "",
+            (false, _) => ", in another runtime",
+        }
+    }
+}
+
+/// A call that takes longer is looked at more closely.
+const SLOW: Duration = Duration::from_millis(300);
+
+impl Walker<'_> {
+    /// Makes a call, in its caller; a panic breaks `law`.
+    pub(super) fn call<T: Send>(
+        &mut self,
+        caller: Caller,
+        kind: &'static str,
+        law: Law,
+        call: impl FnOnce(&Runtime, &BoxBackend) -> T + Send,
+    ) -> Result<T, Halt> {
+        let (runtime, backend) = (&self.runtimes[caller.runtime], self.backend);
+        self.pulse.beat(matches!(kind, POLL | WAIT));
+        let begun = Instant::now();
+        let call = move || catch_unwind(AssertUnwindSafe(|| call(runtime, backend)));
+        let said = if caller.thread {
+            thread::scope(|scope| scope.spawn(call).join()).and_then(|said| said)
+        } else {
+            call()
+        };
+        self.pulse.beat(false);
+        let took = begun.elapsed();
+        // A wait takes what it takes; each poll of it does not.
+        if took > SLOW && kind != WAIT {
+            let law = match kind {
+                "an attempt" | "an upgrade" => Law::Liveness,
+                "giving up a wait" | POLL => Law::CancelSafety,
+                _ => law,
+            };
+            self.is_slow(kind, law);
+            // So that there is time to see whether it is so again.
+            self.end += took.min(SLOW * 3);
+        }
+        said.map_err(|panic| {
+            Halt::broken(law, format!("{kind} panicked: {}", panic_message(&*panic)))
+        })
+    }
+
+    fn is_slow(&mut self, kind: &'static str, law: Law) {
+        match self.slow.iter_mut().find(|(other, ..)| *other == kind) {
+            Some((.., times)) => *times += 1,
+            None => self.slow.push((kind, law, 1)),
+        }
+    }
+
+    /// One kind of call that is slow again and again, when no other is, is not slow because the
+    /// machine is busy.
+    pub(super) fn judge_times(&self) -> Result<(), Halt> {
+        let all: u32 = self.slow.iter().map(|(.., times)| times).sum();
+        for &(kind, law, times) in &self.slow {
+            if times >= 4 && all - times <= times / 4 {
+                return Err(Halt::broken(
+                    law,
+                    format!("{kind} took more than {SLOW:?}, {times} times, and no other call did"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
