@@ -133,9 +133,15 @@ fn a_command_ends_with_touchfile_unless_it_is_to_go_on_without_the_lock() {
 fn a_command_that_takes_too_long_is_ended() {
     let dir = tempfile::tempdir().unwrap();
     let lock = dir.path().join("a.lock");
-    let started = dir.path().join("started");
-    let mut run = start_sleeper(&lock, &started, &["--limit", "50ms"]);
-    assert_eq!(run.wait().unwrap().code(), Some(124));
+    let mut run = touchfile();
+    run.args(["run", "--limit", "300ms"]).arg(&lock).arg("--");
+    run.arg(std::env::current_exe().unwrap());
+    run.args(["--exact", "sleep_if_this_is_a_command"]);
+    let ended = run
+        .env(STARTED, dir.path().join("started"))
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(124), "{}", stderr(&ended));
     wait_until(|| is_free(&lock));
 }
 

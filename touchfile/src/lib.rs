@@ -80,3 +80,8 @@ pub use touchfile_lockfileex::LockFileExBackend;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So is that for those who come from other libraries.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migrating.md")]
+struct Migrating;
