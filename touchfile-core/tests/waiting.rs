@@ -105,6 +105,82 @@ async fn a_timeout_of_zero_takes_a_free_lock_and_gives_up_at_once_on_a_held_one(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_timeout_of_zero_names_the_holder() {
+    let world = World::new();
+    let touch = touch(&world, "a");
+    let _held = self::touch(&world, "b").lock_shared_owned().await.unwrap();
+    let refused = touch.lock_timeout(Exclusive, Duration::ZERO).await;
+    let message = refused.unwrap_err().to_string();
+    assert!(message.ends_with(", held by process b"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_itself_is_told() {
+    let world = World::new();
+    let a = touch(&world, "a");
+    let held = a.lock_exclusive().await.unwrap();
+    let error = a.lock_timeout(Shared, SECOND).await.unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Timeout {
+            recursive: true,
+            ..
+        }
+    ));
+    let message = error.to_string();
+    let end = "held by process a for 500.0ms, by the task or thread that waited for it";
+    assert!(message.ends_with(end), "{message}");
+
+    // Whoever else waits is not, nor is the holder once it has released.
+    let shared = touch(&world, "c");
+    drop(held);
+    let mine = shared.lock_exclusive().await.unwrap();
+    let other = shared.clone();
+    let waits = tokio::spawn(async move { other.lock_timeout_owned(Exclusive, SECOND).await });
+    let error = waits.await.unwrap().map(drop).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Timeout {
+            recursive: false,
+            ..
+        }
+    ));
+    drop(mine);
+    let held = shared.lock_shared().await.unwrap();
+    let last = shared.lock_shared().await.unwrap();
+    drop(last);
+    let error = shared.lock_timeout(Exclusive, SECOND).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Timeout {
+                recursive: false,
+                ..
+            }
+        ),
+        "which of the two was released is not known"
+    );
+    drop(held);
+}
+
+#[tokio::test]
+async fn waiting_for_oneself_is_an_error_if_it_is_denied() {
+    let world = World::new();
+    let builder = TouchFile::builder(world.process("a")).path(PATH);
+    let touch = builder.deny_recursion(true).build().unwrap();
+    let held = touch.lock_shared().await.unwrap();
+    drop(touch.lock_shared().await.unwrap()); // nobody waits
+    drop(held);
+    let held = touch.lock_exclusive().await.unwrap();
+    let error = touch.lock_exclusive().await.unwrap_err();
+    assert!(matches!(error, Error::Deadlock { .. }), "{error}");
+    let kind = std::io::Error::from(error).kind();
+    assert_eq!(kind, std::io::ErrorKind::Deadlock);
+    drop(held);
+    drop(touch.lock_exclusive().await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_timeout_beyond_the_end_of_time_is_none() {
     let world = World::new();
     let held = touch(&world, "b").lock_exclusive_owned().await.unwrap();

@@ -78,7 +78,7 @@ pub use touchfile_lockfileex::LockFileExBackend;
 
 /// The code in the README is compiled and run, too.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
 
 /// So is that for those who come from other libraries.

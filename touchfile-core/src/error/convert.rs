@@ -93,6 +93,7 @@ impl From<Error> for io::Error {
             | Error::Transient { source, .. } => source.kind(),
             Error::Lost { .. } => io::ErrorKind::StaleNetworkFileHandle,
             Error::Replaced { .. } => io::ErrorKind::ResourceBusy,
+            Error::Deadlock { .. } => io::ErrorKind::Deadlock,
             Error::Timeout { .. } => io::ErrorKind::TimedOut,
             Error::Unsupported { .. } => io::ErrorKind::Unsupported,
         };
@@ -131,6 +132,7 @@ mod tests {
             waited: std::time::Duration::from_secs(5),
             holders: Vec::new(),
             queued: false,
+            recursive: false,
         };
         assert!(timeout.is_timeout());
         let io: io::Error = timeout.into();

@@ -24,6 +24,7 @@ impl fmt::Debug for Error {
 impl Error {
     fn fmt_fields(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
+            Self::Deadlock { .. } => "Deadlock",
             Self::InvalidPath { .. } => "InvalidPath",
             Self::Io { .. } => "Io",
             Self::Lost { .. } => "Lost",
@@ -49,6 +50,7 @@ impl Error {
             | Self::Transient {
                 operation, source, ..
             } => fields.field("operation", operation).field("source", source),
+            Self::Deadlock { mode, .. } => fields.field("mode", mode),
             Self::Lost { mode, loss, .. } => fields.field("mode", mode).field("loss", loss),
             Self::Release { mode, source, .. } => {
                 fields.field("mode", mode).field("source", source)
@@ -59,12 +61,14 @@ impl Error {
                 waited,
                 holders,
                 queued,
+                recursive,
                 ..
             } => fields
                 .field("mode", mode)
                 .field("waited", waited)
                 .field("holders", holders)
-                .field("queued", queued),
+                .field("queued", queued)
+                .field("recursive", recursive),
             Self::Unsupported {
                 backend,
                 operation,

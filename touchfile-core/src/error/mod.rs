@@ -41,6 +41,21 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The task or thread that asks for the lock has taken it itself, and would wait for itself. Only
+    /// a [`TouchFile`](crate::TouchFile) whose builder was told to
+    /// [`deny_recursion`](crate::TouchFileBuilder::deny_recursion) returns it.
+    #[error(
+        "the {mode} lock on {} would be waited for by the task or thread that has taken it",
+        path.display()
+    )]
+    #[non_exhaustive]
+    Deadlock {
+        /// The lock file.
+        path: PathBuf,
+        /// The mode asked for.
+        mode: LockMode,
+    },
+
     /// The path cannot name a lock file: empty, missing parent, a FIFO, a loop of links, …
     #[error("cannot use {} as a lock file: {reason}", visible(path))]
     #[non_exhaustive]
@@ -125,7 +140,7 @@ pub enum Error {
     #[error(
         "gave up after {waited:.1?} waiting for the {mode} lock on {}{}",
         path.display(),
-        in_the_way(holders, *queued)
+        in_the_way(holders, *queued, *recursive)
     )]
     #[non_exhaustive]
     Timeout {
@@ -137,12 +152,16 @@ pub enum Error {
         waited: Duration,
         /// Who was in the way shortly before the deadline, as far as that could be found out by
         /// then. A sample is begun when a quarter of the timeout is left, or 250 ms if that is less.
-        /// None is taken in a wait of less than 50 ms.
+        /// None is taken in a wait of less than 50 ms, but after a timeout of zero.
         holders: Vec<Holder>,
         /// Whether the wait was still in the queue inside this process. Then a guard of this
         /// [`TouchFile`](crate::TouchFile) has the turn, or a future that waits for its lock: if that
         /// future was forgotten and is not polled, the turn does not end.
         queued: bool,
+        /// Whether the task or thread that waited had taken the lock itself on this
+        /// [`TouchFile`](crate::TouchFile), and had not released it when the wait began. A guard that
+        /// was sent elsewhere is mistaken for it.
+        recursive: bool,
     },
 
     /// A shortage or an outage that may pass: no free descriptors, no lock resources, a stale
@@ -178,7 +197,8 @@ impl Error {
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
-            Self::InvalidPath { path, .. }
+            Self::Deadlock { path, .. }
+            | Self::InvalidPath { path, .. }
             | Self::Io { path, .. }
             | Self::Lost { path, .. }
             | Self::Permission { path, .. }
@@ -250,8 +270,11 @@ impl Error {
 }
 
 /// How a message ends that is about a lock which was not had.
-fn in_the_way(holders: &[Holder], queued: bool) -> String {
+fn in_the_way(holders: &[Holder], queued: bool, recursive: bool) -> String {
+    const ITSELF: &str = "by the task or thread that waited for it";
     match Holder::in_words(holders) {
+        Some(words) if recursive => format!(", {words}, {ITSELF}"),
+        None if recursive => format!(", held {ITSELF}"),
         Some(words) => format!(", {words}"),
         None if queued => {
             ", behind another of this process: a guard, or a waiting future that is not polled"

@@ -10,10 +10,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{Instrument, Span, debug, debug_span, field};
+use tracing::{Instrument, Span, debug, debug_span, field, warn};
 
 use super::TouchFile;
 use super::guard::{Guard, Held};
+use super::sampler::HolderSampler;
 use super::wait::{Progress, supervise, warns_of_long_waits};
 use crate::offload::OffloadHandle;
 use crate::runtime::now_or_never;
@@ -122,6 +123,24 @@ impl<B: LockBackend> TouchFile<B> {
         Ok(debug_span!(target: "touchfile", "acquire", %path, backend, %mode))
     }
 
+    /// Tells that the caller waits for itself, which is an error if the builder said so.
+    #[cold]
+    fn notice_recursion(&self, mode: LockMode, progress: &Progress) -> Result<()> {
+        progress.is_recursive.set(true);
+        if self.deny_recursion {
+            progress.has_ended.set(true);
+            return Err(Error::Deadlock {
+                path: self.path.clone(),
+                mode,
+            });
+        }
+        warn!(
+            target: "touchfile",
+            "waiting for a lock that the same task or thread has taken and not released"
+        );
+        Ok(())
+    }
+
     /// The error of an acquisition, which is traced.
     #[cold]
     fn failed(&self, operation: Operation, error: io::Error, wait: Option<Wait<'_>>) -> Error {
@@ -143,7 +162,7 @@ impl<B: LockBackend> TouchFile<B> {
         let Some(Wait { progress, .. }) = wait else {
             return self.acquire(mode, None).await;
         };
-        let done = {
+        let mut done = {
             let acquisition = pin!(self.acquire(mode, wait));
             let done = supervise(self, mode, timeout, progress, acquisition).await;
             progress.has_ended.set(true);
@@ -158,8 +177,11 @@ impl<B: LockBackend> TouchFile<B> {
         }
         if let Err(Error::Timeout {
             waited, holders, ..
-        }) = &done
+        }) = &mut done
         {
+            if timeout.is_some_and(|timeout| timeout.is_zero()) {
+                *holders = HolderSampler::new(self, mode).sample_at_once().await;
+            }
             let holders = Holder::in_words(holders).map(field::display);
             debug!(target: "touchfile", ?waited, holders, "gave up");
         }
@@ -176,6 +198,9 @@ impl<B: LockBackend> TouchFile<B> {
                     return Ok(None);
                 };
                 contention = Some(Contention::new(self, mode, wait.progress, "this process"));
+                if self.latest_holder.is_caller() {
+                    self.notice_recursion(mode, wait.progress)?;
+                }
                 self.queue.enter(mode).await
             }
         };
@@ -233,6 +258,7 @@ impl<B: LockBackend> TouchFile<B> {
             if current {
                 let waited = contention.map(Contention::end).unwrap_or_default();
                 debug!(target: "touchfile", ?waited, "acquired");
+                self.latest_holder.acquired();
                 return Ok(Some(Held { handle, permit }));
             }
             self.start_over(handle).await;

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::TouchFile;
 use super::builder::{Place, TouchFileBuilder};
 use super::idle::IdleHandles;
+use super::recursion::LatestHolder;
 use super::sampler::SharedSample;
 use crate::platform::Process;
 use crate::queue::Queue;
@@ -39,6 +40,7 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             verify,
             on_wait,
             timeout,
+            deny_recursion,
         } = self;
         let (capabilities, platform) = (backend.capabilities(), backend.platform());
         let temporary = matches!(place, Place::TemporaryIn(_));
@@ -87,6 +89,8 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             backend: Arc::new(backend),
             queue: Queue::new(),
             idle: IdleHandles::new(),
+            latest_holder: LatestHolder::default(),
+            deny_recursion,
             sample: SharedSample::default(),
         })
     }

@@ -37,6 +37,7 @@ pub struct TouchFileBuilder<B> {
     pub(super) verify: Option<bool>,
     pub(super) on_wait: Option<OnWait>,
     pub(super) timeout: Option<Duration>,
+    pub(super) deny_recursion: bool,
 }
 
 /// Where the file is to be.
@@ -55,6 +56,7 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             verify: None,
             on_wait: None,
             timeout: None,
+            deny_recursion: false,
         }
     }
 
@@ -303,6 +305,34 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Whether waiting for a lock that the same task or thread has taken on this `TouchFile` is an
+    /// [`Error::Deadlock`](crate::Error::Deadlock). Default: false, so that it is a warning in the log,
+    /// and the message of a timeout says so.
+    ///
+    /// A guard that was sent elsewhere, and a task that polls several acquisitions at a time, are
+    /// mistaken for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::{Error, TouchFile};
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    ///
+    /// let touch = TouchFile::builder(backend)
+    ///     .path("/some/where/a.lock")
+    ///     .deny_recursion(true)
+    ///     .build()?;
+    /// let _held = touch.blocking().lock_exclusive()?;
+    /// let error = touch.blocking().lock_exclusive().unwrap_err();
+    /// assert!(matches!(error, Error::Deadlock { .. }));
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
+    pub fn deny_recursion(mut self, deny: bool) -> Self {
+        self.deny_recursion = deny;
         self
     }
 }

@@ -108,6 +108,7 @@ where
         let Some(handle) = &mut self.handle else {
             return Ok(());
         };
+        self.touch.latest_holder.released();
         match handle.unlock(&mut self.permit).await {
             Ok(()) => {
                 self.released();
@@ -300,6 +301,7 @@ where
 {
     fn drop(&mut self) {
         if let Some(handle) = self.handle.take() {
+            self.touch.latest_holder.released();
             match handle.release_now(&mut self.permit) {
                 Ok(Some(handle)) => {
                     self.released();

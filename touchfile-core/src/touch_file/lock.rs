@@ -126,7 +126,8 @@ impl<B: LockBackend> TouchFile<B> {
     ///
     /// The timeout bounds all of it: the queue inside the process, opening, waiting, and starting
     /// over where the file was replaced. A zero timeout takes a lock that is free: on a network
-    /// file system it waits for the answer of the server to one attempt, for a second at most.
+    /// file system it waits for the answer of the server to one attempt, for a second at most. Where
+    /// it is refused, the error names the holders, which are looked for once, for 250 ms at most.
     ///
     /// # Errors
     ///

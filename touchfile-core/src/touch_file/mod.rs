@@ -11,6 +11,7 @@ mod idle;
 mod lock;
 mod open;
 mod owned;
+mod recursion;
 mod sampler;
 mod verify;
 mod wait;
@@ -36,6 +37,7 @@ use crate::platform::Process;
 use crate::queue::Queue;
 use crate::{Error, LockBackend, OpenOptions, Operation, Result};
 use idle::IdleHandles;
+use recursion::LatestHolder;
 use sampler::SharedSample;
 use wait::OnWait;
 
@@ -111,6 +113,9 @@ pub struct TouchFile<B: LockBackend> {
     /// The queue inside the process.
     queue: Queue,
     idle: IdleHandles<B::Handle>,
+    latest_holder: LatestHolder,
+    /// Whether waiting for oneself is an error.
+    deny_recursion: bool,
     sample: SharedSample,
 }
 

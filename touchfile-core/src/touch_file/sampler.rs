@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::TouchFile;
-use crate::runtime::block_on_timeout;
+use crate::runtime::{self, block_on_timeout};
 use crate::{Holder, LockBackend, LockMode};
 
 /// The latest sample of a `TouchFile`, and when it was begun.
@@ -126,6 +126,13 @@ impl<'a, B: LockBackend> HolderSampler<'a, B> {
     pub(super) async fn sample_in_words(&self) -> Option<String> {
         let holders = self.sample_without_blocking().await?;
         Holder::in_words(&holders.ok()?)
+    }
+
+    /// The sample for the message of a timeout of zero, which has no time for one before its end. It is
+    /// empty if that takes too long.
+    pub(super) async fn sample_at_once(&self) -> Vec<Holder> {
+        let sample = runtime::timeout(MAX_SAMPLE_TIME, self.sample_without_blocking()).await;
+        sample.flatten().and_then(Result::ok).unwrap_or_default()
     }
 
     /// A sample; `None` on a file system that may not answer: a thread that asks it could hang with it.

@@ -40,6 +40,8 @@ pub(super) struct Progress {
     pub(super) has_turn: Flag,
     /// The wait stands behind others, who may not take their turn.
     pub(super) stands_behind: Flag,
+    /// The caller has taken the lock itself.
+    pub(super) is_recursive: Flag,
     /// The wait has ended with the lock or an error.
     pub(super) has_ended: Flag,
 }
@@ -156,6 +158,7 @@ async fn watch<B: LockBackend, R>(
                 waited,
                 holders: sampler.take_latest(),
                 queued: !progress.has_turn.is_set(),
+                recursive: progress.is_recursive.is_set(),
             });
         }
         if samples.last().is_some_and(|after| *after <= waited) {

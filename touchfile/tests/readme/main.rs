@@ -13,7 +13,7 @@ use touchfile_mock::World;
 #[rustfmt::skip]
 mod rows;
 
-const README: &str = include_str!("../../../README.md");
+const README: &str = include_str!("../../README.md");
 const ROWS: &str = include_str!("rows.rs");
 
 /// The code in the second column of the table that begins with `head`.

@@ -329,6 +329,7 @@ where
                     waited,
                     holders: Vec::new(),
                     queued: false,
+                    recursive: false,
                 });
             }
             let left = timeout.map_or(Duration::MAX, |timeout| timeout - waited);
