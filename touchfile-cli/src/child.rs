@@ -1,4 +1,4 @@
-//! Starting the command, and waiting for its end.
+//! Starts the command and waits for its end.
 
 use std::convert::Infallible;
 use std::env;
@@ -32,7 +32,7 @@ pub(crate) struct Launch<'a> {
 }
 
 impl<'a> Launch<'a> {
-    /// The command that `words` are: its name, found as a shell would find it, and its arguments.
+    /// The command with this name and arguments. Its program is found as a shell finds it.
     pub(crate) fn new(words: &'a [OsString]) -> Self {
         Self {
             words,
@@ -43,7 +43,7 @@ impl<'a> Launch<'a> {
         }
     }
 
-    /// Runs `program`, whatever the first word is.
+    /// Runs `program`, and passes the first word as its name.
     pub(crate) fn program(mut self, program: &'a Path) -> Self {
         self.program = Some(program);
         self
@@ -61,8 +61,8 @@ impl<'a> Launch<'a> {
         self
     }
 
-    /// Redirects standard input from /dev/null and standard output to standard error, for a command
-    /// that runs beside the one which standard input and output belong to.
+    /// Redirects standard input from /dev/null and standard output to standard error. This is for a
+    /// command that runs beside another one, to which standard input and output belong.
     pub(crate) fn aside(mut self) -> Self {
         self.aside = true;
         self
@@ -72,7 +72,7 @@ impl<'a> Launch<'a> {
     ///
     /// # Errors
     ///
-    /// Those of fork(2) and execve(2). In both cases nothing was started.
+    /// Those of fork(2) and execve(2). In both cases no command was started.
     pub(crate) fn start(self) -> io::Result<Child> {
         let started = self.try_with(|command| command.spawn())?;
         let pid = i32::try_from(started.id()).map_err(io::Error::other)?;
@@ -82,16 +82,15 @@ impl<'a> Launch<'a> {
         })
     }
 
-    /// Replaces this process by the command. Returns only if that fails, with the reason.
+    /// Replaces this process by the command. It returns only if that fails, with the reason.
     pub(crate) fn replace_this_process(self) -> io::Error {
         let replaced = self.try_with(|command| Err::<Infallible, _>(command.exec()));
         let Err(error) = replaced;
         error
     }
 
-    /// Executes the program, or a shell with it if the program is a script that names no
-    /// interpreter (POSIX, "Command Search and Execution"). Not every C library does the latter by
-    /// itself.
+    /// Executes the program. If it is a script that names no interpreter, a shell executes it (POSIX,
+    /// "Command Search and Execution"), which not every C library does by itself.
     fn try_with<T>(&self, execute: impl Fn(&mut Command) -> io::Result<T>) -> io::Result<T> {
         let (name, arguments) = self
             .words
@@ -122,7 +121,7 @@ impl<'a> Launch<'a> {
     }
 }
 
-/// The file that is executed if `name` is run.
+/// The file of the program with this name.
 fn find(name: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return Some(name.into());
@@ -133,7 +132,7 @@ fn find(name: &OsStr) -> Option<PathBuf> {
         .find(|file| file.is_file() && access(file, AccessFlags::X_OK).is_ok())
 }
 
-/// A command that was started. It goes on when this is dropped.
+/// A command that was started. It continues when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Child {
     pid: Pid,
@@ -144,7 +143,7 @@ impl Child {
     /// The exit status, if the child has ended.
     ///
     /// All other children that have ended are reaped as well: the command of `--on-wait`, and the
-    /// orphans that process 1 gets.
+    /// orphans of process 1.
     pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         while self.status.is_none() {
             match wait_for_any(WaitOptions::NOHANG)? {
@@ -155,7 +154,7 @@ impl Child {
         Ok(self.status)
     }
 
-    /// Waits until the child ends, and reaps all other children that end meanwhile.
+    /// Waits until the child ends, and reaps all other children that end in the meantime.
     pub(crate) fn wait(&mut self) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = self.status {
@@ -167,9 +166,9 @@ impl Child {
         }
     }
 
-    /// Sends it `signal`, if it has not ended.
+    /// Sends a signal to the child, unless it has ended.
     pub(crate) fn send(&self, signal: Signal) -> io::Result<()> {
-        // Once the child is reaped, the kernel may give its number to another process.
+        // After the child was reaped, another process may get its id.
         if self.status.is_none() {
             kill(self.pid, signal)?;
         }
@@ -183,12 +182,12 @@ impl Child {
     }
 }
 
-/// Reaps all children that have ended, where no exit status is of interest.
+/// Reaps all children that have ended, and ignores their exit statuses.
 pub(crate) fn reap() {
     while let Ok(Some(_)) = wait_for_any(WaitOptions::NOHANG) {}
 }
 
-/// Reaps the next child that ends, or one that has ended, as `options` say.
+/// Reaps a child that has ended. The options say whether to wait for one.
 fn wait_for_any(options: WaitOptions) -> io::Result<Option<(Pid, ExitStatus)>> {
     let ended = rustix::io::retry_on_intr(|| rustix::process::wait(options))?;
     Ok(ended.map(|(pid, status)| {

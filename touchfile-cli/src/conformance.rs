@@ -1,4 +1,4 @@
-//! `touchfile conformance`: the laws of locking, tried on a directory of the user's choice.
+//! `touchfile conformance`: tries the laws of locking in a directory.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -18,22 +18,23 @@ use crate::output;
 const DETAILS: &str = "\
 Try the laws of locking on a directory
 
-Runs the conformance suite of touchfile with lock files in DIR: on an NFS mount, in a container, on
-a file system in user space. Real processes take turns, are killed, fork, and play random schedules;
-each law is reported with what was tried. What is broken is told as a story.";
+Runs the conformance suite of touchfile with lock files in DIR, such as an NFS mount, a directory of
+a container or a file system in user space. Real processes lock, are killed, fork and play random
+schedules. The report has each law with the number of attempts, and shows step by step how a law was
+broken.";
 
 const EXAMPLES: &str = "\
 Examples:
   touchfile conformance --dir /mnt/share --backend fcntl
   touchfile conformance --dir . --cases 2000 --json report.json
-  touchfile conformance --dir . --seed 651957295   # once more, with the same dice
+  touchfile conformance --dir . --seed 651957295   # repeat a run
 
 Exit status:
-  0        every law holds, as far as was tried
+  0        no law was found to be broken
   1        a law is broken
   64       wrong usage
   66       DIR cannot be used
-  70       the suite itself failed, and nothing is known
+  70       the suite itself failed, so nothing is known
   74       the report cannot be written or printed";
 
 /// Try the laws of locking on a directory
@@ -44,26 +45,26 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::DEFAULT)]
     backend: Backend,
 
-    /// Where to put the lock files, in a new directory that is removed again
+    /// The directory for the lock files; they are in a new subdirectory, which is removed in the end
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     dir: PathBuf,
 
-    /// How many random schedules to play; all else is tried in proportion [default: 256]
+    /// How many random schedules to play; other repetitions are in proportion [default: 256]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     cases: Option<u32>,
 
-    /// Where all dice come from [default: another each time; the report tells]
+    /// The seed of all random choices [default: a new one, which the report has]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
 
-    /// Write a report for machines to this file as well
+    /// Write the report to this file as JSON, too
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     json: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Backend {
-    /// Flock or fcntl, whichever suits the file system of DIR; LockFileEx on Windows
+    /// Flock or fcntl, as it fits the file system of DIR; LockFileEx on Windows
     Auto,
     /// Open-file-description locks of fcntl(2)
     #[cfg(unix)]
@@ -88,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         #[cfg(unix)]
         Backend::Flock => Suite::new("flock", |_| FlockBackend::new()),
     };
-    // The workers of the suite are this program with the same arguments: they end here.
+    // A worker of the suite, which is this program with the same arguments, does not return from here.
     suite.work();
     suite = suite.dir(&args.dir);
     // The locks of a process that ended are freed "depending upon available system resources" there
@@ -107,7 +108,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     bar.bar.finish_and_clear();
     let report = report.map_err(|error| Failure::directory(&args.dir, &error))?;
 
-    // The file first, so that it is there even if nobody reads what is printed.
+    // The file is written first, so that it exists even if standard output is closed.
     if let Some(file) = &args.json {
         let saved = output::save(file, &report.to_json());
         saved.map_err(|error| Failure::report_file(file, &error))?;
@@ -129,7 +130,7 @@ fn exit_code(report: &Report) -> ExitCode {
     }
 }
 
-/// How far the run has come, for whoever watches.
+/// A progress bar on a terminal.
 struct Bar {
     bar: ProgressBar,
 }

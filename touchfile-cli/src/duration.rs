@@ -1,9 +1,9 @@
-//! Times as people write them.
+//! Durations on the command line.
 
 use std::time::Duration;
 
-/// Reads seconds, as sleep(1) and flock(1) take them, or numbers with units: `5`, `0.5`, `250ms`,
-/// `1.5h`, `1m30s`.
+/// Parses seconds, like sleep(1) and flock(1), or numbers with units: `5`, `0.5`, `250ms`, `1.5h`,
+/// `1m30s`.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let unit_starts = text.find(|c: char| !c.is_ascii_digit() && c != '.');
     let (number, unit) = text.split_at(unit_starts.unwrap_or(text.len()));
@@ -16,7 +16,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "give seconds, as 5 or 0.5, or a time with units, as 250ms or 1m30s".into())
 }
 
-/// A number of one unit, which may have a fraction.
+/// Parses a number with one unit. It may have a fraction.
 fn fraction(number: &str, unit: &str) -> Option<Duration> {
     if !number.contains(|c: char| c.is_ascii_digit()) {
         return None;

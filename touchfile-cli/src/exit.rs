@@ -1,4 +1,4 @@
-//! How the command ends: exit statuses, and the one line that says why.
+//! Exit statuses, and the line on standard error with the reason.
 
 use std::error::Error as _;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use touchfile::{Error, Operation};
 use crate::output;
 use crate::text::{printable, shortened};
 
-// From sysexits.h, as far as flock(1) and shells agree on a use for them.
+// These are from sysexits.h, as far as flock(1) and shells use them in the same way.
 const USAGE: u8 = 64;
 const NO_INPUT: u8 = 66;
 const UNAVAILABLE: u8 = 69;
@@ -20,14 +20,14 @@ const CANNOT_CREATE: u8 = 73;
 const IO_ERROR: u8 = 74;
 const TEMPORARY_FAILURE: u8 = 75;
 
-// From the shells: POSIX "Exit Status for Commands".
+// These are the statuses of shells (POSIX, "Exit Status for Commands").
 #[cfg(unix)]
 const KILLED: u8 = 128;
 
-// From timeout(1).
+// This is the status of timeout(1).
 const TIMED_OUT: u8 = 124;
 
-/// Why the command did not run, or what went wrong with its lock.
+/// Why the command did not run, or why its lock failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     status: u8,
@@ -35,7 +35,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Somebody else has the lock, and the caller wants to know by `status`.
+    /// Another process has the lock. The exit status is the one that the caller has asked for.
     pub(crate) fn conflict(status: u8, line: Option<String>) -> Self {
         Self { status, line }
     }
@@ -60,7 +60,7 @@ impl Failure {
         }
     }
 
-    /// There can be no lock files in `dir`.
+    /// No lock file can be made in `dir`.
     pub(crate) fn directory(dir: &Path, error: &io::Error) -> Self {
         Self {
             status: NO_INPUT,
@@ -71,7 +71,7 @@ impl Failure {
         }
     }
 
-    /// It cannot be told who holds the lock of `path`.
+    /// The holders of the lock of `path` cannot be found out.
     #[cfg(unix)]
     pub(crate) fn look(path: &Path, error: &io::Error) -> Self {
         let status = if error.kind() == io::ErrorKind::Unsupported {
@@ -85,7 +85,7 @@ impl Failure {
         }
     }
 
-    /// Something was not printed.
+    /// The output could not be printed.
     pub(crate) fn output(error: &io::Error) -> Self {
         Self {
             status: IO_ERROR,
@@ -93,7 +93,7 @@ impl Failure {
         }
     }
 
-    /// The report was not saved.
+    /// The report could not be saved.
     pub(crate) fn report_file(file: &Path, error: &io::Error) -> Self {
         Self {
             status: IO_ERROR,
@@ -104,7 +104,7 @@ impl Failure {
         }
     }
 
-    /// The man pages were not written.
+    /// The man pages could not be written.
     pub(crate) fn man_pages(directory: &Path, error: &io::Error) -> Self {
         Self {
             status: CANNOT_CREATE,
@@ -126,7 +126,7 @@ impl Failure {
         }
     }
 
-    /// Something is wrong with the command line that its parser does not know of.
+    /// The command line is wrong in a way that its parser does not find.
     pub(crate) fn usage(line: String) -> Self {
         Self {
             status: USAGE,
@@ -156,7 +156,7 @@ impl Failure {
         }
     }
 
-    /// The command cannot be given the lock.
+    /// The lock cannot be passed to the command.
     #[cfg(unix)]
     pub(crate) fn inherit(error: &io::Error) -> Self {
         Self {
@@ -175,7 +175,7 @@ impl Failure {
         }
     }
 
-    /// The command could not be started: the status is that of flock(1).
+    /// The command could not be started. The status is that of flock(1).
     pub(crate) fn spawn(command: &str, error: &io::Error) -> Self {
         let (status, line) = match error.kind() {
             io::ErrorKind::NotFound => (
@@ -193,7 +193,7 @@ impl Failure {
         }
     }
 
-    /// The command was started, and its end could not be learnt.
+    /// The command was started, and its exit status is not known.
     pub(crate) fn wait(command: &str, error: &io::Error) -> Self {
         Self {
             status: OS_ERROR,
@@ -201,7 +201,7 @@ impl Failure {
         }
     }
 
-    /// Says why on standard error, in one line.
+    /// Prints the reason on standard error, in one line, and returns the exit status.
     pub(crate) fn report(self) -> ExitCode {
         if let Some(line) = self.line {
             say(&line);
@@ -241,7 +241,7 @@ pub(crate) fn with_status(status: ExitStatus, over: bool) -> ExitCode {
     std::process::exit(status.code().unwrap_or(i32::MAX))
 }
 
-/// What the command ended with, as a shell puts it; and if its time was `over`, as timeout(1) does.
+/// The exit status of the command, as in a shell. If its time was `over`, it is that of timeout(1).
 #[cfg(unix)]
 pub(crate) fn with_status(status: ExitStatus, over: bool) -> ExitCode {
     use nix::sys::signal::Signal;
@@ -256,7 +256,7 @@ pub(crate) fn with_status(status: ExitStatus, over: bool) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Prints what the argument parser has to say: help, version or a usage error of `command`.
+/// Prints the answer of the argument parser: help, the version or a usage error of `command`.
 pub(crate) fn with_clap(answer: &clap::Error, command: &str) -> ExitCode {
     let is_help = answer.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     if !answer.use_stderr() {
@@ -264,7 +264,7 @@ pub(crate) fn with_clap(answer: &clap::Error, command: &str) -> ExitCode {
         return printed.map_or_else(Failure::report, |()| ExitCode::SUCCESS);
     }
     if is_help {
-        // There is no other stream on which a failure could be reported.
+        // A failure to write to standard error cannot be reported.
         answer.print().ok();
     } else {
         let what = in_one_line(&answer.to_string());
@@ -274,7 +274,7 @@ pub(crate) fn with_clap(answer: &clap::Error, command: &str) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// What to do instead, for those who are used to another program.
+/// A hint for users of another program.
 fn hint(error: &clap::Error, command: &str) -> Option<&'static str> {
     let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else {
         return None;
@@ -293,23 +293,23 @@ fn hint(error: &clap::Error, command: &str) -> Option<&'static str> {
     }
 }
 
-/// What is wrong with the command line, which clap tells in several paragraphs.
+/// The error of the command line in one line, from the several paragraphs of clap.
 fn in_one_line(error: &str) -> String {
     let what = error.split("\n\nUsage: ").next().unwrap_or(error);
     let what = what.split("\n\nFor more information").next();
     let what = what.unwrap_or(error);
     let what = what.strip_prefix("error: ").unwrap_or(what);
     let lines = what.lines().map(str::trim);
-    // The tip to pass the word as a value does not apply: it would be part of COMMAND or a file.
+    // The tip to pass the word as a value is left out, since the word would be a file or part of COMMAND.
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("tip: to pass "));
     let lines: Vec<&str> = lines.collect();
     lines.join(" ").replace(" tip: ", "; ")
 }
 
-/// Prints one line on standard error, whatever is in it, and whether or not anybody reads it.
+/// Prints one line on standard error. Control characters are replaced, and errors are ignored.
 pub(crate) fn say(line: &str) {
     let line = format!("touchfile: {}\n", shortened(&printable(line)));
-    // One call of write(2), so that the lines of several processes do not mix.
+    // It is one call of write(2), so that lines of several processes do not mix.
     io::stderr().write_all(line.as_bytes()).ok();
 }
 
@@ -317,7 +317,7 @@ fn status(error: &Error) -> u8 {
     match error {
         _ if is_refused_call(error) => OS_ERROR,
         Error::InvalidPath { .. } => NO_INPUT,
-        // sysexits.h: EX_NOPERM is not meant for files.
+        // EX_NOPERM of sysexits.h is not for files.
         Error::Permission { .. } | Error::Io { .. } if cannot_create(error) => CANNOT_CREATE,
         Error::Permission { .. } => NO_INPUT,
         Error::Replaced { .. } | Error::Timeout { .. } | Error::Transient { .. } => {
@@ -328,7 +328,7 @@ fn status(error: &Error) -> u8 {
     }
 }
 
-/// What the user can do about the error, unless its message says so already.
+/// What the user can do about the error, unless its message says it.
 fn advice(error: &Error) -> Option<&'static str> {
     match error {
         _ if is_refused_call(error) => Some(
@@ -345,14 +345,14 @@ fn advice(error: &Error) -> Option<&'static str> {
     }
 }
 
-/// Whether the library does not follow a link. Its own words name an option of the library, which
-/// the command has under another name.
+/// Whether the library does not follow a link. Its message names an option of the library, which has
+/// another name in this command.
 fn is_refused_link(error: &Error) -> bool {
     matches!(error, Error::InvalidPath { reason, .. } if reason.contains("(follow_symlinks)"))
 }
 
-/// Whether the system refuses a call, whatever file it is for: a sandbox answers EPERM or ENOSYS,
-/// and the permissions of a file are EACCES. The library has words of its own for one such call.
+/// Whether the system refuses a call for all files. A sandbox answers EPERM or ENOSYS, while EACCES is
+/// about the permissions of a file. For one such call the library has its own message.
 fn is_refused_call(error: &Error) -> bool {
     let source = match error {
         Error::Permission { source, .. } if !cannot_create(error) => source,

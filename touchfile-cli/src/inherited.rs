@@ -1,9 +1,9 @@
-//! What this process was started with, and the commands that it starts are to start with.
+//! The state of signals and limits that this process has inherited, and that its commands inherit.
 //!
-//! A command under a lock must not notice that there is a `touchfile` around it. But Rust ignores
-//! SIGPIPE before `main`, this program has handlers of its own, and `std` starts every process with
-//! no signal blocked and SIGPIPE at its default. So the state of signals is read before `main`, and
-//! put back in each new process before it executes its program. Nothing safe does either.
+//! A command must start as if `touchfile` had not been between it and its caller. But Rust ignores
+//! SIGPIPE before `main`, this program has handlers of its own, and `std` starts every process with no
+//! signal blocked and with SIGPIPE at its default. So the state of signals is read before `main`, and
+//! each new process sets it before it executes its program. Neither can be done in safe code.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -19,7 +19,7 @@ use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use nix::unistd::close;
 
-/// The signals whose effect on this process Rust or this program changes.
+/// The signals whose effect Rust or this program changes.
 const CHANGED: [Signal; 8] = [
     Signal::SIGCHLD,
     Signal::SIGHUP,
@@ -33,8 +33,8 @@ const CHANGED: [Signal; 8] = [
 
 static INHERITED: OnceLock<Inherited> = OnceLock::new();
 
-/// Makes the C runtime call [`read_before_main`]. On a system that has no such section, SIGPIPE
-/// is taken to be ignored.
+/// Lets the C runtime call [`read_before_main`]. On a system without this section SIGPIPE is taken to be
+/// ignored.
 #[used]
 #[cfg_attr(
     target_vendor = "apple",
@@ -47,25 +47,25 @@ extern "C" fn read_before_main() {
     INHERITED.get_or_init(Inherited::read);
 }
 
-/// Lets this process have as many descriptors as it may. The soft limit is low for the sake of
-/// programs that use select(2), of which this is none.
+/// Raises the soft limit of descriptors to the hard limit. The soft limit is low for programs that use
+/// select(2), which this one does not.
 pub(crate) fn raise_descriptor_limit() {
     if let Some((_, hard)) = inherited().descriptors {
-        // Where it cannot be raised, it is what it was.
+        // If it cannot be raised, it stays as it is.
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok();
     }
 }
 
-/// What this process was started with.
+/// The inherited state of this process.
 pub(crate) fn inherited() -> &'static Inherited {
     INHERITED.get_or_init(Inherited::read)
 }
 
-/// The state of a process that it inherits, as far as this program or Rust changes its own.
+/// The inherited state of a process, as far as this program or Rust changes it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inherited {
     blocked: SigSet,
-    /// Those of [`CHANGED`] that were ignored.
+    /// The signals of [`CHANGED`] that were ignored.
     ignored: SigSet,
     /// The soft and the hard limit of descriptors.
     descriptors: Option<(rlim_t, rlim_t)>,
@@ -86,13 +86,13 @@ impl Inherited {
         self.ignored.contains(signal)
     }
 
-    /// The soft limit of descriptors: their numbers are below.
+    /// The soft limit of descriptors, whose numbers are below it.
     pub(crate) fn descriptor_limit(&self) -> Option<RawFd> {
         let (soft, _) = self.descriptors?;
         RawFd::try_from(soft).ok()
     }
 
-    /// Lets `command` start with it, and without the descriptor `closed`.
+    /// Lets `command` start with this state, and without the descriptor `closed`.
     pub(crate) fn pass_on(&'static self, command: &mut Command, closed: Option<RawFd>) {
         let prepare = move || {
             if let Some(descriptor) = closed {
@@ -102,7 +102,7 @@ impl Inherited {
         };
         // SAFETY: in the child of fork(2), `prepare` allocates nothing and calls close(2),
         // signal(2) and sigprocmask(2), which are async-signal-safe (signal-safety(7)), and
-        // setrlimit(2), which is nothing but a system call.
+        // setrlimit(2), which is only a system call.
         unsafe { command.pre_exec(prepare) };
     }
 
@@ -113,7 +113,7 @@ impl Inherited {
             } else {
                 SigHandler::SigDfl
             };
-            // SAFETY: neither handler is a function that could be called at a bad moment.
+            // SAFETY: neither handler is a function, so none can be called.
             unsafe { signal(changed, handler) }?;
         }
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.blocked), None)?;
@@ -126,7 +126,7 @@ impl Inherited {
 
 fn is_ignored(signal: Signal) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: without a new action the call only writes to `action`, and that if it succeeds.
+    // SAFETY: without a new action the call only writes to `action`, if it succeeds.
     let action = unsafe {
         match libc::sigaction(signal as i32, ptr::null(), action.as_mut_ptr()) {
             0 => action.assume_init(),

@@ -1,8 +1,8 @@
-//! What process 1 of a pid namespace has to do, as in a container.
+//! Signals for process 1 of a pid namespace, as in a container.
 //!
-//! The kernel delivers no signal to process 1 that has no handler there (`pid_namespaces(7)`). So a
-//! signal that ends any other process would leave process 1 waiting for its lock. Only SIGKILL from
-//! outside of the namespace would end it.
+//! The kernel delivers a signal to process 1 only if there is a handler for it (`pid_namespaces(7)`). So
+//! a signal that ends any other process would not end process 1 while it waits for a lock. Only SIGKILL
+//! from outside of the namespace would.
 
 use std::process;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const ENDING: [Signal; 4] = [
     Signal::SIGTERM,
 ];
 
-/// While this lives, process 1 ends with 128+n at signal n, as any other process is ended by it.
+/// While this exists, process 1 ends with status 128+n at signal n.
 #[derive(Debug)]
 pub(crate) struct ExitOnSignal {
     ends: Arc<AtomicBool>,
@@ -28,7 +28,7 @@ pub(crate) struct ExitOnSignal {
 
 /// Lets signals end this process even if it is process 1.
 ///
-/// Every other process is ended without a handler, so that its parent sees the signal itself.
+/// Another process needs no handler, so that its parent sees the signal.
 pub(crate) fn exit_on_signals() -> ExitOnSignal {
     let ends = Arc::new(AtomicBool::new(true));
     if process::id() == 1 {

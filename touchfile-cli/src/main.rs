@@ -1,4 +1,4 @@
-//! The `touchfile` command: take turns with other processes, from a shell or from cron.
+//! The `touchfile` command, which takes locks from a shell or from cron.
 //!
 //! Under the name `flock` it is flock(1).
 
@@ -37,7 +37,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use exit::Failure;
 
-/// Colours, on a terminal and unless `NO_COLOR` is set: clap sees to that.
+/// The colours of help and errors. Clap uses them on a terminal, unless `NO_COLOR` is set.
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -95,7 +95,7 @@ fn options_of_flock(words: &[OsString]) -> Option<&[OsString]> {
     }
 }
 
-/// What to call the command whose words these are, in a hint.
+/// The name of the command with these words, for a hint.
 fn name_of_command(words: &[OsString]) -> String {
     let named = words.get(1).and_then(|word| word.to_str());
     match named.filter(|name| Cli::command().find_subcommand(name).is_some()) {
@@ -106,15 +106,15 @@ fn name_of_command(words: &[OsString]) -> String {
 
 const EXAMPLES: &str = "\
 Examples:
-  touchfile run /tmp/deploy.lock -- ./deploy.sh    # one at a time; whoever comes later waits
-  touchfile flock -n /tmp/backup.lock backup       # as flock(1), with its options
+  touchfile run /tmp/deploy.lock -- ./deploy.sh    # one at a time; a later one waits
+  touchfile flock -n /tmp/backup.lock backup       # like flock(1), with its options
   touchfile who                                    # who holds which lock?
-  touchfile conformance --dir /mnt/share           # can locks be relied on there?
+  touchfile conformance --dir /mnt/share           # do locks work there?
 
 Exit status:
   64       wrong usage
-  74       what is printed is lost
-  and those of each command, which its own help tells
+  74       the output cannot be printed
+  and those of each command, which its own help lists
 
 Environment:
   NO_COLOR   Print nothing in colour, unless it is empty.

@@ -1,4 +1,4 @@
-//! Output that is not lost unnoticed, be the disk full or the reader gone.
+//! Output whose loss is reported, if the disk is full or the reader is gone.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::exit::Failure;
 
-/// `value` as JSON for people and machines.
+/// `value` as indented JSON.
 #[cfg(unix)]
 pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).expect("no map has keys but strings") + "\n"
@@ -26,9 +26,9 @@ pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     conclude(io::stdout().write_all(text.as_ref()))
 }
 
-/// Makes sure that what was `written` to standard output has got there.
+/// Checks that everything `written` to standard output has arrived.
 ///
-/// If nobody reads it any more, this ends the process by SIGPIPE, as it ends other programs.
+/// If the reader is gone, this ends the process by SIGPIPE, as it ends other programs.
 pub(crate) fn conclude(written: io::Result<()>) -> Result<(), Failure> {
     let done = written
         .and_then(|()| io::stdout().flush())
@@ -39,8 +39,8 @@ pub(crate) fn conclude(written: io::Result<()>) -> Result<(), Failure> {
     })
 }
 
-/// Ends the process by SIGPIPE if that is what `error` would have done in a program that is not
-/// Rust's, which ignores the signal: unless it was ignored before.
+/// Ends the process by SIGPIPE if `error` is EPIPE. Rust ignores the signal, while it ends other programs.
+/// If it was ignored before, nothing happens.
 #[cfg(unix)]
 pub(crate) fn end_if_unread(error: &io::Error) {
     use nix::sys::signal::Signal;
@@ -49,7 +49,7 @@ pub(crate) fn end_if_unread(error: &io::Error) {
     use crate::inherited::inherited;
 
     if error.kind() == io::ErrorKind::BrokenPipe && !inherited().ignores(Signal::SIGPIPE) {
-        // It returns only if it cannot, and then the error is told.
+        // It returns only if it fails, and then the caller reports the error.
         emulate_default_handler(Signal::SIGPIPE as i32).ok();
     }
 }
@@ -65,8 +65,8 @@ pub(crate) fn save(path: &Path, text: &str) -> io::Result<()> {
     close(file)
 }
 
-/// Network file systems tell of a lack of room when a descriptor is closed (close(2), NOTES): any
-/// one of the open file.
+/// Closes a copy of standard output, because a network file system may report a full disk only when a
+/// descriptor is closed (close(2), NOTES).
 #[cfg(unix)]
 fn check_closing() -> io::Result<()> {
     use std::os::fd::AsFd;

@@ -1,24 +1,24 @@
-//! Names of files that the system can look up.
+//! Paths that are short enough for the system.
 
 use std::borrow::Cow;
 #[cfg(unix)]
 use std::env;
 use std::path::{self, Path};
 
-/// The current directory under a name that is absolute and short (`proc_pid_cwd(5)`).
+/// A short absolute path of the current directory (`proc_pid_cwd(5)`).
 const CURRENT_DIRECTORY: &str = "/proc/self/cwd";
 
-/// The longest name that a call takes; std takes any on Windows.
+/// The longest path that a call takes. On Windows std takes any.
 #[cfg(unix)]
 const LONGEST: usize = nix::libc::PATH_MAX as usize;
 #[cfg(windows)]
 const LONGEST: usize = usize::MAX;
 
-/// How long the name of a file next to another may be, with a directory of its own in between.
+/// How long the part of a path may be that is added to a directory.
 const SPARE: usize = 512;
 
-/// `path`, or another name for the same file if it is relative to a directory so deep that no call
-/// takes its absolute name, which the library makes.
+/// `path`, or a shorter path of the same file. The library makes paths absolute, and in a very deep
+/// directory that path would be too long for the system.
 pub(crate) fn reachable(path: &Path) -> Cow<'_, Path> {
     let longest = LONGEST - SPARE;
     let is_long = || path::absolute(path).is_ok_and(|path| path.as_os_str().len() > longest);
@@ -28,7 +28,7 @@ pub(crate) fn reachable(path: &Path) -> Cow<'_, Path> {
     path.into()
 }
 
-/// The whole of a name that [`reachable`] made, to compare it with others.
+/// The long form of a path that [`reachable`] has made, to compare it with others.
 #[cfg(unix)]
 pub(crate) fn whole(path: &Path) -> Cow<'_, Path> {
     match (path.strip_prefix(CURRENT_DIRECTORY), env::current_dir()) {

@@ -1,12 +1,12 @@
-//! Receiving signals, from when the lock is held, and telling which to pass on to the command.
+//! Receives signals while the lock is held, and decides which to forward to the command.
 //!
-//! A signal that would end `touchfile` would release the lock while the command still runs. So
-//! all that people and programs send each other are passed on instead, and `touchfile` ends when
-//! the command does. Before that they have their usual effect: there are no handlers yet.
+//! A signal that ended `touchfile` would release the lock while the command still runs. So signals from
+//! people and programs are forwarded, and `touchfile` ends when the command ends. Before the lock is held
+//! there are no handlers, and signals have their usual effect.
 //!
-//! Ctrl-C and Ctrl-\ are different. A terminal sends their signals to every process of the
-//! foreground process group, so the command has them already, and to send them once more would
-//! do harm: many programs clean up at the first and drop everything at the second.
+//! Ctrl-C and Ctrl-\ are different. A terminal sends their signals to every process of the foreground
+//! process group, so the command receives them anyway. A second signal would do harm, because many
+//! programs clean up at the first one and end at once at the second.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,18 +21,18 @@ use nix::sys::signal::{SigSet, Signal};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 
-/// What the supervisor of a command has to react to.
+/// An event while a command runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
     /// A child has ended, stopped or continued.
     ChildChanged,
-    /// The time is over that was given for the next event.
+    /// The deadline for the next event has passed.
     DeadlinePassed,
-    /// The command is to have this signal.
+    /// This signal is to be forwarded to the command.
     Forward(Signal),
 }
 
-/// What is passed on.
+/// The signals that are forwarded.
 const FORWARDED: [Signal; 6] = [
     Signal::SIGHUP,
     Signal::SIGINT,
@@ -42,24 +42,24 @@ const FORWARDED: [Signal; 6] = [
     Signal::SIGUSR2,
 ];
 
-/// What a terminal sends to the whole foreground process group when a key is pressed. SIGHUP is
-/// not one of them: at a hangup the kernel may send it to the session leader alone.
+/// The signals that a terminal sends to the whole foreground process group when a key is pressed. SIGHUP
+/// is not among them, because at a hangup the kernel may send it to the session leader only.
 const FROM_KEYS: [Signal; 2] = [Signal::SIGINT, Signal::SIGQUIT];
 
-/// Receives signals in place of their usual effect, for the rest of the process.
+/// Receives signals, which have no other effect from then on.
 #[derive(Debug)]
 pub(crate) struct Signals {
     delivery: SignalDelivery<UnixStream, WithRawSiginfo>,
-    /// Received and not handed out yet.
+    /// The signals that were received and not returned yet.
     received: VecDeque<Event>,
 }
 
 impl Signals {
-    /// Starts to receive.
+    /// Starts to receive signals.
     ///
-    /// The handlers replace what was ignored, too: where SIGCHLD is, children leave no exit status
-    /// (waitpid(2), NOTES), and the command may handle what it finds ignored. What was blocked and
-    /// has been sent meanwhile is received now.
+    /// Signals that were ignored are received, too: if SIGCHLD were ignored, children would leave no exit
+    /// status (waitpid(2), NOTES), and the command may handle other signals. Blocked signals that were
+    /// sent before are received now.
     pub(crate) fn listen() -> io::Result<Self> {
         let signals = || FORWARDED.into_iter().chain([Signal::SIGCHLD]);
         let (read, write) = UnixStream::pair()?;
@@ -74,8 +74,8 @@ impl Signals {
 
     /// Notes that the command has just been started.
     ///
-    /// A key that was pressed until now may have come too early for the command to have its
-    /// signal. It may also have come in time, but twice is better than never.
+    /// The signal of a key that was pressed before may have come too early for the command. So it is
+    /// forwarded, even if the command may receive it twice.
     pub(crate) fn note_started(&mut self) {
         self.received
             .extend(self.delivery.pending().filter_map(|info| event(&info)));
@@ -98,7 +98,7 @@ impl Signals {
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(Event::DeadlinePassed);
             }
-            // The time is rounded up, so that the last millisecond is not polled in a loop.
+            // The time is rounded up, so that the loop does not spin in the last millisecond.
             let left = left.map_or(PollTimeout::NONE, |left| {
                 let millis = left.as_millis().saturating_add(1);
                 PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
@@ -129,8 +129,8 @@ fn is_from_terminal(info: &siginfo_t) -> bool {
     info.si_code == nix::libc::SI_KERNEL
 }
 
-/// Where a signal comes from cannot be known everywhere: in the foreground of a terminal it is
-/// probably a key's.
+/// Whether a signal probably comes from a key. Its origin is not known on every system, and in the
+/// foreground of a terminal it most likely comes from a key.
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
 fn is_from_terminal(_: &siginfo_t) -> bool {
     use nix::unistd::{getpgrp, tcgetpgrp};

@@ -1,12 +1,12 @@
-//! Text that is fit for a line: names of files and of processes can have anything in them.
+//! Text in one line. Names of files and processes can contain any characters.
 
-/// A longer word is shortened. It is a path, and nobody reads more of it.
+/// The length at which a word, such as a path, is shortened.
 const LONGEST_WORD: usize = 512;
 
-/// A longer line is shortened, whatever it consists of.
+/// The length at which a whole line is shortened.
 const LONGEST_LINE: usize = 2_048;
 
-/// `text` as one line that does nothing to a terminal.
+/// `text` as one line without control characters.
 pub(crate) fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -19,7 +19,7 @@ pub(crate) fn printable(text: &str) -> String {
     line
 }
 
-/// `line` with long paths shortened, and the whole if it is still long.
+/// `line` with shortened paths. If it is still long, it is shortened as a whole.
 pub(crate) fn shortened(line: &str) -> String {
     let words = line
         .split(' ')
@@ -27,7 +27,7 @@ pub(crate) fn shortened(line: &str) -> String {
     without_middle(&words.collect::<Vec<_>>().join(" "), LONGEST_LINE)
 }
 
-/// `text` in at most `longest` characters: its start and its end.
+/// The beginning and the end of `text`, in at most `longest` characters.
 fn without_middle(text: &str, longest: usize) -> String {
     let count = text.chars().count();
     if count <= longest {

@@ -1,4 +1,4 @@
-//! The command as a whole: help, colours, hints, and what packagers generate.
+//! The command as a whole: help, colours, hints, completions and man pages.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -42,7 +42,7 @@ fn help_is_coloured_on_a_terminal_unless_that_is_not_wanted() {
         }
         let mut child = command.spawn(terminal).unwrap();
         let mut shown = Vec::new();
-        // Reading fails with EIO once nobody has the terminal open.
+        // Reading fails with EIO after the last process has closed the terminal.
         keys.read_to_end(&mut shown).ok();
         assert!(child.wait().unwrap().success());
         String::from_utf8(shown).unwrap()
@@ -145,7 +145,7 @@ fn bash_completes_the_command_after_the_dashes() {
         .assert();
     fs::write(&file, &script.get_output().stdout).unwrap();
     let complete = |words: &[&str]| {
-        // What bash does when Tab is pressed at the end of the last word.
+        // Bash does this when Tab is pressed at the end of the last word.
         let ask = r#"
             source "$0"
             COMP_WORDS=("$@")
@@ -231,7 +231,7 @@ fn man_pages_are_written_for_every_command() {
         }
         assert_eq!(text.contains("\n.SH ENVIRONMENT\n"), environment, "{page}");
         assert!(!text.contains("EXTRA"), "{page}");
-        // Examples stand as they are to be typed.
+        // Examples are printed without filling, so that they can be copied.
         assert!(text.contains("\n.SH EXAMPLES\n.nf\n"), "{page}");
     }
     assert_eq!(fs::read_dir(&man).unwrap().count(), 6);

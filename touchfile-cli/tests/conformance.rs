@@ -1,4 +1,4 @@
-//! `touchfile conformance`, run as its users run it.
+//! `touchfile conformance` as a user runs it.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! In a directory so deep that its absolute name is longer than any call takes.
+//! Tests in a directory so deep that its absolute path is too long for any system call.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -9,7 +9,7 @@ use assert_cmd::cargo::cargo_bin;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use tempfile::TempDir;
 
-/// How many directories are within each other, each with a name of [`LETTERS`] letters.
+/// The depth of the directory. Each directory has a name of [`LETTERS`] letters.
 const DEPTH: usize = 22;
 const LETTERS: usize = 200;
 
@@ -19,7 +19,7 @@ fn a_command_is_run_under_a_lock_with_a_relative_name() {
     let done = deep.touchfile(&["run", "a.lock", "./b.lock", "--", "echo", "ran"]);
     assert_eq!(done.stdout, b"ran\n", "{done:?}");
     assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
-    // The lock is that of the file: flock(1) of this program opens it by its relative name.
+    // It is the lock of this file: the flock(1) of this program opens it by its relative path.
     let inner = r#""$0" flock -n a.lock true"#;
     let touchfile = cargo_bin!("touchfile").to_str().unwrap();
     let words = ["run", "a.lock", "--", "sh", "-c", inner, touchfile];
@@ -66,7 +66,7 @@ fn what_is_wrong_there_is_told_briefly() {
     }
 }
 
-/// A deep directory, which goes when this does.
+/// A deep directory, which is removed when this is dropped.
 struct Deep {
     _top: TempDir,
     bottom: File,
@@ -87,7 +87,7 @@ impl Deep {
         Self { _top: top, bottom }
     }
 
-    /// The program, started there.
+    /// The program, started in the deep directory.
     fn touchfile(&self, words: &[&str]) -> Output {
         let mut command = Command::new("sh");
         command.args(["-c", r#"cd -P /proc/self/fd/0 && exec "$0" "$@""#]);

@@ -1,4 +1,4 @@
-//! `touchfile doctor`, on each file system that can be had.
+//! `touchfile doctor` on each file system that is available.
 #![cfg_attr(not(target_os = "linux"), allow(unused))]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -45,8 +45,8 @@ fn doctor() -> assert_cmd::Command {
     command
 }
 
-/// What it says for machines, when it had the time to try everything: it gives itself two seconds,
-/// which a busy machine may not have.
+/// Its exit status and JSON, from a run that had the time to try everything. On a busy machine its two
+/// seconds may be too short.
 #[track_caller]
 fn diagnosis(path: &Path) -> (i32, Value) {
     let started = Instant::now();
@@ -139,7 +139,7 @@ fn a_file_is_looked_at_and_locks_are_tried_next_to_it() {
         let (status, said) = diagnosis(&file);
         assert_eq!(status, 0, "{said:#}");
         assert_eq!(outcomes(&said, "flock"), ["holds"; 3]);
-        fs::write(&file, "mine").unwrap(); // once without it, once with it
+        fs::write(&file, "mine").unwrap(); // the first run is without the file, the second with it
     }
     assert_eq!(fs::read(&file).unwrap(), b"mine");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -205,7 +205,7 @@ fn an_export_by_a_local_nfs_server_is_a_warning_that_names_fcntl() -> Tried {
     needs_root()?;
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().canonicalize().unwrap();
-    // The list of exports of exportfs(8), in a mount namespace of its own.
+    // The list of exports of exportfs(8) is in a new mount namespace.
     let script = r#"
         mount -t tmpfs none /var/lib && mkdir /var/lib/nfs &&
         printf '%s\t*(rw,sync)\n' "$2" > /var/lib/nfs/etab && exec "$1" doctor --json "$2/"
@@ -234,7 +234,7 @@ fn an_export_by_a_local_nfs_server_is_a_warning_that_names_fcntl() -> Tried {
     Ok(())
 }
 
-/// Thawed, whatever becomes of the test: nobody could unmount it else.
+/// A frozen file system. It is thawed when this is dropped, since it could not be unmounted otherwise.
 struct Frozen<'a>(&'a Path);
 
 impl Drop for Frozen<'_> {
@@ -255,13 +255,13 @@ fn it_ends_though_the_file_system_is_stuck_and_says_what_it_knows() -> Tried {
         return skip("no fsfreeze");
     }
     let frozen = Frozen(place);
-    // It would be stuck for ever, and not even killed by its timeout.
+    // A doctor that accesses it would hang for ever, and not even the timeout could kill it.
     let output = doctor().arg(place).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("file system      ext4, local"), "{said}");
     assert!(said.contains("note: it did not answer in time"), "{said}");
     drop(frozen);
-    // Who was stuck in it goes, and then it can be unmounted.
+    // After the thaw the blocked processes end, and the file system can be unmounted.
     Ok(())
 }

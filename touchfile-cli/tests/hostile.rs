@@ -5,9 +5,11 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
+use std::fs::{self, File, Permissions};
+use std::io::{BufRead, BufReader, stdin};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
@@ -20,8 +22,9 @@ use tempfile::{TempDir, tempdir};
 /// Another user, with no rights on anything.
 const NOBODY: u32 = 65_534;
 
-/// The word that makes this program the attacker.
+/// The words that make this program the attacker.
 const ATTACK: &str = "attack-as-another-user";
+const TAKE_NAME: &str = "take-the-name-of-the-queue";
 
 /// Writes through every descriptor beyond the three streams, by its number and by its name in /proc.
 /// Then it says so, and stays until its input ends.
@@ -43,8 +46,16 @@ fn main() -> ExitCode {
         let error = shell.args(["-c", SCRIPT]).uid(NOBODY).gid(NOBODY).exec();
         panic!("{error}");
     }
+    if env::args().nth(1).as_deref() == Some(TAKE_NAME) {
+        let name = env::args().nth(2).unwrap();
+        let address = SocketAddr::from_abstract_name(name).unwrap();
+        let _listener = UnixListener::bind_addr(&address).unwrap();
+        println!("taken");
+        stdin().read_line(&mut String::new()).unwrap();
+        return ExitCode::SUCCESS;
+    }
     let is_root = rustix::process::geteuid().is_root();
-    let trials: [(&str, fn()); 2] = [
+    let trials: [(&str, fn()); 3] = [
         (
             "a_command_of_another_user_cannot_write_to_the_lock_file",
             write,
@@ -52,6 +63,10 @@ fn main() -> ExitCode {
         (
             "the_lock_stays_with_a_command_of_another_user_if_touchfile_is_killed",
             stay,
+        ),
+        (
+            "the_doctor_tells_where_waits_stand_in_line_and_who_has_taken_the_place",
+            told_by_the_doctor,
         ),
     ];
     let trials = trials.map(|(sentence, test)| {
@@ -162,4 +177,50 @@ fn stay() {
             thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+fn told_by_the_doctor() {
+    let (_dir, path) = lock_file();
+    let told = |without: &str, json: bool| {
+        let mut doctor = Command::new(assert_cmd::cargo::cargo_bin!("touchfile"));
+        doctor
+            .arg("doctor")
+            .args(json.then_some("--json"))
+            .arg(&path);
+        let output = doctor.env("TOUCHFILE_WAIT_WITHOUT", without).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let text = told("", false);
+    assert!(
+        text.contains("in /run/touchfile, which no other user can write"),
+        "{text}"
+    );
+    assert!(told("", true).contains(r#""queue": "directory""#));
+    let text = told("directory", false);
+    assert!(text.contains("by an abstract socket name"), "{text}");
+
+    let id = touchfile_file::FileId::from_file(&File::open(&path).unwrap()).unwrap();
+    let mut attack = Command::new(env::current_exe().unwrap())
+        .args([TAKE_NAME, &format!("touchfile/1/0/flock/{id}")])
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut answers = BufReader::new(attack.stdout.take().unwrap());
+    answers.read_line(&mut line).unwrap();
+    assert_eq!(line, "taken\n");
+    let text = told("directory", false);
+    assert!(
+        text.contains("no: the user with number 65534 has taken the name"),
+        "{text}"
+    );
+    assert!(text.contains("note: the user with number 65534"), "{text}");
+    assert!(told("directory", true).contains(r#""queue": "taken""#));
+    // Where there is a directory, the name is of no use to anybody.
+    assert!(told("", true).contains(r#""queue": "directory""#));
+    drop(attack.stdin.take());
+    attack.wait().unwrap();
 }

@@ -1,6 +1,6 @@
-//! What the kernel rarely says, said by strace(1) in its place.
+//! Rare answers of the kernel, which strace(1) injects.
 //!
-//! Where strace is missing, or may not trace, these tests say that they are skipped.
+//! If strace is missing or may not trace, these tests print that they are skipped.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -15,9 +15,8 @@ fn a_file_system_that_refuses_flock_is_69_and_named() {
         return;
     };
     assert_eq!(done.status.code(), Some(69));
-    let told = String::from_utf8(done.stderr).unwrap();
-    assert_eq!(told.lines().count(), 1, "{told}");
-    assert!(told.contains("the file system ("), "{told}");
+    let line = only_line(&done);
+    assert!(line.contains("the file system ("), "{line}");
     assert!(done.stdout.is_empty());
 }
 
@@ -37,8 +36,7 @@ fn a_kernel_that_is_out_of_locks_is_75() {
         return;
     };
     assert_eq!(done.status.code(), Some(75));
-    let told = String::from_utf8(done.stderr).unwrap();
-    assert_eq!(told.lines().count(), 1, "{told}");
+    only_line(&done);
 }
 
 #[test]
@@ -52,11 +50,10 @@ fn a_sandbox_that_refuses_a_call_is_not_blamed_on_the_file() {
             return;
         };
         assert_eq!(done.status.code(), Some(71), "{call}: {done:?}");
-        let told = String::from_utf8(done.stderr).unwrap();
-        assert_eq!(told.lines().count(), 1, "{call}: {told}");
-        assert!(told.contains("a sandbox may"), "{call}: {told}");
-        assert!(told.contains("--backend flock"), "{call}: {told}");
-        assert!(!told.contains("owner"), "{call}: {told}");
+        let line = only_line(&done);
+        assert!(line.contains("a sandbox may"), "{call}: {line}");
+        assert!(line.contains("--backend flock"), "{call}: {line}");
+        assert!(!line.contains("owner"), "{call}: {line}");
     }
 }
 
@@ -98,7 +95,7 @@ fn output_that_a_server_refuses_in_the_end_is_74() {
         (&["--help"], out.to_str().unwrap()),
         (&conformance, report),
     ] {
-        // As close(2) says of NFS.
+        // On NFS close(2) can fail like this.
         let Some(mut strace) = strace(&["trace=close", "inject=close:error=EDQUOT"]) else {
             return;
         };
@@ -112,7 +109,14 @@ fn output_that_a_server_refuses_in_the_end_is_74() {
     }
 }
 
-/// `touchfile run` with every such call answered like this.
+/// The line that a command has printed on standard error. It must be the only one.
+fn only_line(done: &Output) -> &str {
+    let text = str::from_utf8(&done.stderr).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
+}
+
+/// Runs `touchfile run` with this answer to every such system call.
 fn run_with(call: &str, answer: &str) -> Option<Output> {
     run_with_options(call, answer, &[])
 }
@@ -129,7 +133,7 @@ fn run_with_options(call: &str, answer: &str, options: &[&str]) -> Option<Output
     Some(strace.args(["--", "echo", "ran"]).output().unwrap())
 }
 
-/// strace(1) with these expressions; says that the test is skipped where it does not work.
+/// strace(1) with these expressions. If it does not work, prints that the test is skipped.
 fn strace(expressions: &[&str]) -> Option<Command> {
     let traces = Command::new("strace")
         .args(["-o", "/dev/null", "true"])

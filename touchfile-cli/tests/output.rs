@@ -1,4 +1,4 @@
-//! Standard output that nobody gets.
+//! Standard output that cannot be written.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 const IO_ERROR: i32 = 74;
 
-/// Every way to let the program print something, in a directory of its own.
+/// All ways to let the program print something. Each runs in a directory of its own.
 const PRINTING: [&[&str]; 15] = [
     &["--help"],
     &["--version"],
@@ -120,7 +120,7 @@ fn a_reader_that_goes_away_is_told_where_its_signal_is_ignored() {
             "{words:?}: {told}"
         );
     }
-    // That is what flock(1) does.
+    // This is how flock(1) behaves.
     let output = run(
         "env".as_ref(),
         &["--ignore-signal=PIPE", touchfile, "flock", "--help"],
@@ -130,7 +130,7 @@ fn a_reader_that_goes_away_is_told_where_its_signal_is_ignored() {
     assert!(output.stderr.is_empty(), "{output:?}");
 }
 
-/// A pipe that nobody reads.
+/// A pipe without a reader.
 fn unread() -> std::io::PipeWriter {
     let (_, writer) = std::io::pipe().unwrap();
     writer

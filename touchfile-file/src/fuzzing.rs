@@ -66,3 +66,13 @@ pub fn mountinfo(text: &[u8]) {
         }
     }
 }
+
+/// What a head passes to a follower of its queue. The first byte says how many descriptors are passed, and
+/// of what kind.
+///
+/// # Panics
+///
+/// If a follower takes what is no listening socket for a queue, or keeps a descriptor.
+pub fn queue(message: &[u8]) {
+    crate::wait::take_message(message);
+}

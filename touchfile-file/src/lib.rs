@@ -34,6 +34,8 @@ mod nfs;
 #[cfg(any(unix, windows))]
 mod open;
 mod platform;
+#[cfg(any(unix, windows))]
+mod queue_place;
 #[cfg(target_os = "linux")]
 mod reactor;
 #[cfg(any(unix, windows))]
@@ -57,6 +59,8 @@ pub use mount::Mount;
 #[cfg(any(unix, windows))]
 pub use open::{Access, open};
 pub use platform::platform;
+#[cfg(any(unix, windows))]
+pub use queue_place::QueuePlace;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use stall::opening_may_stall;
 

@@ -43,8 +43,8 @@ use touchfile_file::{Access, BlockingLock, FileHandle, FileSystem, RawFileLock};
 ///
 /// # Fairness
 ///
-/// On Linux, processes of one network namespace that wait for a lock with touchfile get it in the
-/// order they came; one that does not wait yet may overtake them for a few milliseconds. Elsewhere,
+/// On Linux, processes of one user that wait for a lock with touchfile get it in the order they came, if
+/// they have the same `/run/user/UID`, or none and the same network namespace; one that does not wait yet may overtake them for a few milliseconds. Elsewhere,
 /// and with programs that do not use touchfile, a waiter may be overtaken.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! A simulated process as a lock backend.
+//! The lock backend of a simulated process.
 
 use std::fmt;
 use std::future;
@@ -12,21 +12,35 @@ use touchfile_core::{Capabilities, Holder, LockBackend, OpenOptions, Platform, R
 use crate::state::ProcessRef;
 use crate::{Call, MockHandle, World};
 
-/// The locks of one process in a [`World`].
+/// The lock backend of one process in a [`World`].
 ///
-/// Made by [`World::process`]. Clones are the same process.
+/// [`World::process`] makes it. Its clones belong to the same process.
 ///
 /// # Fairness
 ///
-/// Waiters are served in the order in which they began to wait: a waiter takes the lock as soon
-/// as it is polled with no conflicting holder, and no earlier waiter of a conflicting mode, left.
-/// Shared waiters that stand together in the queue hold the lock together; one that stands behind
-/// an exclusive waiter waits for that too. A waiter whose future is kept but never polled keeps
-/// those behind it waiting, as with any asynchronous lock.
+/// Waiters are served in the order in which they began to wait. A waiter takes the lock when it is
+/// polled and no conflicting holder and no earlier conflicting waiter is left. Shared waiters next to
+/// each other in the queue hold the lock together. A shared waiter behind an exclusive one waits for
+/// that, too. A waiter whose future is kept but never polled blocks those behind it, as with any
+/// asynchronous lock.
 ///
-/// `try_lock` does not look at the queue, because [law 2](LockBackend#the-laws) lets it answer
-/// "busy" only if there is a conflicting holder. So attempts can overtake, and enough of them can
-/// starve a waiter: the backend does not claim `fair`.
+/// `try_lock` ignores the queue, because by [law 2](LockBackend#the-laws) it may find the lock busy only
+/// if there is a conflicting holder. So attempts can overtake waiters, and many attempts can starve a
+/// waiter. The backend does not claim `fair`.
+///
+/// # Examples
+///
+/// ```
+/// use touchfile_core::TouchFile;
+/// use touchfile_mock::MockBackend;
+///
+/// let backend = MockBackend::new();
+/// let touch = TouchFile::new(backend.clone(), "/a.lock")?;
+/// let guard = touch.blocking().lock_exclusive()?;
+/// assert_eq!(backend.world().holders("/a.lock")[0].process, backend.process_name());
+/// guard.unlock()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct MockBackend {
     world: World,
@@ -35,7 +49,7 @@ pub struct MockBackend {
 }
 
 impl MockBackend {
-    /// The process `main` of a world of its own: the shortest way to a backend for a test.
+    /// The process `main` in a new world, which is the shortest way to a backend for a test.
     #[must_use]
     pub fn new() -> Self {
         World::new().process("main")
@@ -49,13 +63,13 @@ impl MockBackend {
         }
     }
 
-    /// The same process through a backend that claims just this, so that a program can be tested
-    /// against what other backends lack.
+    /// A backend of the same process with other claims. So a program can be tested with backends that
+    /// can do less.
     ///
-    /// What is not claimed is refused: shared locks, `remove_on_release`, the question whether a
-    /// path is current, conversion, and exclusive locks on [read-only](World::set_read_only) files. Without
-    /// `crash_release`, locks outlive a killed process. Claims that the simulation does not keep
-    /// are repeated, not made true.
+    /// What is not claimed is refused: shared locks, `remove_on_release`, the question whether a path
+    /// is current, conversion, and exclusive locks on [read-only](World::set_read_only) files. Without
+    /// `crash_release`, locks outlive a killed process. Claims beyond what the simulation can do are
+    /// reported, but not kept.
     ///
     /// # Examples
     ///
@@ -82,7 +96,7 @@ impl MockBackend {
         self
     }
 
-    /// The world this process lives in.
+    /// The world of this process.
     #[must_use]
     pub fn world(&self) -> &World {
         &self.world
@@ -113,20 +127,20 @@ impl LockBackend for MockBackend {
         self.capabilities
     }
 
-    /// Opens a file of the world, and creates it if it is missing and `options.create` is set.
-    /// There are no permissions and no symbolic links: the options about them change nothing.
+    /// Opens a file of the world, and creates it if it is missing and `options.create` is set. The
+    /// options about permissions and symbolic links are ignored, since a world has neither.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::NotFound`] for a missing file that was not to be created,
-    /// [`io::ErrorKind::Unsupported`] for `remove_on_release` without the capability, the
-    /// failure of an armed [`Fault`](crate::Fault), and [`io::ErrorKind::Other`] if the process
-    /// was killed.
+    /// - [`io::ErrorKind::NotFound`]: the file is missing and `options.create` is not set.
+    /// - [`io::ErrorKind::Unsupported`]: `remove_on_release` is asked for and not claimed.
+    /// - [`io::ErrorKind::Other`]: the process was killed.
+    /// - The failure of an armed [`Fault`](crate::Fault).
     ///
     /// # Cancel safety
     ///
-    /// Pending only while the process is stopped or a delay fault lasts. Dropping the future then
-    /// means that nothing was opened or created.
+    /// The future is pending only while the process is stopped or during a delay fault. If it is
+    /// dropped then, nothing was opened or created.
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<MockHandle> {
         let path = &absolute(path);
         enter(&self.world, &self.process, path, Call::Open).await?;
@@ -142,7 +156,7 @@ impl LockBackend for MockBackend {
         ))
     }
 
-    /// The processes of the world, by name: they have no numbers.
+    /// The holders of the lock. The processes of a world have names and no ids.
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
         let holders = self.world.holders(path).into_iter().map(|c| (c, false));
         let waiters = self.world.waiters(path).into_iter().map(|c| (c, true));
@@ -155,7 +169,7 @@ impl LockBackend for MockBackend {
         Ok(told.collect())
     }
 
-    /// Paths of the world: its current directory is `/`, on every system.
+    /// The paths of the world, whose current directory is `/` on every system.
     fn platform(&self) -> &'static dyn Platform {
         &Simulated
     }
@@ -175,7 +189,7 @@ impl Platform for Simulated {
     }
 }
 
-/// What `path` means in a world: a relative path starts at `/`.
+/// The absolute form of a path in a world, where a relative path starts at `/`.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     let path: PathBuf = Path::new("/").join(path).components().collect();
     if MAIN_SEPARATOR == '/' {
@@ -193,13 +207,13 @@ impl fmt::Debug for MockBackend {
     }
 }
 
-/// Everything that [`World`] simulates.
+/// The capabilities that a [`World`] can simulate.
 fn simulated() -> Capabilities {
     let mut capabilities = Capabilities::NONE;
     capabilities.shared = true;
     capabilities.cross_process = true;
     capabilities.crash_release = true;
-    // Nothing can fork in memory, so no child can do any harm.
+    // A simulated process cannot fork, so no child can harm its locks.
     capabilities.fork_safe = true;
     capabilities.identity = true;
     capabilities.remove_on_release = true;
@@ -208,7 +222,7 @@ fn simulated() -> Capabilities {
     capabilities
 }
 
-/// What every call begins with: it waits while its process is stopped, and sits out a delay.
+/// The beginning of every call: it waits while its process is stopped and during a delay fault.
 pub(crate) async fn enter(
     world: &World,
     process: &ProcessRef,

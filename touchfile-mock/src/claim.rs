@@ -4,10 +4,10 @@ use std::fmt;
 
 use touchfile_core::LockMode;
 
-/// One process that holds a lock or waits for it, as [`World::holders`](crate::World::holders)
-/// and [`World::waiters`](crate::World::waiters) tell it.
+/// A process that holds a lock or waits for it, as [`World::holders`](crate::World::holders) and
+/// [`World::waiters`](crate::World::waiters) return it.
 ///
-/// Compares with a pair, so that a test can write down what it expects:
+/// It can be compared with a pair, which is how a test writes what it expects.
 ///
 /// # Examples
 ///
@@ -21,17 +21,17 @@ use touchfile_core::LockMode;
 /// assert_eq!(vec![held], [("a", Exclusive)]);
 /// ```
 ///
-/// The struct is exhaustive on purpose: a claim is these two and nothing more.
+/// The struct is exhaustive on purpose: a claim has these two fields and no others.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Claim {
     /// The name of the process.
     pub process: String,
-    /// The mode it holds or asked for.
+    /// The mode that it holds or waits for.
     pub mode: LockMode,
 }
 
 impl Claim {
-    /// What `process` holds or wants in `mode`.
+    /// The claim of a process in a mode.
     pub fn new(process: impl Into<String>, mode: LockMode) -> Self {
         Self {
             process: process.into(),

@@ -1,11 +1,11 @@
-//! What goes wrong on request: failures, refusals and delays, armed in advance.
+//! Faults that a test arms in advance: failures, refusals and delays.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A call of the backend traits that a [`Fault`] can strike.
+/// A call of the backend traits that a [`Fault`] can affect.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Call {
@@ -13,10 +13,10 @@ pub enum Call {
     Downgrade,
     /// [`LockHandle::is_current`](touchfile_core::LockHandle::is_current).
     IsCurrent,
-    /// [`LockHandle::is_lost`](touchfile_core::LockHandle::is_lost), which `Guard::verify` asks.
+    /// [`LockHandle::is_lost`](touchfile_core::LockHandle::is_lost), which `Guard::verify` calls.
     IsLost,
-    /// [`LockHandle::lock`](touchfile_core::LockHandle::lock), at its start. A `TouchFile` makes
-    /// this call only after a `try_lock` that found the lock taken.
+    /// The beginning of [`LockHandle::lock`](touchfile_core::LockHandle::lock). A `TouchFile` makes this
+    /// call only after a `try_lock` that found the lock busy.
     Lock,
     /// [`LockBackend::open`](touchfile_core::LockBackend::open).
     Open,
@@ -44,7 +44,7 @@ impl fmt::Display for Call {
     }
 }
 
-/// The error that a call fails with: an errno, or a kind of [`io::Error`].
+/// The error with which a call fails: an errno or a kind of [`io::Error`].
 ///
 /// # Examples
 ///
@@ -59,7 +59,7 @@ impl fmt::Display for Call {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// What [`io::Error::from_raw_os_error`] makes of this code.
+    /// The error of [`io::Error::from_raw_os_error`] with this code.
     Errno(i32),
     /// An error of this kind without an OS code.
     Kind(io::ErrorKind),
@@ -92,11 +92,11 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Something that goes wrong, once or several times, in the calls it is narrowed down to.
+/// A fault, which affects one or several calls that match its conditions.
 ///
-/// Arm it with [`World::inject`](crate::World::inject). A call first sits out the oldest delay
-/// that matches it, then meets the oldest failure or refusal that matches it; each strikes as
-/// many [`times`](Self::times) as it says, and is spent.
+/// [`World::inject`](crate::World::inject) arms it. A call first waits for the oldest delay that matches
+/// it, and then meets the oldest failure or refusal that matches it. A fault is gone after it has
+/// affected as many calls as [`times`](Self::times) says.
 ///
 /// # Examples
 ///
@@ -119,38 +119,38 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// `call` takes this long before it does anything, on tokio's clock.
+    /// Delays a call by this time on tokio's clock, before it does anything.
     ///
-    /// Dropping the future meanwhile means that the call never happened.
+    /// If the future is dropped during the delay, the call has not taken place.
     pub fn delay(call: Call, by: Duration) -> Self {
         Self::new(call, Effect::Delay(by))
     }
 
-    /// `call` fails and does nothing else: no file is created, no lock is taken, and a lock that
-    /// could not be unlocked stays held until its handle is dropped.
+    /// Lets a call fail. The call does nothing else: it creates no file and takes no lock, and after a
+    /// failed unlock the lock is held until its handle is dropped.
     pub fn fail(call: Call, error: impl Into<Failure>) -> Self {
         Self::new(call, Effect::Fail(error.into()))
     }
 
-    /// `try_lock` answers [`WouldBlock`](touchfile_core::Attempt::WouldBlock) though the lock is
-    /// free: the false "busy" that law 2 forbids.
+    /// Lets `try_lock` answer [`WouldBlock`](touchfile_core::Attempt::WouldBlock) though the lock is
+    /// free, which law 2 forbids.
     pub fn refuse() -> Self {
         Self::new(Call::TryLock, Effect::Refuse)
     }
 
-    /// Strikes only calls of the process with this name.
+    /// Affects only calls of the process with this name.
     pub fn in_process(mut self, name: impl Into<String>) -> Self {
         self.process = Some(name.into());
         self
     }
 
-    /// Strikes only calls on this path, or on handles opened by it.
+    /// Affects only calls on this path or on handles that were opened with it.
     pub fn on_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.path = Some(crate::backend::absolute(&path.into()));
         self
     }
 
-    /// Strikes this many calls instead of one.
+    /// Affects this many calls. Default: one.
     pub fn times(mut self, times: u32) -> Self {
         self.times = times;
         self
@@ -180,7 +180,7 @@ pub(crate) enum Effect {
     Refuse,
 }
 
-/// The faults that are armed, oldest first.
+/// The armed faults, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Vec<Fault>);
 
@@ -195,7 +195,7 @@ impl Faults {
         self.0.clear();
     }
 
-    /// How many calls are still to be struck.
+    /// How many calls the armed faults can still affect.
     pub(crate) fn armed(&self) -> u64 {
         self.0.iter().map(|fault| u64::from(fault.times)).sum()
     }
@@ -212,7 +212,7 @@ impl Faults {
         }
     }
 
-    /// The failure or refusal that `call` meets.
+    /// The oldest failure or refusal that matches a call.
     pub(crate) fn take_blow(&mut self, call: Call, process: &str, path: &Path) -> Option<Effect> {
         self.take(call, process, path, |e| !matches!(e, Effect::Delay(_)))
     }

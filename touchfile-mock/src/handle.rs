@@ -16,10 +16,9 @@ use crate::{Call, World};
 
 /// An open lock file of a [`MockBackend`](crate::MockBackend).
 ///
-/// Every call stays pending while its process is [stopped](World::stop), fails with
-/// [`io::ErrorKind::Other`] once it was [killed](World::kill), and meets the armed
-/// [faults](crate::Fault). Dropping the handle releases what it holds in any case; faults do not
-/// apply to that.
+/// Every call is pending while its process is [stopped](World::stop), fails with
+/// [`io::ErrorKind::Other`] after its process was [killed](World::kill), and meets the armed
+/// [faults](crate::Fault). Dropping the handle always releases its lock, without faults.
 pub struct MockHandle {
     world: World,
     process: ProcessRef,
@@ -49,16 +48,15 @@ impl LockHandle for MockHandle {
         self.world.0.with(|state| state.try_lock(self.id, mode))
     }
 
-    /// Waits in the [queue](crate::MockBackend#fairness), without a timer: the release wakes.
+    /// Waits in the [queue](crate::MockBackend#fairness) until a release wakes it. It needs no timer.
     ///
     /// # Errors
     ///
-    /// As [`try_lock`](Self::try_lock); the wait ends with an error too when the process is
-    /// killed.
+    /// Those of [`try_lock`](Self::try_lock). A wait also fails when the process is killed.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the queue and wakes whoever is next.
+    /// When the future is dropped, the handle leaves the queue and the next waiter is woken.
     async fn lock(&mut self, mode: LockMode) -> io::Result<()> {
         self.enter(Call::Lock).await?;
         match self.world.0.with(|state| state.start_lock(self.id, mode))? {
@@ -71,12 +69,12 @@ impl LockHandle for MockHandle {
     ///
     /// # Errors
     ///
-    /// That of an armed [`Fault`](crate::Fault): the lock is still held then, until another
-    /// `unlock` or the drop of the handle. A lock that was [lost](World::lose_lock) is no error.
+    /// The failure of an armed [`Fault`](crate::Fault). Then the lock is still held, until another
+    /// `unlock` or the drop of the handle. To unlock a [lost](World::lose_lock) lock is no error.
     ///
     /// # Cancel safety
     ///
-    /// After a dropped future the lock is still held.
+    /// If the future is dropped, the lock is still held.
     async fn unlock(&mut self) -> io::Result<()> {
         self.enter(Call::Unlock).await?;
         self.world.0.with(|state| state.unlock(self.id))
@@ -128,7 +126,7 @@ impl fmt::Debug for MockHandle {
     }
 }
 
-/// A place in the queue, given up on drop.
+/// A place in the queue. It is given up when this is dropped.
 struct Wait<'a> {
     world: &'a World,
     id: HandleId,

@@ -1,4 +1,4 @@
-//! What happened in a world, in order.
+//! The events of a world, in order.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,24 +9,25 @@ use touchfile_core::LockMode;
 
 use crate::{Call, Failure};
 
-/// One thing that happened in a [`World`](crate::World).
+/// An event in a [`World`](crate::World).
 ///
-/// Displays as a line of a story: `1.500s: b waits for the exclusive lock on /a.lock`.
+/// Its [`Display`](fmt::Display) form is a line such as
+/// `1.500s: b waits for the exclusive lock on /a.lock`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Event {
-    /// When, counted from the world's creation on tokio's clock, so that a test whose clock is
-    /// paused sees the same times on every run.
+    /// The time since the creation of the world on tokio's clock. A test with a paused clock sees the
+    /// same times on every run.
     pub at: Duration,
-    /// The process it happened in or to; `None` for what the test itself did to a file.
+    /// The process that acted or that was acted on; `None` if the test itself changed a file.
     pub process: Option<String>,
-    /// The file it happened to, by the path its handle was opened with.
+    /// The path of the file, as its handle was opened.
     pub path: Option<PathBuf>,
     /// What happened.
     pub what: EventKind,
 }
 
-/// What an [`Event`] tells.
+/// The kind of an [`Event`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -34,41 +35,41 @@ pub enum EventKind {
     Acquired(LockMode),
     /// A handle was dropped.
     Closed,
-    /// A held lock changed its mode, to this one.
+    /// A held lock was converted to this mode.
     Converted(LockMode),
     /// A file was created.
     Created,
-    /// A [`Fault`](crate::Fault) made a call wait this long.
+    /// A [`Fault`](crate::Fault) delayed a call by this time.
     Delayed(Call, Duration),
-    /// A [`Fault`](crate::Fault) made a call fail.
+    /// A [`Fault`](crate::Fault) let a call fail.
     Failed(Call, Failure),
     /// The file got this second name.
     HardLinked(PathBuf),
-    /// The process was killed; what it held is released in the events that follow.
+    /// The process was killed. The next events release its locks.
     Killed,
-    /// A lock vanished while its handle believes to hold it.
+    /// A lock was lost. Its handle still seems to hold it.
     LockLost(LockMode),
     /// A handle was opened.
     Opened,
-    /// A [`Fault`](crate::Fault) made a `try_lock` find the lock busy.
+    /// A [`Fault`](crate::Fault) let `try_lock` find the lock busy.
     Refused(LockMode),
     /// A lock was released.
     Released(LockMode),
-    /// The file was renamed to this.
+    /// The file was renamed to this path.
     Renamed(PathBuf),
-    /// A fresh file was renamed over this one.
+    /// A new file was renamed over this one.
     Replaced,
     /// A stopped process goes on.
     Resumed,
-    /// A process began.
+    /// A process was started.
     Started,
     /// A process was stopped.
     Stopped,
-    /// A handle unlocked a lock that it had lost before; nothing was released.
+    /// A handle unlocked a lock that it had lost. Nothing was released.
     UnlockedLost(LockMode),
-    /// The name was removed.
+    /// The name of the file was removed.
     Unlinked,
-    /// A waiter gave up: its future was dropped, or its process killed.
+    /// A wait ended because its future was dropped or its process was killed.
     WaitCancelled(LockMode),
     /// A waiter joined the queue.
     WaitStarted(LockMode),
@@ -116,7 +117,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// The events so far and the moment they are counted from.
+/// The events so far, and the time from which their times count.
 #[derive(Debug)]
 pub(crate) struct History {
     start: Instant,
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_reads_as_a_line_of_a_story() {
+    fn an_event_reads_as_a_line_of_text() {
         let event = |process: Option<&str>, what| Event {
             at: Duration::from_millis(1500),
             process: process.map(str::to_owned),

@@ -1,25 +1,27 @@
 //! An in-memory simulator of processes, lock files and faults.
 //!
-//! Write your program over [`LockBackend`](touchfile_core::LockBackend); give it a real backend
-//! in production and a [`MockBackend`] in tests. Nothing is expected or stubbed: a [`World`] has
-//! files and processes that behave as the [laws](touchfile_core::LockBackend#the-laws) say, until
-//! the test makes something go wrong.
+//! A program that is generic over [`LockBackend`](touchfile_core::LockBackend) gets a real backend in
+//! production and a [`MockBackend`] in tests. A test writes no expectations and no stubs: the files and
+//! processes of a [`World`] obey the [laws](touchfile_core::LockBackend#the-laws), until the test arms
+//! a fault.
 //!
-//! - **Processes** exclude each other. [`World::process`] starts one, [`World::kill`],
-//!   [`World::stop`] and [`World::resume`] do what the signals do.
+//! - **Processes** exclude each other. [`World::process`] starts one. [`World::kill`], [`World::stop`]
+//!   and [`World::resume`] act like the signals.
 //! - **Files** can be [unlinked](World::unlink), [replaced](World::replace),
-//!   [renamed](World::rename) and [linked](World::hard_link) under their users.
-//! - **Faults** are armed in advance: [failures](World::fail_next), [refusals](World::refuse_next)
-//!   and [delays](World::delay_next), for all calls or as narrow as a [`Fault`] says. A held lock
-//!   can be [lost](World::lose_lock).
-//! - **Questions**: who [holds](World::holders) the lock, who [waits](World::waiters), what
-//!   [happened](World::history).
-//! - **Backends that can less** are simulated by [`MockBackend::with_capabilities`].
+//!   [renamed](World::rename) and [linked](World::hard_link) while they are in use.
+//! - **Faults** are armed in advance: [failures](World::fail_next), [refusals](World::refuse_next) and
+//!   [delays](World::delay_next), for all calls or under the conditions of a [`Fault`]. A held lock can
+//!   be [lost](World::lose_lock).
+//! - **Questions** are answered: who [holds](World::holders) a lock, who [waits](World::waiters) for it,
+//!   and what [happened](World::history).
+//! - **Backends that can do less** are simulated by [`MockBackend::with_capabilities`].
 //!
-//! Nothing here polls, and no time passes but in a delay fault. So the outcome is the same on
-//! every run, tests with tokio's paused clock see the times they expect, and any executor will do.
+//! Nothing here polls, and time passes only in a delay fault. So the result is the same on every run,
+//! tests with tokio's paused clock see the expected times, and any executor can be used.
 //!
-//! # What if the lock times out, the unlock fails, the holder dies?
+//! # Examples
+//!
+//! A test of a lock that times out, a holder that dies, and an unlock that fails:
 //!
 //! ```
 //! use std::io;
@@ -34,7 +36,7 @@
 //! #     handle.lock(Exclusive).await.unwrap();
 //! #     handle
 //! # }
-//! /// What is tested: does a job under a lock, and gives up after five seconds.
+//! /// The tested function: it does a job under a lock, and gives up after five seconds.
 //! async fn do_job(backend: impl LockBackend) -> io::Result<()> {
 //!     let mut lock = backend.open("/job.lock".as_ref(), &OpenOptions::new()).await?;
 //!     tokio::time::timeout(Duration::from_secs(5), lock.lock(Exclusive)).await??;
@@ -46,7 +48,7 @@
 //! # async fn main() {
 //! let world = World::new();
 //!
-//! // The lock times out: another process holds it. The clock is paused: this takes no time.
+//! // The lock times out, because another process holds it. The clock is paused, so this takes no time.
 //! let held = hold(world.process("other")).await;
 //! let outcome = do_job(world.process("me")).await;
 //! assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);

@@ -1,22 +1,22 @@
-//! How likely is it that the suite misses a broken backend?
+//! Measures how likely the suite misses a broken backend.
 //!
 //! ```text
 //! cargo run --release -p touchfile-testkit --features broken --example power
 //! ```
 //!
-//! Each backend of `broken` is tried with fresh seeds, again and again, by each case that can find
-//! it. What chance decides is a row of independent tries: schedules, or rounds of a case. If a try
-//! finds the backend with the chance `p`, then a case with `k` tries misses it with the chance
-//! `(1 - p)^k`, and several such cases with the product of their chances.
+//! Each backend of `broken` is tried with new seeds, again and again, by each case that can find it. A
+//! case is a number of independent tries: schedules or rounds. If one try finds the backend with the
+//! probability `p`, a case with `k` tries misses it with the probability `(1 - p)^k`, and several cases
+//! miss it with the product of their probabilities.
 //!
-//! Cases that play schedules are tried until they find the backend. Of the others a small share of
-//! the usual rounds is tried, since a case that finds the backend each time shows nothing of how
-//! often it would miss it. One that never missed it is counted as if it missed it as often as it
-//! can without having been seen to, with a confidence of 95 %: such a case is tried until that is
-//! less than what is asked for, or for a minute and a half. A finding of such a case counts if it names the
-//! law that is broken; which law a schedule breaks is known only once it was shrunk.
+//! Cases that play schedules are tried until they find the backend. The others are tried with a small
+//! share of their usual rounds, because a case that finds the backend each time does not show how often
+//! it would miss it. For a case that has never missed the backend, the highest probability that fits this
+//! observation is used, with a confidence of 95 %. Such a case is tried until that probability is low
+//! enough, or for a minute and a half. A finding of such a case counts if it names the law that is
+//! broken. Schedules are not shrunk, so the law of their findings is not judged.
 //!
-//! Arguments: `--runs N` is how often each case is to find each backend at least (default 30); any
+//! Arguments: `--runs N` is the number of times that each case has to find each backend (default 30). Any
 //! other word is a part of the names of the backends to try.
 
 use std::collections::BTreeMap;
@@ -33,28 +33,27 @@ use touchfile_testkit::{CaseReport, Law, Report, Suite, Verdict};
 /// The cases that play random schedules.
 const SCHEDULES: &str = "lockstep::";
 
-/// How many schedules each of them plays by default.
+/// How many schedules each of these cases plays by default.
 const DEFAULT: u32 = 256;
 
-/// A case that has found nothing in so many schedules is taken for one that cannot.
+/// A case that finds nothing in this many schedules is taken to find nothing at all.
 const IN_VAIN: u32 = 3 * DEFAULT;
 
-/// The share of its usual rounds that a case without schedules is tried with: a case that finds the
-/// backend each time shows nothing about how often it would miss it.
+/// A case without schedules is tried with one of this many parts of its usual rounds.
 const SHARE: u32 = 32;
 
-/// More often than this no case is tried, and for no longer than this the cases of a backend.
+/// The largest number of tries of a case, and the longest time for the cases of a backend.
 const OFTEN: u64 = 4_000;
 const LONG: Duration = Duration::from_secs(90);
 
-/// How many cases the table has of a backend.
-const TOLD: usize = 3;
+/// How many cases of each backend the table has.
+const REPORTED: usize = 3;
 
-/// What is asked for: of a backend that single steps show to be wrong, and of any other.
+/// The highest probability to miss a backend whose fault single steps show, and any other backend.
 const IN_LOCKSTEP: f64 = 1e-6;
 const ELSEWHERE: f64 = 1e-3;
 
-/// Workers sleep most of the time.
+/// How many backends are tried at once. The workers sleep most of the time.
 const AT_ONCE: usize = 6;
 
 fn main() -> ExitCode {
@@ -95,7 +94,7 @@ fn main() -> ExitCode {
     print(&all, &measured);
     let missed = |broken: &&Broken| missed_by_all(&measured[broken.name]) > asked_for(broken);
     let never = |broken: &&Broken| measured[broken.name].iter().any(Row::never_missed);
-    let (untold, weak): (Vec<_>, Vec<_>) = all.iter().filter(missed).partition(never);
+    let (unknown, weak): (Vec<_>, Vec<_>) = all.iter().filter(missed).partition(never);
     let names = |all: &[&Broken]| {
         all.iter()
             .map(|broken| broken.name)
@@ -104,10 +103,10 @@ fn main() -> ExitCode {
     };
     let minutes = begun.elapsed().as_secs_f64() / 60.0;
     println!("\nThis took {minutes:.0} minutes; each case was to find each backend {runs} times.");
-    if !untold.is_empty() {
+    if !unknown.is_empty() {
         println!(
-            "Never missed, and tried too seldom to tell more: {}.",
-            names(&untold)
+            "Never missed, and tried too seldom to know more: {}.",
+            names(&unknown)
         );
     }
     if weak.is_empty() {
@@ -123,22 +122,22 @@ fn print(all: &[Broken], measured: &BTreeMap<&str, Vec<Row>>) {
     for broken in all {
         let rows = &measured[broken.name];
         let missed = missed_by_all(rows);
-        let (mut name, mut in_all) = (broken.name, tell(missed));
-        for row in rows.iter().take(TOLD) {
+        let (mut name, mut in_all) = (broken.name, in_words(missed));
+        for row in rows.iter().take(REPORTED) {
             let (case, found, tries, by_this) =
-                (&row.case, row.found, row.tries, tell(row.missed()));
+                (&row.case, row.found, row.tries, in_words(row.missed()));
             println!("| {name} | {in_all} | `{case}` | {found} | {tries} | {by_this} |");
             (name, in_all) = ("", String::new());
         }
     }
 }
 
-/// A chance in words: below what a lifetime of runs could show there is nothing to tell.
-fn tell(chance: f64) -> String {
-    if chance < 1e-12 {
+/// A probability as text. Very small ones cannot be measured.
+fn in_words(probability: f64) -> String {
+    if probability < 1e-12 {
         "< 1e-12".into()
     } else {
-        format!("{chance:.0e}")
+        format!("{probability:.0e}")
     }
 }
 
@@ -150,14 +149,14 @@ fn asked_for(broken: &Broken) -> f64 {
     }
 }
 
-/// What one case came to.
+/// The result of one case.
 #[derive(Debug)]
 struct Row {
     case: String,
-    /// How often it found the backend, and in how many tries.
+    /// How often the case found the backend, and in how many tries.
     found: u64,
     tries: u64,
-    /// How many such tries a run with the default settings has.
+    /// The number of such tries in a run with the default settings.
     by_default: f64,
 }
 
@@ -166,7 +165,7 @@ impl Row {
         self.found == self.tries
     }
 
-    /// The chance that a run with the default settings misses the backend.
+    /// The probability that a run with the default settings misses the backend.
     fn missed(&self) -> f64 {
         let (found, tries) = (self.found as f64, self.tries as f64);
         let once = if self.never_missed() {
@@ -238,7 +237,7 @@ fn by_other_cases(broken: &Broken, runs: u64) -> Vec<Row> {
     let mut finding: Vec<_> = finding.collect();
     finding.sort_by_key(|case| case.elapsed);
     let mut rows: Vec<Row> = Vec::new();
-    // The quickest first, until they are enough.
+    // The fastest cases come first, until their probability is low enough.
     for case in finding {
         let mut row = Row {
             case: case.name.clone(),
@@ -252,11 +251,11 @@ fn by_other_cases(broken: &Broken, runs: u64) -> Vec<Row> {
         if row.found > 0 {
             rows.push(row);
         }
-        if rows.len() == TOLD && missed_by_all(&rows) <= ELSEWHERE {
+        if rows.len() == REPORTED && missed_by_all(&rows) <= ELSEWHERE {
             break;
         }
     }
-    // The quickest are tried more often, and so tell more.
+    // In the same time the fastest cases have more tries, and so a better estimate.
     while missed_by_all(&rows) > ELSEWHERE && begun.elapsed() < LONG {
         for row in rows.iter_mut().filter(|row| row.tries < OFTEN) {
             let begun = Instant::now();
@@ -275,10 +274,10 @@ fn try_once(broken: &Broken, row: &mut Row) {
     row.tries += 1;
 }
 
-/// By how much a case does more by default than with a small share of that, as honest backends meet
-/// it: flock, or one whose locks can change their mode.
+/// How many times as much a case does by default as with its small share. It is counted with two correct
+/// backends: flock, and one in memory that can convert locks.
 fn rounds(case: &str) -> f64 {
-    // Races count their calls, of which no two have the same number.
+    // Races count their calls, and each race has another number of calls.
     if case.starts_with("free::") {
         return 4.0;
     }
@@ -293,7 +292,7 @@ fn rounds(case: &str) -> f64 {
     ratio(honest).max(ratio(in_memory)).max(1) as f64
 }
 
-/// Those that miss the fewest come first.
+/// Sorts the rows by the probability to miss the backend.
 fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
     rows.sort_by(|a, b| a.missed().total_cmp(&b.missed()));
     rows

@@ -1,4 +1,4 @@
-//! Who watches the broken_backends: the suite rejects every broken backend, and names the law it breaks.
+//! The suite rejects every broken backend, and names the law that it breaks.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,14 +7,15 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use touchfile_testkit::Suite;
 use touchfile_testkit::broken::{self, Broken};
 
-/// A fixed one, so that the same schedules are played each time. With how many others it would be as
-/// good is measured by the example `power`, and is in `docs/conformance-power.md`.
+/// The seed is fixed, so that the same schedules are played each time. The example `power` measures how
+/// likely another seed would do as well, and `docs/conformance-power.md` has the result.
 const SEED: u64 = 1;
 
-/// The suites wait for most of their time: more of them at once than there are processors take less.
+/// How many suites run at once. They wait for most of their time, so more than there are processors
+/// take less time.
 const AT_ONCE: usize = 8;
 
-/// What a lock-step finding may take to tell.
+/// How many steps a lock-step finding may have.
 const MOST_STEPS: usize = 6;
 
 fn main() -> ExitCode {
@@ -44,7 +45,7 @@ fn suite(broken: Broken) -> Suite {
     Suite::new(broken.name, move |env| make(env.dir()))
         .seed(SEED)
         .until_first_finding()
-        // Who is late here is so by seconds.
+        // The late ones among these backends are late by seconds.
         .patience(Duration::from_secs(1))
 }
 

@@ -1,7 +1,7 @@
-//! The broken backends whose fault a child shows, each by itself.
+//! The broken backends whose fault shows in a child.
 //!
-//! A forked child has a copy of every descriptor of the process, and with it of every lock that
-//! another test holds at that moment. So this is a program of its own, with one test.
+//! A forked child has copies of all descriptors of the process, and so of all locks that other tests hold
+//! at that moment. So this is a program of its own, with one test.
 #![cfg(feature = "broken")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -72,15 +72,15 @@ async fn acquires(handle: &mut Box<dyn LockHandle>) -> bool {
     handle.try_lock(Exclusive).await.unwrap() == Attempt::Acquired
 }
 
-/// A forked child that has done something and then waits to be killed, which dropping it does.
+/// A forked child that calls a function and then waits. It is killed when this is dropped.
 struct Child(Pid);
 
 impl Child {
-    fn new(deed: impl FnOnce()) -> Self {
+    fn new(work: impl FnOnce()) -> Self {
         match fork().unwrap() {
             Fork::Parent(pid) => Self(Pid::from_raw(pid).unwrap()),
             Fork::Child => {
-                deed();
+                work();
                 loop {
                     std::thread::park();
                 }

@@ -33,6 +33,11 @@ fn no_process_is_too_strange() {
 }
 
 #[test]
+fn no_message_in_a_queue_is_too_strange() {
+    on_corpus("queue", file::queue);
+}
+
+#[test]
 fn no_line_of_a_worker_is_too_strange() {
     on_corpus("worker", testkit::worker);
 }

@@ -1,4 +1,4 @@
-//! The reverse of the broken_backends: honest backends pass, run after run, whatever the seed.
+//! Correct backends pass, run after run, with any seed.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::ExitCode;
@@ -11,10 +11,10 @@ use touchfile_testkit::Suite;
 
 const RUNS: usize = 20;
 
-/// The suites wait for most of their time.
+/// How many suites run at once. They wait for most of their time.
 const AT_ONCE: usize = 4;
 
-/// Few, because there are so many runs.
+/// The number is small because there are many runs.
 const CASES: u32 = 16;
 
 fn main() -> ExitCode {

@@ -1,6 +1,6 @@
-//! Honest backends that are slow, late or particular pass, too: run after run, whatever the seed.
+//! Correct backends that are slow, late or unusual pass, too, run after run, with any seed.
 //!
-//! `TOUCHFILE_TESTKIT_RUNS` is how many runs each of them passes; by default it is two.
+//! `TOUCHFILE_TESTKIT_RUNS` is the number of runs of each. The default is two.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod kinds;
@@ -13,10 +13,10 @@ use touchfile_testkit::Suite;
 
 use self::kinds::{Backend, Kind};
 
-/// Few, because there are so many runs.
+/// The number is small because there are many runs.
 const CASES: u32 = 16;
 
-/// The suites wait for most of their time.
+/// How many suites run at once. They wait for most of their time.
 const AT_ONCE: usize = 8;
 
 fn main() -> ExitCode {

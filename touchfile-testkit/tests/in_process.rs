@@ -1,4 +1,4 @@
-//! The mock keeps the laws: without worker processes, since its processes are simulated.
+//! The mock keeps the laws. It needs no worker processes, because its processes are simulated.
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
-//! A fixed sample of the mutants, with fixed seeds: the suite rejects each, and names its law.
+//! The suite rejects each of a sample of the mutants, with a fixed seed, and names its law.
 //!
-//! All of them are tried by the example `kill-rate`.
+//! The example `kill-rate` tries all mutants.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use touchfile_testkit::broken::Mutant;
 
 const SEED: u64 = 1;
 
-/// The suites wait for most of their time.
+/// How many suites run at once. They wait for most of their time.
 const AT_ONCE: usize = 4;
 
-/// One for each dimension at least, the case that is to find it, and none that chance decides.
+/// Mutants with triggers of each kind, and the case that has to find each. None depends on chance.
 const SAMPLE: &[(&str, &str)] = &[
     ("grants/after-1000/exclusive", "walk::"),
     ("takes-shared/after-64/all", "walk::"),
@@ -84,7 +84,7 @@ fn suite(name: &'static str) -> Suite {
     suite
         .seed(SEED)
         .until_first_finding()
-        // Who is late here is so by seconds.
+        // The late ones among these mutants are late by seconds.
         .patience(Duration::from_secs(2))
 }
 

@@ -1,4 +1,4 @@
-//! The suite itself: with backends that misbehave, and what it reports.
+//! Tests of the suite itself, with backends that misbehave, and of its reports.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod odd;
@@ -16,7 +16,7 @@ use touchfile_testkit::{CaseReport, Law, LockMode, Observer, Place, Report, Step
 use crate::odd::{Odd, OddBackend};
 
 fn main() -> ExitCode {
-    // Every suite that has workers, so that they find it.
+    // A worker executes the commands of its suite here.
     recorded().work();
     for odd in Odd::ALL {
         suite(odd).work();
@@ -67,7 +67,7 @@ fn suite(odd: Odd) -> Suite {
         .until_first_finding();
     match odd {
         Odd::HangsInUnlock => suite.patience(Duration::from_millis(500)),
-        // No busy machine is to make them look wrong.
+        // The default lets them pass on a busy machine.
         _ => suite,
     }
 }
@@ -197,7 +197,7 @@ fn remembers() {
         .join("proptest-regressions/conformance/locks-nothing/locks.txt");
     let seeds = fs::read_to_string(&file).unwrap();
     assert!(seeds.contains("\ncc "), "{seeds}");
-    // One more random schedule alone would hardly find it.
+    // One other random schedule would hardly find it.
     let report = check(locking(suite(Odd::LocksNothing).seed(2).cases(1)));
     assert_eq!(report.findings().next().unwrap().law, Law::Exclusion);
     let kept = fs::read_to_string(&file).unwrap();
@@ -253,9 +253,9 @@ fn reports_json() {
 }
 
 #[derive(Default)]
-struct Told(Mutex<Vec<String>>);
+struct Recorded(Mutex<Vec<String>>);
 
-impl Observer for Told {
+impl Observer for Recorded {
     fn planned(&self, cases: &[&str]) {
         self.0
             .lock()
@@ -269,11 +269,14 @@ impl Observer for Told {
 }
 
 fn observes() {
-    let told = Told::default();
-    let report = suite(Odd::Not).only("capabilities::").check(&told).unwrap();
-    let told = told.0.into_inner().unwrap();
-    assert_eq!(told.len(), report.cases.len() + 1);
-    assert_eq!(told[0], format!("{} planned", report.cases.len()));
+    let recorded = Recorded::default();
+    let report = suite(Odd::Not)
+        .only("capabilities::")
+        .check(&recorded)
+        .unwrap();
+    let names = recorded.0.into_inner().unwrap();
+    assert_eq!(names.len(), report.cases.len() + 1);
+    assert_eq!(names[0], format!("{} planned", report.cases.len()));
 }
 
 fn uses_directory() {
@@ -289,7 +292,7 @@ fn uses_directory() {
     assert!(missing.is_err());
 }
 
-/// Leaves a line about each process that makes the backend beside the directory it is given.
+/// A suite in which each process that makes the backend appends a line to a file beside the directory.
 fn recorded() -> Suite {
     Suite::new("recorded", |env| {
         let beside = env.dir().parent().unwrap().join("makers");
@@ -365,7 +368,7 @@ fn gates() {
     assert!(!skipped("capabilities::shared_locks_are_there_or_refused"));
 }
 
-/// The honest one that the odd ones are made of.
+/// The correct backend on which the odd ones are built.
 fn honest() -> FlockBackend {
     FlockBackend::new()
 }

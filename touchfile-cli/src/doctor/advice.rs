@@ -1,4 +1,4 @@
-//! What follows from the facts.
+//! The advice that follows from the facts.
 
 use touchfile::Guarantee;
 use touchfile::auto::{self, Method};
@@ -6,16 +6,16 @@ use touchfile_file::{FileSystem, FileSystemKind, Mount};
 
 use super::facts::Facts;
 
-/// What a lock is worth, and with what.
+/// What a lock guarantees, and which backend to use.
 #[derive(Debug)]
 pub(super) struct Advice {
-    /// What to lock with.
+    /// The backend to use.
     pub(super) backend: Method,
     pub(super) guarantee: Guarantee,
-    /// Whom it excludes and why, in words.
+    /// Which processes a lock excludes and why, as text.
     pub(super) why: String,
     pub(super) warnings: Vec<String>,
-    /// A lock excludes all who can get at the files.
+    /// Whether a lock excludes all processes that can open the files.
     pub(super) complete: bool,
 }
 
@@ -45,7 +45,7 @@ impl Advice {
                 export.directory.display(),
                 export.list.display()
             ));
-            // fs/lockd and nfsd take the locks of clients as locks of fcntl(2).
+            // The NFS server of the kernel takes the locks of its clients as locks of fcntl(2).
             backend = Method::Fcntl;
             guarantee = Guarantee::CrossHost;
             complete = false;
@@ -64,7 +64,7 @@ impl Advice {
     }
 }
 
-/// How a method is called everywhere.
+/// The name of a method in reports and on the command line.
 pub(super) fn name(method: Method) -> &'static str {
     match method {
         Method::Fcntl => "fcntl",
@@ -72,7 +72,7 @@ pub(super) fn name(method: Method) -> &'static str {
     }
 }
 
-/// Whom a lock excludes, and how that is known.
+/// Which processes a lock excludes, and how that is known.
 fn why(file_system: FileSystem, mount: Option<&Mount>, guarantee: Guarantee) -> String {
     let name = file_system.name();
     let local = file_system.kind() == FileSystemKind::Local;
@@ -98,7 +98,7 @@ fn why(file_system: FileSystem, mount: Option<&Mount>, guarantee: Guarantee) -> 
     }
 }
 
-/// The option by which the locks of a mount stay on this host.
+/// The mount option that keeps locks on this host.
 fn host_local_option(mount: &Mount) -> Option<String> {
     for option in ["nolock", "nobrl", "localflock", "localflocks"] {
         if mount.has(option) {
@@ -162,6 +162,7 @@ mod tests {
             file_system: FileSystem::from_magic(magic).with_block_device(mount.device().0 != 0),
             mount: Some(mount),
             export,
+            queue: touchfile_file::QueuePlace::Abstract,
             trial_directory: TrialDirectory::None(String::new()),
         })
     }

@@ -1,32 +1,33 @@
-//! Whether a directory is exported by an NFS server on this host.
+//! Finds out whether an NFS server on this host exports a directory.
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// An entry in a list of exports that a path is below of.
+/// The entry of a list of exports to which a path belongs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Export {
     /// The exported directory.
     pub(super) directory: PathBuf,
-    /// The list that says so.
+    /// The list with the entry.
     pub(super) list: PathBuf,
-    /// It is exported now, and not only meant to be.
+    /// Whether it is exported now, and not only configured.
     pub(super) active: bool,
 }
 
-/// What is exported now comes first: by the kernel to those who asked, by exportfs(8) to all.
+/// The lists of active exports come first: the kernel's list for clients that have asked, and the list of
+/// exportfs(8) for all.
 const LISTS: [(&str, bool); 3] = [
     ("/proc/fs/nfsd/exports", true),
     ("/var/lib/nfs/etab", true),
     ("/etc/exports", false),
 ];
 
-/// exports(5): more lists like /etc/exports.
+/// The directory of more lists like /etc/exports (exports(5)).
 const MORE_LISTS: &str = "/etc/exports.d";
 
-/// The export that `path`, which is absolute and has no links in it, is part of.
+/// The export to which `path` belongs. The path must be absolute and without links.
 pub(super) fn find(path: &Path) -> Option<Export> {
     let lists = LISTS.map(|(list, active)| (PathBuf::from(list), active));
     let more = fs::read_dir(MORE_LISTS).into_iter().flatten().flatten();
@@ -46,8 +47,8 @@ pub(super) fn find(path: &Path) -> Option<Export> {
     })
 }
 
-/// The directories in such a list: the first word of each line (exports(5)). In quotes it may have
-/// spaces, and `\040` is one.
+/// The directories in a list: the first word of each line (exports(5)). In quotes it may contain spaces,
+/// and `\040` stands for a space.
 fn parse(list: &[u8]) -> Vec<PathBuf> {
     // A backslash at the end of a line continues it.
     let mut joined = Vec::new();
@@ -70,12 +71,12 @@ fn directory(line: &[u8]) -> Option<PathBuf> {
         Some(quoted) => quoted.split(|byte| *byte == b'"').next()?,
         None => line.split(u8::is_ascii_whitespace).next()?,
     };
-    // Comments and the like do not begin with a slash.
+    // Comments and other lines do not begin with a slash.
     word.starts_with(b"/")
         .then(|| PathBuf::from(OsString::from_vec(unescaped(word))))
 }
 
-/// With `\ooo`, three octal digits, as the byte they stand for.
+/// Replaces each `\ooo` of three octal digits by its byte.
 fn unescaped(word: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     let mut rest = word;

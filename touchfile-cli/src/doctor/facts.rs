@@ -1,11 +1,11 @@
-//! What the system says of the file system that a path is on.
+//! The facts that the system has about the file system of a path.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use touchfile_file::{FileSystem, Mount};
+use touchfile_file::{FileSystem, Mount, QueuePlace};
 
 use super::exports::{self, Export};
 use crate::paths::{reachable, whole};
@@ -14,24 +14,25 @@ use crate::paths::{reachable, whole};
 pub(super) struct Facts {
     pub(super) file_system: FileSystem,
     pub(super) mount: Option<Mount>,
-    /// The export of a local NFS server that the file is in.
+    /// The export of a local NFS server to which the file belongs.
     pub(super) export: Option<Export>,
-    /// Where locks are tried.
+    /// The place of the queue of this user's processes that wait for the lock.
+    pub(super) queue: QueuePlace,
+    /// The directory in which locks are tried.
     pub(super) trial_directory: TrialDirectory,
 }
 
 /// The directory in which locks are tried.
 #[derive(Clone, Debug)]
 pub(super) enum TrialDirectory {
-    /// Lock files can be created there.
+    /// Lock files can be created in this directory.
     Usable(PathBuf),
     /// There is none, for this reason.
     None(String),
 }
 
 impl Facts {
-    /// Collects the facts of the file that `path` names, or of its directory if there is no such
-    /// file.
+    /// Collects the facts about the file that `path` names, or about its directory if the file is missing.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let path = match canonical(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -45,7 +46,9 @@ impl Facts {
         let file = open(&path)?;
         let file_system = FileSystem::from_file(&file)?;
         let mount = Mount::from_file(&file)?;
-        let trial_directory = if file.metadata()?.is_dir() {
+        let is_directory = file.metadata()?.is_dir();
+        let queue = QueuePlace::of((!is_directory).then_some(&file))?;
+        let trial_directory = if is_directory {
             TrialDirectory::Usable(path.clone())
         } else {
             next_to(&path, mount.as_ref())?
@@ -54,13 +57,14 @@ impl Facts {
             file_system,
             mount,
             export: exports::find(&whole(&path)),
+            queue,
             trial_directory,
         })
     }
 }
 
-/// The name of a file without links in it, where the system has one: that of a file in a very deep
-/// directory is too long for it.
+/// The path of a file without links. A file in a very deep directory has none, because it would be too
+/// long.
 fn canonical(path: &Path) -> io::Result<PathBuf> {
     match reachable(path) {
         Cow::Borrowed(path) => path.canonicalize(),
@@ -68,7 +72,7 @@ fn canonical(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// The directory of a file, unless the file is mounted there from somewhere else.
+/// The directory of a file, unless the file itself is a mount point.
 fn next_to(path: &Path, mount: Option<&Mount>) -> io::Result<TrialDirectory> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     if Mount::from_file(&open(directory)?)?.as_ref() == mount {
@@ -79,7 +83,7 @@ fn next_to(path: &Path, mount: Option<&Mount>) -> io::Result<TrialDirectory> {
     ))
 }
 
-/// Opens without any effect on what is opened.
+/// Opens a path without any effect on the file.
 fn open(path: &Path) -> io::Result<File> {
     if fs::metadata(path)?.is_dir() {
         return File::open(path);

@@ -1,11 +1,11 @@
-//! The report for machines.
+//! The report as JSON.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 
 use super::advice;
-use super::report::{Report, guarantee, kind};
+use super::report::{Report, guarantee, kind, queue};
 use super::trial::{Outcome, Tried};
 use crate::output;
 
@@ -35,6 +35,7 @@ impl Report {
                 }),
             notes: self.warnings(),
             path: self.path.to_string_lossy(),
+            queue: facts.map(|facts| queue(&facts.queue)),
             status,
             tried: self.tried.iter().map(JsonTried::from).collect(),
             verdict,
@@ -43,7 +44,7 @@ impl Report {
     }
 }
 
-/// What is printed. The fields stand in the order in which they are.
+/// The whole object. The fields are in the order in which they are printed.
 #[derive(Debug, Serialize)]
 struct Json<'a> {
     backend: Option<&'a str>,
@@ -54,6 +55,7 @@ struct Json<'a> {
     mount: Option<JsonMount<'a>>,
     notes: Vec<String>,
     path: Cow<'a, str>,
+    queue: Option<&'a str>,
     status: u8,
     tried: Vec<JsonTried<'a>>,
     verdict: String,

@@ -1,4 +1,4 @@
-//! `touchfile doctor`: what a lock is worth in a directory.
+//! `touchfile doctor`: reports what a lock guarantees in a directory.
 //!
 //! The doctor reads the [`facts`] that the system has about the file system and its mount, judges
 //! them ([`advice`]), and tries with child processes what one host can try ([`trial`], [`worker`]).
@@ -25,18 +25,18 @@ use crate::output;
 use facts::Facts;
 use report::Report;
 
-/// After this time the doctor prints what is known by then. A server that does not answer can block
-/// a call for ever.
+/// After this time the doctor prints what it knows. A server that does not answer can block a call for
+/// ever.
 const TIME_LIMIT: Duration = Duration::from_millis(1_800);
 
 const DETAILS: &str = "\
-Tell what a lock is worth on the file system of PATH
+Report what a lock guarantees on the file system of PATH
 
-Says which file system it is and how it is mounted, which way of locking fits,
-whom a lock excludes there, and why. Then two processes try it, with new files
-next to PATH that are removed again: whether they exclude each other, whether a
-lock is free when its holder is killed, and whether a file that was replaced is
-noticed. Other hosts cannot be tried from here.
+The report says which file system it is and how it is mounted, which kind of lock
+to use, which processes a lock excludes there, and why. Then two processes try
+it with new files next to PATH, which are removed in the end: whether they
+exclude each other, whether a lock is released when its holder is killed, and
+whether a replaced file is noticed. Other hosts cannot be tried.
 
 It ends in two seconds, even if the server of the file system does not answer.
 `touchfile conformance` tries more, and takes longer.";
@@ -48,14 +48,14 @@ Examples:
   touchfile doctor --json /srv/app | jq -r .verdict
 
 Exit status:
-  0        a lock excludes all who can get at the files
-  1        a lock excludes nobody, or what was tried failed
-  2        a lock excludes some, or it is not known whom: the verdict says
+  0        a lock excludes all processes that can open the files
+  1        a lock excludes no process, or a trial failed
+  2        a lock excludes some processes, or it is not known which
   64       wrong usage
-  66       PATH cannot be looked at
+  66       PATH cannot be opened
   74       the report cannot be printed";
 
-/// Tell what a lock is worth on the file system of PATH
+/// Report what a lock guarantees on the file system of PATH
 #[derive(clap::Args, Debug)]
 #[command(long_about = DETAILS, after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -63,7 +63,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// A directory, or a lock file that is there or will be
+    /// A directory, or a lock file, which need not exist
     #[arg(value_name = "PATH", default_value = ".", value_hint = clap::ValueHint::AnyPath)]
     path: OsString,
 }
@@ -71,7 +71,7 @@ pub(crate) struct Args {
 /// What the examiner sends to its parent.
 #[derive(Deserialize, Serialize)]
 enum Message {
-    /// The path cannot be looked at, for this reason.
+    /// The path cannot be opened, for this reason.
     Failed(String),
     /// The report of what is known so far, and the exit status that goes with it.
     Report { status: u8, text: String },
@@ -79,8 +79,8 @@ enum Message {
 
 /// Prints the last report that the examiner has sent in time.
 ///
-/// The examiner is another process, which makes all the calls that may block for ever. While the
-/// file system is stuck it may not even be killed; then it is left behind.
+/// The examiner is another process, which makes all calls that may block for ever. While the file system
+/// hangs it cannot even be killed, and is left behind.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let deadline = Instant::now() + TIME_LIMIT;
     let path = Path::new(&args.path);
@@ -126,9 +126,9 @@ fn message(report: &Report, json: bool) -> Message {
     }
 }
 
-/// The examiner: makes the calls that may block, and sends reports to the parent.
+/// The examiner makes the calls that may block, and sends reports to the parent.
 ///
-/// It sends a report whenever more is known, as each of the calls may block for ever.
+/// It sends a report whenever more is known, because each of the calls may block for ever.
 pub(crate) fn examine(args: &Args) -> Result<ExitCode, Failure> {
     // An error here means that the parent is gone, which needs no message.
     send_reports(args).ok();

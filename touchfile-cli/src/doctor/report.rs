@@ -4,18 +4,18 @@ use std::path::{Path, PathBuf};
 
 use touchfile::Guarantee;
 use touchfile::auto::Method;
-use touchfile_file::FileSystemKind;
+use touchfile_file::{FileSystemKind, QueuePlace};
 
 use super::advice::{self, Advice};
 use super::facts::Facts;
 use super::trial::{BACKENDS, LAWS, Law, Outcome, Tried};
 use crate::text::printable;
 
-/// Locks work here.
+/// Locks work.
 const WELL: u8 = 0;
 /// Locks are of no use.
 const USELESS: u8 = 1;
-/// They may be of less use than is thought.
+/// Locks may exclude fewer processes than expected.
 const WITH_CARE: u8 = 2;
 
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// A report of what is known so far. It says that time has run out until it is
-    /// [complete](Self::complete).
+    /// A report of what is known so far. Until it is [complete](Self::complete), it says that the time has
+    /// run out.
     pub(super) fn new(path: &Path, facts: Option<Facts>) -> Self {
         Self {
             path: path.to_owned(),
@@ -113,6 +113,12 @@ impl Report {
         if let Some(advice) = &self.advice {
             warnings.extend(advice.warnings.iter().cloned());
         }
+        if let Some(QueuePlace::Taken(uid)) = self.facts.as_ref().map(|facts| &facts.queue) {
+            warnings.push(format!(
+                "the user with number {uid} has taken the name of the queue, so that waits have no order \
+                 of their own; in /run/user/UID, which the service manager makes, nobody else can"
+            ));
+        }
         for tried in &self.tried {
             let (backend, law) = (advice::name(tried.backend), tried.law.name());
             match &tried.outcome {
@@ -152,6 +158,7 @@ impl Report {
             lines.push(row("lock with", advice::name(advice.backend)));
             lines.push(row("guaranteed", guarantee(advice.guarantee)));
             lines.push(row("because", &advice.why));
+            lines.push(row("waits in line", &in_line(&facts.queue)));
         }
         lines.push(String::new());
         let names = BACKENDS.map(advice::name);
@@ -175,6 +182,27 @@ impl Report {
 
 fn row(name: &str, value: &str) -> String {
     format!("{name:<17}{value}")
+}
+
+fn in_line(queue: &QueuePlace) -> String {
+    match queue {
+        QueuePlace::Abstract => "by an abstract socket name, which another user could take".into(),
+        QueuePlace::Directory(directory) => {
+            format!("in {}, which no other user can write", directory.display())
+        }
+        QueuePlace::Taken(uid) => format!("no: the user with number {uid} has taken the name"),
+        _ => "no: this system has no queue".into(),
+    }
+}
+
+/// The word for it in JSON.
+pub(super) fn queue(queue: &QueuePlace) -> &'static str {
+    match queue {
+        QueuePlace::Abstract => "abstract",
+        QueuePlace::Directory(_) => "directory",
+        QueuePlace::Taken(_) => "taken",
+        _ => "none",
+    }
 }
 
 pub(super) fn kind(kind: FileSystemKind) -> &'static str {
@@ -202,13 +230,14 @@ mod tests {
     use super::super::facts::TrialDirectory;
     use super::*;
 
-    /// A report on this file system, where each law came out like this.
+    /// A report on this file system, with the same outcome for each law.
     fn report(magic: u32, mount: &str, outcome: impl Fn(Law) -> Outcome) -> Report {
         let mount = Mount::parse(&format!("41 27 {mount}")).expect("a line of mountinfo");
         let facts = Facts {
             file_system: FileSystem::from_magic(magic).with_block_device(mount.device().0 != 0),
             mount: Some(mount),
             export: None,
+            queue: QueuePlace::Abstract,
             trial_directory: TrialDirectory::None(String::new()),
         };
         let mut report = Report::new(Path::new("/a"), Some(facts));

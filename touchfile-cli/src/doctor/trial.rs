@@ -1,4 +1,4 @@
-//! Trying locks with two processes.
+//! Tries locks with two processes.
 
 use std::fmt::Display;
 use std::fs;
@@ -15,7 +15,7 @@ use super::advice;
 use super::facts::TrialDirectory;
 use super::worker::{ACQUIRED, BUSY, RELEASED, UNLOCK, WAIT};
 
-/// A law that was tried with one way of locking.
+/// The outcome of a law with one backend.
 #[derive(Debug)]
 pub(super) struct Tried {
     pub(super) backend: Method,
@@ -52,7 +52,7 @@ impl Law {
     }
 }
 
-/// Tries all laws with each way of locking, and reports each outcome as soon as it is known.
+/// Tries all laws with each backend, and reports each outcome as soon as it is known.
 ///
 /// # Errors
 ///
@@ -93,13 +93,13 @@ pub(super) fn run(
     Ok(())
 }
 
-/// A new directory, which is removed with all that is in it.
+/// A new directory, which is removed with its contents.
 fn private(directory: &Path) -> Result<tempfile::TempDir, String> {
     let made = tempfile::Builder::new()
         .prefix(".touchfile-doctor-")
         .tempdir_in(directory);
     made.map_err(|error| {
-        // The message of tempfile ends with the path that was to be created.
+        // The message of tempfile ends with the path of the directory.
         let error = error.to_string();
         let (why, _) = error.split_once(" at path ").unwrap_or((&error, ""));
         format!("nothing can be created in {}: {why}", directory.display())
@@ -114,7 +114,7 @@ struct Trial {
     deadline: Instant,
 }
 
-/// Why a law was not seen to hold.
+/// Why a law does not hold or was not tried.
 enum Stop {
     Broken(String),
     NotTried(String),

@@ -1,4 +1,4 @@
-//! A descriptor that somebody left to us, by its number alone.
+//! An inherited descriptor, of which only the number is known.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -9,17 +9,16 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use rustix::io::FdFlags;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-/// Another descriptor of the open file that `number` is a descriptor of in this process.
+/// Another descriptor of the same open file description as descriptor `number`.
 ///
-/// A lock belongs to the open file description, so it must be this one's: opening
-/// /proc/self/fd/N would make a new one. To borrow a number takes a promise that the compiler
-/// cannot check. A message to ourselves needs none: the kernel looks the number up, and what it
-/// delivers is ours, on the same description (unix(7), `SCM_RIGHTS`). pidfd_getfd(2) would do as
-/// well, but containers forbid it by default.
+/// A lock belongs to the open file description, and opening /proc/self/fd/N would make a new one. To
+/// borrow a number needs unsafe code. A message from this process to itself does not: the kernel looks up
+/// the number, and delivers a descriptor of the same description (unix(7), `SCM_RIGHTS`). pidfd_getfd(2)
+/// would also do, but containers forbid it by default.
 ///
 /// # Errors
 ///
-/// `EBADF` if there is none, and whatever keeps a pair of sockets from being made.
+/// `EBADF` if there is no such descriptor, and those of socketpair(2).
 pub(super) fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
     let (to, from) = UnixStream::pair()?;
     let rights = [number];
@@ -38,9 +37,9 @@ pub(super) fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
             RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
             _ => None,
         })
-        // What the kernel could not install it leaves out: there are too many.
+        // The kernel leaves the descriptor out if the process has too many.
         .ok_or(rustix::io::Errno::MFILE)?;
-    // Not all systems can do so as they deliver it, and nothing is started meanwhile.
+    // Not all systems can deliver it with this flag. No process is started in between.
     rustix::io::fcntl_setfd(&received, FdFlags::CLOEXEC)?;
     Ok(received)
 }

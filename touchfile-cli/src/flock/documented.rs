@@ -1,4 +1,4 @@
-//! The options once more, for completions and the man page. They are read by `options`.
+//! The options for completions and the man page. The module `options` parses them.
 
 use std::ffi::OsString;
 
@@ -6,10 +6,10 @@ use clap::ValueHint;
 
 /// Lock files as flock(1) of util-linux does, with the same options and exit statuses
 ///
-/// A drop-in for flock(1): also under its name, as a link named flock to touchfile. It locks FILE,
-/// which is created if it is missing, runs COMMAND, and ends with its exit status; or it locks an
-/// open file of the shell by the number of its descriptor, and the lock stays until that is
-/// closed. See flock(1).
+/// A drop-in replacement for flock(1), also under its name by a link named flock. It locks FILE, which is
+/// created if it is missing, runs COMMAND, and ends with its exit status. Or it locks an open file of the
+/// shell by the number of its descriptor, and the lock is held until the descriptor is closed. See
+/// flock(1).
 #[derive(clap::Args, Debug)]
 #[command(disable_help_flag = true, disable_version_flag = true)]
 #[command(override_usage = "\
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     #[arg(short = 'F', long)]
     no_fork: bool,
 
-    /// Use an open file description lock of fcntl(2), and not one of flock(2)
+    /// Use an open file description lock of fcntl(2) and not flock(2)
     #[arg(long)]
     fcntl: bool,
 
@@ -63,7 +63,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OFFSET")]
     start: Option<String>,
 
-    /// How many bytes to lock, or 0 for all that may follow; implies --fcntl
+    /// How many bytes to lock, or 0 for all after the first; implies --fcntl
     #[arg(long, value_name = "NUMBER")]
     length: Option<String>,
 
@@ -71,7 +71,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER")]
     fd: Option<String>,
 
-    /// Say how long it took to get the lock, or why it was not got
+    /// Print how long it took to get the lock, or why it failed
     #[arg(long)]
     verbose: bool,
 
@@ -87,7 +87,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
     file: Option<OsString>,
 
-    /// What to run
+    /// The command to run
     #[arg(
         value_name = "COMMAND",
         value_hint = ValueHint::CommandWithArguments,

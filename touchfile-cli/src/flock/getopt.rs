@@ -1,12 +1,12 @@
-//! Options as getopt_long(3) reads them, down to its messages.
+//! Parses options like getopt_long(3), with the same messages.
 //!
-//! clap reads them almost like that: it knows no abbreviated long options by default, and says
-//! other things about wrong ones. Scripts rely on both.
+//! Clap differs: by default it accepts no abbreviated long options, and its messages are others. Scripts
+//! rely on both.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// An option, by one of its long names.
+/// An option with a long name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Long<T> {
     pub(super) name: &'static str,
@@ -14,7 +14,7 @@ pub(super) struct Long<T> {
     pub(super) means: T,
 }
 
-/// An option, by its letter.
+/// An option with a letter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Short<T> {
     pub(super) letter: u8,
@@ -22,16 +22,16 @@ pub(super) struct Short<T> {
     pub(super) means: T,
 }
 
-/// What is wrong with the options, as a line to print.
+/// An error in the options, as a line to print.
 pub(super) type Wrong = Vec<u8>;
 
-/// Reads options up to the first word that is none, or up to `--`.
+/// Parses options up to the first other word or up to `--`.
 #[derive(Debug)]
 pub(super) struct Options<'a, T> {
     shorts: &'a [Short<T>],
     longs: &'a [Long<T>],
     words: &'a [OsString],
-    /// The letters of the present word that are still to be read.
+    /// The letters of the current word that were not parsed yet.
     letters: &'a [u8],
 }
 
@@ -45,12 +45,12 @@ impl<'a, T: Copy + PartialEq> Options<'a, T> {
         }
     }
 
-    /// The words that are left.
+    /// The remaining words.
     pub(super) fn rest(&self) -> &'a [OsString] {
         self.words
     }
 
-    /// The word that the next option is read from.
+    /// The word with the next option.
     pub(super) fn next_word(&self) -> Option<&'a OsString> {
         self.words.first().filter(|_| self.letters.is_empty())
     }
@@ -124,7 +124,7 @@ impl<'a, T: Copy + PartialEq> Options<'a, T> {
         }
     }
 
-    /// The option of this name, or the only one whose name starts like that.
+    /// The option with this name, or the only option whose name begins with it.
     fn named(&self, name: &[u8]) -> Result<&'a Long<T>, Wrong> {
         if let Some(exact) = self.longs.iter().find(|long| long.name.as_bytes() == name) {
             return Ok(exact);
@@ -136,7 +136,7 @@ impl<'a, T: Copy + PartialEq> Options<'a, T> {
         let Some(first) = starting.next() else {
             return Err([b"unrecognized option '--", name, b"'"].concat());
         };
-        // Two names of one option are not ambiguous.
+        // Two names of the same option are not ambiguous.
         let others = starting.filter(|other| other.means != first.means);
         let others: Vec<String> = others.map(|other| format!(" '--{}'", other.name)).collect();
         if others.is_empty() {

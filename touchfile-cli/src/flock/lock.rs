@@ -1,8 +1,8 @@
-//! The locks themselves, and opening what they are on.
+//! Opens files and takes locks like flock(1).
 //!
-//! This does not use `TouchFile`, since flock(1) follows links, opens files of every type, locks
-//! descriptors that it was given, does not check the identity of the path, and lets its lock
-//! outlive it. It waits in the kernel's queue, in its turn among other waiters.
+//! This does not use `TouchFile`: flock(1) follows links, opens files of every type, locks inherited
+//! descriptors, does not check the identity of the path, and its lock may be held after its end. It waits
+//! in the queue of the kernel, in turn with other waiters.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,16 +12,16 @@ use nix::libc::{self, off_t};
 use rustix::fs::{Access, FlockOperation, Mode as Permissions, OFlags};
 use rustix::io::Errno;
 
-/// Which kind of lock.
+/// The kind of a lock.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     /// flock(2).
     Flock,
-    /// fcntl(2), of an open file description; to the end of the file if the length is 0.
+    /// An open file description lock of fcntl(2). With length 0 it reaches to the end of the file.
     Ofd { start: off_t, length: off_t },
 }
 
-/// What to do to the lock.
+/// The operation on the lock.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Mode {
     Exclusive,
@@ -38,16 +38,16 @@ pub(super) enum Opening {
 }
 
 impl Kind {
-    /// How to open a file for such a lock.
+    /// How to open a file for this operation.
     pub(super) fn opening(self, mode: Mode) -> Opening {
         match (self, mode) {
-            // fcntl(2), EBADF: an exclusive one needs a descriptor that is open for writing.
+            // An exclusive lock of fcntl(2) needs a descriptor that is open for writing (EBADF).
             (Self::Ofd { .. }, Mode::Exclusive) => Opening::WriteOnly,
             _ => Opening::ReadOnly,
         }
     }
 
-    /// Waits until it is done.
+    /// Waits until the operation is done.
     pub(super) fn wait(self, file: impl AsFd, mode: Mode) -> io::Result<()> {
         match self {
             Self::Flock => retry(|| Ok(rustix::fs::flock(&file, mode.waiting())?)),
@@ -55,7 +55,7 @@ impl Kind {
         }
     }
 
-    /// Whether it could be done at once.
+    /// Whether the operation could be done at once.
     pub(super) fn attempt(self, file: impl AsFd, mode: Mode) -> io::Result<bool> {
         let done = match self {
             Self::Flock => retry(|| Ok(rustix::fs::flock(&file, mode.trying())?)),
@@ -138,8 +138,8 @@ mod ofd {
     }
 }
 
-/// This system has no locks of an open file description. Locks of a process would be released with
-/// the process that took them.
+/// Refuses, because this system has no locks of an open file description. A lock of a process would be
+/// released when flock(1) ends.
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
 mod ofd {
     use std::io;
@@ -158,8 +158,8 @@ mod ofd {
     }
 }
 
-/// Opens `path` as flock(1) does: links are followed, what is missing is created, and a command
-/// that is started has the descriptor, too. Returns how it was opened in the end.
+/// Opens `path` as flock(1) does: it follows links, creates a missing file, and lets the command inherit
+/// the descriptor. Returns how the file was opened.
 pub(super) fn open(path: &OsStr, opening: Opening) -> io::Result<(OwnedFd, Opening)> {
     let flags = OFlags::NOCTTY
         | match opening {
@@ -173,7 +173,7 @@ pub(super) fn open(path: &OsStr, opening: Opening) -> io::Result<(OwnedFd, Openi
         Permissions::from_raw_mode(0o666),
     ) {
         Ok(file) => Ok((file, opening)),
-        // A directory can neither be created like that nor be written to.
+        // A directory can neither be created nor opened for writing.
         Err(Errno::ISDIR) => {
             let flags = OFlags::NOCTTY | OFlags::RDONLY;
             let file = rustix::fs::open(path, flags, Permissions::empty())?;
@@ -183,7 +183,7 @@ pub(super) fn open(path: &OsStr, opening: Opening) -> io::Result<(OwnedFd, Openi
     }
 }
 
-/// Whether `path` may be read and written.
+/// Whether this user may read and write `path`.
 pub(super) fn may_write(path: &OsStr) -> bool {
     rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).is_ok()
 }

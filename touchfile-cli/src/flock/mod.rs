@@ -1,4 +1,4 @@
-//! flock(1): a drop-in for that of util-linux, as `touchfile flock` and under the name `flock`.
+//! A drop-in replacement for flock(1) of util-linux, as `touchfile flock` and under the name `flock`.
 
 mod descriptor;
 mod documented;
@@ -28,7 +28,7 @@ use lock::{Mode, Opening};
 use numbers::WaitLimit;
 use options::{Plan, Request, Target};
 
-// From sysexits.h, as flock(1) uses them.
+// These are from sysexits.h, as flock(1) uses them.
 const USAGE: u8 = 64;
 const DATA_ERROR: u8 = 65;
 const NO_INPUT: u8 = 66;
@@ -65,34 +65,34 @@ Options:
  -V, --version            display version
 
 Examples:
- flock -n /tmp/backup.lock backup     # not at all if the last one still runs
+ flock -n /tmp/backup.lock backup     # only if the last one does not run any more
  flock -w 1.5 . -c 'make && ./run'    # in a shell; give up after 1.5 seconds
  (flock 9; ./one; ./other) 9>a.lock   # until the descriptor is closed
 ";
 
 const STATUSES: &str = "\
 Exit status:
-  that of COMMAND, or 128+n if signal n ended it;
+  that of COMMAND, or 128+n if signal n ended it
   1 or N   the lock was not free (-n) or not free in time (-w)
   64       wrong usage
-  65       this cannot be locked
+  65       the file cannot be locked
   66, 73   the lock file cannot be opened, or not be created
   69       COMMAND cannot be run
   71       the system failed
 
 Environment:
-  SHELL    What runs the command of -c; /bin/sh if it is not set.
+  SHELL    The shell for the command of -c [default: /bin/sh]
 
 Examples:
   touchfile flock -n /tmp/backup.lock backup
   touchfile flock -w 1.5 . -c 'make && ./run'
   (touchfile flock 9; ./one; ./other) 9>a.lock";
 
-/// A flock(1) that ends before its time, or without a command.
+/// An early end of flock(1), or an end without a command.
 #[derive(Debug)]
 struct Stop {
     status: u8,
-    /// What to say, without the name of the program.
+    /// The message, without the name of the program.
     line: Option<Vec<u8>>,
     hint: bool,
 }
@@ -118,7 +118,7 @@ impl Stop {
         Self::new(USAGE, line)
     }
 
-    /// What failed, and why, as err(3) says it.
+    /// The message for a failed call, in the form of err(3).
     fn system(status: u8, what: &[u8], error: &io::Error) -> Self {
         Self::new(status, [what, b": ", reason(error).as_bytes()].concat())
     }
@@ -135,13 +135,13 @@ impl Stop {
         if self.hint {
             text.extend_from_slice(b"Try 'flock --help' for more information.\n");
         }
-        // Where it cannot be said, nobody is there to be told so.
+        // A failure to write to standard error cannot be reported.
         io::stderr().write_all(&text).ok();
         ExitCode::from(self.status)
     }
 }
 
-/// Does what flock(1) does with these words after its name.
+/// Runs flock(1) with these arguments.
 pub(crate) fn run(words: &[OsString]) -> ExitCode {
     match options::parse(words) {
         Ok(Request::Help) => print(HELP),
@@ -197,7 +197,7 @@ fn lock_and_run(plan: &Plan) -> Result<ExitCode, Stop> {
     execute(plan, &file, output)
 }
 
-/// Opens what is to be locked, or finds it open.
+/// Opens the file to lock, or takes the descriptor.
 fn open(plan: &Plan) -> Result<(OwnedFd, Opening), Stop> {
     match &plan.target {
         Target::Descriptor(number) => match descriptor::duplicate(*number) {
@@ -219,8 +219,8 @@ fn open(plan: &Plan) -> Result<(OwnedFd, Opening), Stop> {
     }
 }
 
-/// Opens the file for writing as well if that may be what is missing: on NFS, where flock(2) is
-/// made of byte-range locks, an exclusive one needs it.
+/// Opens the file for writing as well if the lock may have failed for the lack of it. On NFS, flock(2) is
+/// a lock of a byte range, and an exclusive one needs a file that is open for writing.
 fn reopen(plan: &Plan, opening: Opening, error: &io::Error) -> Option<(OwnedFd, Opening)> {
     let Target::File(path) = &plan.target else {
         return None;
@@ -236,7 +236,7 @@ fn reopen(plan: &Plan, opening: Opening, error: &io::Error) -> Option<(OwnedFd, 
     reopened.filter(|(_, opening)| *opening == Opening::ReadWrite)
 }
 
-/// The number under which a process that is started has the file.
+/// The number of the descriptor in a process that is started.
 fn number(plan: &Plan, file: &OwnedFd) -> RawFd {
     match plan.target {
         Target::Descriptor(number) => number,
@@ -256,7 +256,7 @@ fn conflict(plan: &Plan, started: Instant) -> Stop {
     }
 }
 
-/// It is no lock that anybody else holds: the system does not lock this.
+/// The error of a file that the system cannot lock.
 fn refused(plan: &Plan, error: &io::Error) -> Stop {
     let status = match error.raw_os_error() {
         Some(libc::ENOLCK | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => OS_ERROR,
@@ -268,7 +268,7 @@ fn refused(plan: &Plan, error: &io::Error) -> Stop {
     }
 }
 
-/// Runs the command, with the lock file open unless that was not wanted.
+/// Runs the command, which inherits the lock file unless `--close` is given.
 fn execute(plan: &Plan, file: &OwnedFd, mut output: Output) -> Result<ExitCode, Stop> {
     let name = plan.command[0].as_bytes();
     if plan.verbose {
@@ -285,7 +285,7 @@ fn execute(plan: &Plan, file: &OwnedFd, mut output: Output) -> Result<ExitCode, 
         let error = Launch::new(&plan.command).replace_this_process();
         return Err(failed(&error));
     }
-    // Where SIGCHLD is ignored, as it may be by inheritance, children leave no exit status.
+    // If SIGCHLD is ignored, which may be inherited, children leave no exit status.
     let fork_failed = |error: io::Error| Stop::system(OS_ERROR, b"fork failed", &error);
     signal_hook::flag::register(Signal::SIGCHLD as i32, Arc::default()).map_err(fork_failed)?;
     let mut launch = Launch::new(&plan.command);
@@ -306,7 +306,7 @@ fn execute(plan: &Plan, file: &OwnedFd, mut output: Output) -> Result<ExitCode, 
     Ok(output.finish(exit::with_status(status, false)))
 }
 
-/// Standard output, and whether anything was lost on the way to it.
+/// Standard output, and whether a write to it has failed.
 #[derive(Debug, Default)]
 struct Output {
     lost: Option<io::Error>,
@@ -331,14 +331,14 @@ impl Output {
         };
         output::end_if_unread(&error);
         match error.kind() {
-            // As flock(1) has it: whoever closed the pipe has read enough.
+            // Like flock(1), this ignores a closed pipe.
             io::ErrorKind::BrokenPipe => status,
             _ => Stop::system(1, b"write error", &error).report(),
         }
     }
 }
 
-/// What the system calls the error, without the number that Rust adds.
+/// The message of the system for the error, without the number that Rust adds.
 fn reason(error: &io::Error) -> String {
     let mut reason = error.to_string();
     if let Some(end) = reason.rfind(" (os error ") {

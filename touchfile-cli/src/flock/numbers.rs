@@ -1,4 +1,4 @@
-//! The numbers among the options, read as util-linux reads them.
+//! Parses the numbers of options like util-linux.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,12 +14,12 @@ pub(super) enum WaitLimit {
     Unlimited,
     None,
     Time(Duration),
-    /// A time that no timer can be set to; it is only complained of once the file is open.
+    /// A time to which no timer can be set. The error is reported after the file was opened.
     Unfit,
 }
 
 impl WaitLimit {
-    /// Complains of a time that no timer can be set to.
+    /// Refuses a time to which no timer can be set.
     pub(super) fn checked(self) -> Result<Self, Stop> {
         match self {
             Self::Unfit => Err(Stop::new(OS_ERROR, "cannot set up timer: Invalid argument")),
@@ -34,7 +34,7 @@ pub(super) fn exit_code(value: &OsStr) -> Result<u8, Stop> {
     u8::try_from(number).map_err(|_| Stop::usage("exit code out of range (expected 0 to 255)"))
 }
 
-/// A whole number, as strtol(3) in base 10 reads it.
+/// A whole number in the form of strtol(3) in base 10.
 pub(super) fn number(value: &OsStr, complaint: &str) -> Result<i32, Stop> {
     let text = value
         .to_str()
@@ -48,7 +48,7 @@ pub(super) fn number(value: &OsStr, complaint: &str) -> Result<i32, Stop> {
         .map_err(|_| unfit(complaint, value, ": Numerical result out of range"))
 }
 
-/// A number of seconds, as strtod(3) reads it, to the microsecond.
+/// A number of seconds in the form of strtod(3), in microseconds.
 pub(super) fn timeout(value: &OsStr) -> Result<WaitLimit, Stop> {
     let text = value
         .to_str()
@@ -69,14 +69,14 @@ pub(super) fn timeout(value: &OsStr) -> Result<WaitLimit, Stop> {
     if i64::try_from(time.as_secs()).is_err() {
         return Ok(WaitLimit::Unfit);
     }
-    // Zero is no time at all; a timer that is set to it is off.
+    // A timer that is set to zero is off.
     match time.as_micros() {
         0 => Ok(WaitLimit::None),
         _ => Ok(WaitLimit::Time(time)),
     }
 }
 
-/// A number of bytes, with a suffix if need be: K and KiB are 1024, KB is 1000, and so on.
+/// A number of bytes, perhaps with a suffix: K and KiB are 1024, KB is 1000, and so on.
 pub(super) fn size(value: &OsStr, complaint: &str) -> Result<off_t, Stop> {
     const UNITS: &str = "KMGTPE";
     let text = value

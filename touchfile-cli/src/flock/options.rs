@@ -1,4 +1,4 @@
-//! What is asked for: the command line of flock(1), read as flock(1) reads it.
+//! Parses the command line of flock(1) like flock(1).
 
 use std::ffi::OsString;
 use std::os::fd::RawFd;
@@ -9,7 +9,7 @@ use super::lock::{Kind, Mode};
 use super::numbers::{WaitLimit, exit_code, number, size, timeout};
 use super::{Stop, USAGE};
 
-/// The shell of `-c`, unless the environment names another.
+/// The shell for `-c`, unless the environment names another.
 const SHELL: &str = "/bin/sh";
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,7 +48,7 @@ const SHORTS: [Short<Means>; 12] = [
     Short { letter: b'?', takes_value: false, means: Means::Question },
 ];
 
-/// In the order of flock(1), which is that of its message on an ambiguous one.
+/// The long options in the order of flock(1), which its message on an ambiguous option uses.
 #[rustfmt::skip]
 const LONGS: [Long<Means>; 17] = [
     Long { name: "shared", takes_value: false, means: Means::Shared },
@@ -70,17 +70,18 @@ const LONGS: [Long<Means>; 17] = [
     Long { name: "version", takes_value: false, means: Means::Version },
 ];
 
-/// Of our own waiting process alone (see `wait`), so that it shortens and completes nothing.
+/// The option of the second process of [`wait`](super::wait). It is not part of the list, so that it
+/// changes no abbreviation.
 const WAITER_OF: &str = "--waiter-of";
 
-/// What to lock.
+/// The file or descriptor to lock.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Target {
     Descriptor(RawFd),
     File(OsString),
 }
 
-/// What to do.
+/// The request of the command line.
 #[derive(Debug)]
 pub(super) enum Request {
     Help,
@@ -88,7 +89,7 @@ pub(super) enum Request {
     Version,
 }
 
-/// How to lock, and what to run then.
+/// How to lock, and the command to run then.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) target: Target,
@@ -99,13 +100,13 @@ pub(super) struct Plan {
     pub(super) close: bool,
     pub(super) no_fork: bool,
     pub(super) verbose: bool,
-    /// Nothing, if the lock is to stay with a descriptor.
+    /// There is no command if the lock is held by a descriptor of the caller.
     pub(super) command: Vec<OsString>,
-    /// The process for which this one waits, and without which it must not.
+    /// The process for which this one waits. This process ends with it.
     pub(super) waiter_of: Option<i32>,
 }
 
-/// Reads the words after the name of the program.
+/// Parses the words after the name of the program.
 pub(super) fn parse(words: &[OsString]) -> Result<Request, Stop> {
     if words.is_empty() {
         return Err(Stop::usage("not enough arguments").with_hint());
@@ -127,7 +128,7 @@ pub(super) fn parse(words: &[OsString]) -> Result<Request, Stop> {
     };
     let mut options = Options::new(&SHORTS, &LONGS, words);
     loop {
-        // Where no file comes before it, it ends the options all the same.
+        // It ends the options even if no file comes before it.
         if descriptor.is_some() && options.next_word().is_some_and(is_command_option) {
             break;
         }
@@ -197,7 +198,7 @@ pub(super) fn parse(words: &[OsString]) -> Result<Request, Stop> {
     }))
 }
 
-/// What to run, with the shell that `-c` stands for.
+/// The command to run, with the shell for `-c`.
 fn with_shell(command: &[OsString]) -> Result<Vec<OsString>, Stop> {
     match command {
         [option, script] if is_command_option(option) => {
@@ -218,7 +219,8 @@ fn is_command_option(word: &OsString) -> bool {
     word == "-c" || word == "--command"
 }
 
-/// The words for a process that waits in place of `parent`, to lock `number` the same way.
+/// The arguments of a process that waits in place of `parent` and locks descriptor `number` in the same
+/// way.
 pub(super) fn for_waiter(plan: &Plan, parent: u32, number: RawFd) -> Vec<OsString> {
     let mut words: Vec<OsString> =
         vec!["flock".into(), WAITER_OF.into(), parent.to_string().into()];

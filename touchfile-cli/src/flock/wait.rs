@@ -1,13 +1,12 @@
-//! Waiting for a lock, with and without a time limit.
+//! Waits for a lock, with and without a time limit.
 //!
-//! Without a limit the system call blocks in the kernel. Any signal ends the process, and nothing
-//! is left behind.
+//! Without a limit the system call blocks in the kernel. Any signal ends the process and leaves nothing
+//! behind.
 //!
-//! With a limit the call has to be interrupted. Only a signal handler without `SA_RESTART` does
-//! that, which no safe interface installs. So a second process waits: this program, with the same
-//! open file description, so that both share its locks. That process is killed in the end, whether
-//! it has the lock or not, and one last attempt tells which. So the lock cannot be taken after the
-//! time is over.
+//! With a limit the call has to be interrupted. Only a signal handler without `SA_RESTART` can do that,
+//! and no safe interface installs one. So a second process of this program waits, with the same open file
+//! description, so that both processes share its locks. In the end that process is killed, and one last
+//! attempt shows whether the lock is held. So the lock cannot be taken after the time is over.
 
 use std::fs::File;
 use std::io;
@@ -25,11 +24,11 @@ use super::numbers::WaitLimit;
 use super::options::{Plan, for_waiter};
 use crate::child::{Child, Launch};
 
-/// How often to try again where no other process can wait.
+/// The pause between two attempts if no second process can be started.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Takes the lock on `file`, which a process that is started has as `number`; says whether it has
-/// it.
+/// Takes the lock on `file`, and returns whether it is held. A process that is started has the file as
+/// descriptor `number`.
 pub(super) fn acquire(plan: &Plan, file: &OwnedFd, number: RawFd) -> io::Result<bool> {
     match plan.limit {
         WaitLimit::Unlimited => plan.kind.wait(file, plan.mode).map(|()| true),
@@ -39,7 +38,7 @@ pub(super) fn acquire(plan: &Plan, file: &OwnedFd, number: RawFd) -> io::Result<
 }
 
 fn within(time: Duration, plan: &Plan, file: &OwnedFd, number: RawFd) -> io::Result<bool> {
-    // A deadline that cannot be represented never comes.
+    // A deadline that cannot be represented is no limit.
     let Some(deadline) = Instant::now().checked_add(time) else {
         return plan.kind.wait(file, plan.mode).map(|()| true);
     };
@@ -49,11 +48,11 @@ fn within(time: Duration, plan: &Plan, file: &OwnedFd, number: RawFd) -> io::Res
     if let Ok((mut waiter, ended)) = start(plan, number) {
         let over = until_closed(&ended, deadline);
         waiter.send(Signal::SIGKILL).ok();
-        // If SIGCHLD is ignored, there is no exit status, but the process has ended.
+        // If SIGCHLD is ignored, there is no exit status, but the process has ended all the same.
         waiter.wait().ok();
         over?;
     }
-    // The second process has the lock, or the time is over, or the process could not be started.
+    // Now the second process has the lock, the time is over, or the process could not be started.
     loop {
         if plan.kind.attempt(file, plan.mode)? {
             return Ok(true);
@@ -83,7 +82,7 @@ fn until_closed(pipe: &File, deadline: Instant) -> io::Result<()> {
         if left.is_zero() {
             return Ok(());
         }
-        // The time is rounded up, so that the last millisecond is not polled in a loop.
+        // The time is rounded up, so that the loop does not spin in the last millisecond.
         let left = left.as_millis().saturating_add(1);
         let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let mut pipes = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
@@ -95,8 +94,8 @@ fn until_closed(pipe: &File, deadline: Instant) -> io::Result<()> {
     }
 }
 
-/// Lets the process that waits end with `parent`, so that it does not take a lock that nobody
-/// wants.
+/// Lets the waiting process end with `parent`, so that it does not take a lock for a process that has
+/// ended.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 pub(super) fn end_with(parent: i32) -> io::Result<()> {
     use rustix::process::{Signal, getppid, set_parent_process_death_signal};

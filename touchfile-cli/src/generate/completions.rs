@@ -1,10 +1,10 @@
-//! Completions.
+//! Shell completions.
 
 use clap::Command;
 use clap_complete::Shell;
 
-/// Behind what clap has for bash: after `--` and after the file of `flock` there is a command with
-/// arguments of its own.
+/// Bash code that follows the code of clap. It completes the command after `--` and after the file of
+/// `flock`.
 const BASH_COMMAND: &str = r#"
 _touchfile_or_command() {
     local i start=
@@ -33,7 +33,7 @@ _touchfile_or_command() {
 complete -F _touchfile_or_command -o bashdefault -o default touchfile
 "#;
 
-/// The script for `shell`.
+/// The completion script for `shell`.
 pub(super) fn of(mut command: Command, shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "touchfile", &mut script);

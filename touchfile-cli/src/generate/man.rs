@@ -1,4 +1,4 @@
-//! Man pages, with the sections that man-pages(7) has for what stands at the end of each help.
+//! Man pages. The parts at the end of each help become sections of man-pages(7).
 
 use std::fs;
 use std::io::{self, Write};
@@ -7,8 +7,7 @@ use std::path::Path;
 use clap::Command;
 use clap_mangen::Man;
 
-/// Each part at the end of a help by its heading, with the section that it becomes, in the order of
-/// man-pages(7).
+/// The headings of the parts at the end of a help, and their sections, in the order of man-pages(7).
 const SECTIONS: [(&str, &str); 3] = [
     ("Exit status:", "EXIT STATUS"),
     ("Environment:", "ENVIRONMENT"),
@@ -43,7 +42,7 @@ fn render(command: &Command, man: &Man) -> io::Result<Vec<u8>> {
     let end = end.unwrap_or_default();
     for (heading, section) in SECTIONS {
         if let Some(part) = part(&end, heading) {
-            // As it stands: neither filled nor hyphenated.
+            // The text is neither filled nor hyphenated.
             writeln!(page, ".SH {section}\n.nf\n{}.fi", escaped(&part))?;
         }
     }
@@ -66,7 +65,7 @@ fn part(text: &str, heading: &str) -> Option<String> {
     Some(lines.join("\n").trim_end().to_owned())
 }
 
-/// What roff(7) prints as this text.
+/// The text with the characters escaped that are special in roff(7).
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for line in text.lines() {

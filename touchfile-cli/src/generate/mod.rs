@@ -1,4 +1,4 @@
-//! `touchfile generate`: what packagers install beside the program.
+//! `touchfile generate`: makes shell completions and man pages for packages.
 
 mod completions;
 mod man;
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args, command: &Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The program without the commands that its help hides.
+/// The command line without its hidden commands.
 fn visible(program: &Command) -> Command {
     let commands = program.get_subcommands();
     let mut visible = Command::new("touchfile")

@@ -1,4 +1,4 @@
-//! A line on a terminal that is drawn again and again, and goes away.
+//! A line on a terminal, which is redrawn and erased in the end.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use crate::text::printable;
 
-/// Where the width of the terminal is not known.
+/// The width of a terminal if it is not known.
 const USUAL_WIDTH: usize = 80;
 
 const FRAMES: [char; 8] = ['⠁', '⠂', '⠄', '⡀', '⢀', '⠠', '⠐', '⠈'];
 
-/// Goes to the start of the line and erases all from there on. If the window has shrunk since the
-/// line was drawn, the terminal may have broken it into several.
+/// Moves to the start of the line and erases everything after it. If the window has become narrower, the
+/// terminal may have broken the line into several.
 const ERASE: &str = "\r\x1b[J";
 
-/// Keeps the terminal from breaking a line that is too long after all, as some letters take two
-/// columns (DECAWM), and puts an end to that.
+/// Switches automatic line breaks off and on (DECAWM). A line may be too long in spite of its number of
+/// letters, because some letters take two columns.
 const NO_BREAKS: &str = "\x1b[?7l";
 const BREAKS: &str = "\x1b[?7h";
 
-/// A line on standard error that says how long something has taken, and more.
+/// A line on standard error with a text and the elapsed time.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     drawn: AtomicBool,
@@ -28,15 +28,15 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Draws the line, with what `text` says for so many columns.
+    /// Draws the line. `text` makes the text for a number of columns.
     ///
-    /// The cursor is left where the line starts, and so does not move when the window shrinks.
+    /// The cursor stays at the start of the line, and so does not move when the window becomes narrower.
     pub(super) fn draw(&self, elapsed: Duration, text: impl FnOnce(usize) -> String) {
         let frame = self.frame.fetch_add(1, Ordering::Relaxed) % FRAMES.len();
         let seconds = Duration::from_secs(elapsed.as_secs());
         let elapsed = humantime::format_duration(seconds);
         let start = format!("{} [{elapsed}] ", FRAMES[frame]);
-        // The last column is left free: what is there may break the line in some terminals.
+        // The last column is left free, because some terminals break a line that uses it.
         let columns = width().saturating_sub(start.chars().count() + 1);
         let line = format!("{start}{}", printable(&text(columns)));
         let line: String = line.chars().take(width().saturating_sub(1)).collect();
@@ -44,7 +44,7 @@ impl Line {
         put(&format!("{ERASE}{NO_BREAKS}{line}{BREAKS}\r"));
     }
 
-    /// Lets it go away, if it is there.
+    /// Erases the line, if it is shown.
     pub(super) fn erase(&self) {
         if self.drawn.swap(false, Ordering::Relaxed) {
             put(ERASE);
@@ -53,7 +53,7 @@ impl Line {
 }
 
 fn put(text: &str) {
-    // One call, so that it does not mix with what others write.
+    // It is one call of write(2), so that it does not mix with other output.
     io::stderr().write_all(text.as_bytes()).ok();
 }
 

@@ -1,10 +1,10 @@
-//! The text of the report of a wait.
+//! The text about a wait.
 
 use std::path::Path;
 
 use touchfile::{Holder, LockMode};
 
-/// What is being waited for, and who has it as far as that is known.
+/// The lock file, and the holders as far as they are known.
 #[derive(Debug)]
 pub(super) struct Message<'a> {
     pub(super) mode: LockMode,
@@ -21,8 +21,7 @@ impl Message<'_> {
         }
     }
 
-    /// The text in so many columns. The holder comes first: it is what a user can do something
-    /// about.
+    /// The text in a number of columns. The holder comes first, because it is most useful to the user.
     pub(super) fn within(&self, columns: usize) -> String {
         let holders = Holder::in_words(self.holders);
         let long = match &holders {
@@ -70,7 +69,7 @@ fn briefly(holder: &Holder) -> String {
     }
 }
 
-/// The end of a path, which tells lock files apart, in so many columns.
+/// The end of a path in a number of columns. The end is what distinguishes lock files.
 fn end_of(path: &Path, columns: usize) -> String {
     let path = path.display().to_string();
     let count = path.chars().count();

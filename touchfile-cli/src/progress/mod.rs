@@ -1,4 +1,4 @@
-//! Reporting to the user that a lock is being waited for.
+//! Reports to the user that the command waits for a lock.
 
 mod line;
 mod message;
@@ -17,7 +17,7 @@ use crate::exit::say;
 use line::Line;
 use message::Message;
 
-/// A wait that is shorter is not reported.
+/// Shorter waits are not reported.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// How often the line is drawn.
@@ -34,7 +34,7 @@ pub(crate) struct OnWait {
 }
 
 impl OnWait {
-    /// `script` is for the shell.
+    /// A command that the shell executes.
     pub(crate) fn new(script: OsString) -> Self {
         Self {
             script,
@@ -42,8 +42,8 @@ impl OnWait {
         }
     }
 
-    /// Runs the command, at the first call only. Its end is not waited for, as the lock may become
-    /// free at any moment.
+    /// Runs the command at the first call. It does not wait for its end, because the lock may become free
+    /// at any moment.
     fn run(&self, wait: &WaitEvent<'_>) {
         self.once.call_once(|| {
             if let Err(error) = self.start(wait) {
@@ -81,7 +81,7 @@ impl OnWait {
 #[cfg(windows)]
 fn reap() {}
 
-/// What is shown and run during a wait. All output goes to standard error, as standard output
+/// What is shown and run during a wait. All output goes to standard error, because standard output
 /// belongs to the command.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -99,7 +99,7 @@ enum Shown {
 }
 
 impl Progress {
-    /// Chooses how waits are shown. If `quiet`, they are not.
+    /// Chooses how waits are shown. With `quiet` they are not shown.
     pub(crate) fn new(on_wait: Option<OnWait>, quiet: bool) -> Self {
         let shown = if quiet {
             Shown::Nothing
@@ -112,7 +112,7 @@ impl Progress {
         Self { shown, on_wait }
     }
 
-    /// Lets the lock that is built report its waits.
+    /// Lets the lock report its waits.
     pub(crate) fn show_waits_of<B: LockBackend>(
         &self,
         builder: TouchFileBuilder<B>,
@@ -136,7 +136,7 @@ impl Progress {
                     begin(wait);
                 });
             }),
-            // The callback of the wait redraws the line, so that no thread is needed.
+            // The callback of the wait redraws the line, so no thread is needed.
             Shown::Line(line) => {
                 let line = line.clone();
                 let seen = Mutex::new((u64::MAX, Vec::new()));
@@ -146,7 +146,7 @@ impl Progress {
                         return;
                     }
                     once.call_once(|| begin(wait));
-                    // The lock may pass from one holder to the next during the wait.
+                    // The holder may change during the wait.
                     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
                     let look = wait.waited().as_secs() / HOLDER_INTERVAL.as_secs();
                     if seen.0 != look {
@@ -159,7 +159,7 @@ impl Progress {
         }
     }
 
-    /// Erases what is shown, before the command uses the terminal.
+    /// Erases the line before the command uses the terminal.
     pub(crate) fn finish(self) {
         if let Shown::Line(line) = self.shown {
             line.erase();
@@ -167,7 +167,7 @@ impl Progress {
     }
 }
 
-/// The holders of the lock, or nobody where they cannot be looked up.
+/// The holders of the lock. There are none if they cannot be found out.
 fn holders(wait: &WaitEvent<'_>) -> Vec<Holder> {
     wait.holders().unwrap_or_default()
 }
@@ -180,8 +180,8 @@ fn message<'a>(wait: &'a WaitEvent<'_>, holders: &'a [Holder]) -> Message<'a> {
     }
 }
 
-/// Whether standard error is a terminal that can erase what it shows, and is ours to draw on: a
-/// job in the background would draw over what its user types.
+/// Whether standard error is a terminal that can erase, and this process is in the foreground. A
+/// background job would draw over the input of the user.
 #[cfg(unix)]
 fn is_watched() -> bool {
     use nix::unistd::{getpgrp, tcgetpgrp};

@@ -12,38 +12,38 @@ use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
-  # One at a time; whoever comes later waits.
+  # One at a time; a later one waits.
   touchfile run /tmp/deploy.lock -- ./deploy.sh --all
 
-  # From cron: skip it if the last run still goes on, with one line in the log.
+  # From cron: skip it if the last one still runs, with one line in the log.
   touchfile run -n -v -E 0 /tmp/backup.lock -- backup
 
-  # Readers together, writers alone; give up after a minute and a half.
+  # Several readers or one writer; give up after a minute and a half.
   touchfile run --shared --timeout 1m30s cache.lock -- ./use-cache
   touchfile run --timeout 1m30s cache.lock -- ./rebuild-cache
 
-  # Two locks: in whatever order they are given, nobody waits for ever.
+  # Two locks: no deadlock, in whatever order they are given.
   touchfile run from.lock to.lock -- ./move-money
 
-  # Not longer than an hour; in a service, as one process.
+  # For an hour at most; in a service, as one process.
   touchfile run --limit 1h --kill-after 10s /tmp/backup.lock -- backup
   touchfile run --exec /run/lock/app.lock -- /usr/bin/app
 
-  # Tell somebody when it takes long; do not let the command linger after SIGTERM.
+  # Report a long wait; kill the command if it does not end after SIGTERM.
   touchfile run --on-wait 'logger still waiting' --kill-after 10s a.lock -- ./serve
 
 Exit status:
-  that of COMMAND, or 128+n if signal n ended it;
-  124      COMMAND was told to end by --limit;
+  that of COMMAND, or 128+n if signal n ended it
+  124      COMMAND was ended by --limit
   1 or N   a lock was not free (--nonblock) or not free in time (--timeout)
   64       wrong usage
   66, 73   a lock file cannot be opened, or not be created
   69       COMMAND cannot be run, or the file system cannot lock
   71, 74   the system failed
-  75       a shortage that may pass
+  75       a temporary shortage
 
 Environment:
-  TOUCHFILE_LOCKS     Set for COMMAND by --env: what is held.
+  TOUCHFILE_LOCKS     Set for COMMAND by --env: the held locks.
   TOUCHFILE_WAITING   Set for the command of --on-wait: the lock file.
   TERM                On a dumb terminal a wait is one line.";
 
@@ -69,40 +69,40 @@ systems with signals.";
 const DETAILS: &str = "\
 Run a command under a lock
 
-LOCKFILE is created if it is missing, and is never written to or removed. On a
-local file system the lock is one of flock(2): it excludes every other program
-that uses flock(2) on the same file, flock(1) among them. Where other hosts may
-have the file system it is one of fcntl(2), which excludes them, too. Several
+LOCKFILE is created if it is missing. It is never written to or removed. On a
+local file system the lock is one of flock(2), which excludes every program that
+uses flock(2) on the same file, such as flock(1). On a file system that other
+hosts may share it is one of fcntl(2), which excludes these hosts, too. Several
 lock files are locked one after the other, all or none, in an order that depends
-on the files alone; one that is given twice, be it by another name, is locked
-once.
+on the files only. A file that is given twice, perhaps by another name, is
+locked once.
 
-The lock is held until COMMAND itself ends, even if processes that COMMAND left
-in the background go on. If touchfile is killed with SIGKILL, the lock stays
-with COMMAND and the processes it started until all of them have ended; with
---no-inherit it is released at once, and COMMAND goes on without it.
+The lock is held until COMMAND itself ends, even if processes that COMMAND has
+started still run. If touchfile is killed with SIGKILL, the lock is held until
+COMMAND and all processes that it has started have ended. With --no-inherit it
+is released at once, and COMMAND continues without it.
 
-COMMAND never inherits a descriptor that is open for writing, so that it may be
+COMMAND never inherits a descriptor that is open for writing, so that it can be
 run as another user. It inherits that of flock(2) on a local file system, which
-is open for reading; through it, it can unlock the lock. For a lock of fcntl(2),
-and where other hosts may have the file system, a small process beside COMMAND
-has the lock file open for as long, even with --exec.
+is open for reading. Through it, COMMAND can unlock the lock. For a lock of
+fcntl(2), and where other hosts may have the file system, a small process beside
+COMMAND has the lock file open for as long, even with --exec.
 
-HUP, INT, QUIT, TERM, USR1 and USR2 are passed on to COMMAND; while the lock is
-being waited for, they have their usual effect on touchfile. What a terminal
-sends for Ctrl-C and Ctrl-\\ is not passed on: COMMAND has it from the terminal
-itself.";
+HUP, INT, QUIT, TERM, USR1 and USR2 are forwarded to COMMAND. While touchfile
+waits for the lock, they have their usual effect on touchfile. The signals of
+Ctrl-C and Ctrl-\\ are not forwarded, because the terminal sends them to
+COMMAND, too.";
 
 /// Run a command under a lock
 #[derive(clap::Args, Debug)]
 #[command(long_about = DETAILS, after_help = EXAMPLES)]
 #[command(override_usage = "touchfile run [OPTIONS] LOCKFILE... -- COMMAND [ARG]...")]
 pub(crate) struct Args {
-    /// Hold the lock together with others that run with --shared, instead of alone
+    /// Share the lock with others that run with --shared
     #[arg(short, long, overrides_with = "exclusive")]
     pub(super) shared: bool,
 
-    /// Hold the lock alone (the default)
+    /// Exclude all others (the default)
     #[arg(
         short = 'x',
         long,
@@ -111,12 +111,12 @@ pub(crate) struct Args {
     )]
     exclusive: bool,
 
-    /// Give up after this time: in seconds, as 5 or 0.5, or with units, as 250ms or 1m30s
-    /// [default: wait for ever]
+    /// Give up after this time, in seconds such as 5 or 0.5, or with units such as 250ms or 1m30s
+    /// [default: no limit]
     #[arg(short = 'w', long, value_name = "DUR", alias = "wait", value_parser = duration::parse)]
     pub(super) timeout: Option<Duration>,
 
-    /// Give up at once if the lock is not free, and say nothing
+    /// Give up at once if the lock is not free, without a message
     #[arg(short, long, aliases = ["nb", "nonblocking"], conflicts_with = "timeout")]
     pub(super) nonblock: bool,
 
@@ -128,62 +128,61 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     pub(super) lock_timeout_exit_code: Option<u8>,
 
-    /// Say so if --nonblock gives up, and who has the lock
+    /// Report when --nonblock gives up, and who holds the lock
     #[arg(short, long, overrides_with = "quiet")]
     pub(super) verbose: bool,
 
-    /// Say nothing of waiting and giving up, but only of what goes wrong
+    /// Report errors only, not waiting and giving up
     #[arg(short, long, overrides_with = "verbose")]
     pub(super) quiet: bool,
 
-    /// The way of locking; all who share a lock file must use the same
+    /// The kind of lock; all programs that use a lock file must use the same
     #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::Auto)]
     pub(super) backend: Backend,
 
-    /// Lock the file that a symbolic link leads to, where LOCKFILE is one; without this it is an
-    /// error, as somebody else may have put the link there
+    /// If LOCKFILE is a symbolic link, lock its target; without this option a link is an error, since
+    /// another user may have made it
     #[arg(long)]
     pub(super) follow_symlinks: bool,
 
-    /// Run CMD with /bin/sh once if the wait takes longer than a second, with the lock file's name
-    /// in TOUCHFILE_WAITING; nobody waits for its end
+    /// Run CMD with /bin/sh once if the wait takes longer than a second, with the name of the lock file
+    /// in TOUCHFILE_WAITING; touchfile does not wait for its end
     #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]
     pub(super) on_wait: Option<OsString>,
 
-    /// Tell COMMAND to end with SIGTERM if it runs for longer; the exit status is 124 then, as with
-    /// timeout(1)
+    /// Send SIGTERM to COMMAND if it runs for longer; then the exit status is 124, as with timeout(1)
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(super) limit: Option<Duration>,
 
-    /// After a HUP, INT, QUIT or TERM was passed on or --limit has passed, kill COMMAND with
-    /// SIGKILL if it is still there this much later, as timeout(1) does
+    /// Kill COMMAND with SIGKILL if it still runs this time after --limit or after a forwarded HUP, INT,
+    /// QUIT or TERM, as timeout(1) does
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(super) kill_after: Option<Duration>,
 
-    /// Become COMMAND, which then holds the lock itself, until all that it started have ended or
-    /// closed it
+    /// Become COMMAND, which then holds the lock itself, until it and all processes that it has started
+    /// have ended or closed the lock file
     #[arg(long, conflicts_with_all = ["no_inherit", "kill_after", "limit"])]
     pub(super) exec: bool,
 
-    /// Tell COMMAND what is held: a line "MODE flock|fcntl PATH" for each lock in TOUCHFILE_LOCKS,
-    /// after those it has from an outer touchfile; \n and \\ stand for a line feed and a \ in PATH
+    /// Set TOUCHFILE_LOCKS for COMMAND: a line "MODE flock|fcntl PATH" for each lock, after the lines of
+    /// an outer touchfile; \n and \\ stand for a line feed and a \ in PATH
     #[arg(long)]
     pub(super) env: bool,
 
-    /// Leave the lock with COMMAND if touchfile is killed (the default)
+    /// Let COMMAND keep the lock if touchfile is killed (the default)
     #[arg(long, overrides_with = "no_inherit")]
     inherit: bool,
 
-    /// Hold the lock in touchfile alone: COMMAND does not have the lock file open
+    /// Hold the lock in touchfile only; COMMAND does not have the lock file open
     #[arg(short = 'o', long, alias = "close", overrides_with = "inherit")]
     pub(super) no_inherit: bool,
 
-    /// The file or directory to lock, or several
+    /// The files or directories to lock
     #[arg(value_name = "LOCKFILE", value_hint = ValueHint::AnyPath)]
     path: OsString,
 
-    /// What to run, with its arguments; the first -- before it may be left out if there is one
-    /// lock file and no other --
+    /// The command to run, with its arguments; the -- before it may be left out if there is one lock file
+    /// and no other --
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
     #[arg(value_hint = ValueHint::CommandWithArguments)]
     pub(super) command: Vec<OsString>,
@@ -191,7 +190,7 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(super) enum Backend {
-    /// flock where the file system is local, fcntl where it may be another host's; LockFileEx on Windows
+    /// flock on a local file system, fcntl on one that other hosts may share; LockFileEx on Windows
     Auto,
     /// Open-file-description locks of fcntl(2)
     #[cfg(unix)]
@@ -213,8 +212,8 @@ impl Args {
 
     /// Splits the lock files from the command. All words up to the first `--` are lock files.
     ///
-    /// The parser has removed a `--` directly behind the first lock file. If there was none,
-    /// `command` begins with the other lock files.
+    /// The parser has removed a `--` directly after the first lock file. If there was none, `command`
+    /// begins with the other lock files.
     pub(super) fn split_off_paths(&mut self, words: &[OsString]) -> Result<Vec<PathBuf>, Failure> {
         let before = words.len().checked_sub(self.command.len() + 1);
         let eaten = before.is_some_and(|before| words[before] == "--");

@@ -1,4 +1,4 @@
-//! Running the command, from when the locks are held.
+//! Runs the command while the locks are held.
 
 use std::ffi::OsString;
 use std::io;
@@ -22,8 +22,8 @@ use crate::signals::{Event, Signals};
 /// What a handle must be for the command to inherit it.
 pub(super) use std::os::fd::AsFd as Inheritable;
 
-/// The forwarded signals that are meant to end a command. A signal that was ignored when
-/// `touchfile` was started, as by nohup(1), is not.
+/// The forwarded signals that should end a command, unless they were ignored when `touchfile` was
+/// started, for example by nohup(1).
 const TERMINATING: [Signal; 4] = [
     Signal::SIGHUP,
     Signal::SIGINT,
@@ -34,13 +34,13 @@ const TERMINATING: [Signal; 4] = [
 /// How to run the command.
 #[derive(Debug)]
 pub(super) struct Supervision<'a, B: LockBackend> {
-    /// The value of [`VARIABLE`] for the command, if it is to be told.
+    /// The value of [`VARIABLE`] for the command, if it is set.
     pub(super) locks: Option<OsString>,
-    /// The locks that stay with the command if this process is killed.
+    /// The locks that the command keeps if this process is killed.
     pub(super) inherited: &'a [Held<B>],
-    /// How long the command may take to end after it was first told to.
+    /// How long the command may take to end after the first signal.
     pub(super) kill_after: Option<Duration>,
-    /// How long the command may run before it is told to end.
+    /// How long the command may run before it receives SIGTERM.
     pub(super) limit: Option<Duration>,
 }
 
@@ -49,14 +49,14 @@ where
     B: LockBackend,
     B::Handle: AsFd,
 {
-    /// Runs the command and waits for its end, passing signals on to it.
+    /// Runs the command, forwards signals to it and waits for its end.
     pub(super) fn run(
         self,
         command: &[OsString],
         exit_on_signals: ExitOnSignal,
     ) -> Result<Ended, Failure> {
         let name = name(command);
-        // The handlers are there before the command is, so that no signal is lost.
+        // The handlers are installed before the command starts, so that no signal is lost.
         let signals = Signals::listen();
         drop(exit_on_signals);
         let mut signals = signals.map_err(|error| Failure::signals(&error))?;
@@ -79,8 +79,8 @@ where
         })
     }
 
-    /// Replaces this process by the command, which then holds the locks itself. Returns only if
-    /// that fails, with the reason.
+    /// Replaces this process by the command, which then holds the locks itself. It returns only if that
+    /// fails, with the reason.
     pub(super) fn replace_this_process(self, command: &[OsString]) -> Failure {
         match self.prepare(command) {
             Ok((launch, _moved)) => Failure::spawn(&name(command), &launch.replace_this_process()),
@@ -88,7 +88,7 @@ where
         }
     }
 
-    /// The command, ready to be started, and the descriptors that must stay open until it is.
+    /// The command, and the descriptors that must be open until it has started.
     fn prepare<'a>(&self, command: &'a [OsString]) -> Result<(Launch<'a>, Vec<OwnedFd>), Failure> {
         let moved = self.let_inherit();
         let moved = moved.map_err(|error| Failure::inherit(&error))?;
@@ -99,15 +99,14 @@ where
         Ok((launch, moved))
     }
 
-    /// Lets the command inherit the descriptors on which the locks are. It need not know of them:
-    /// the kernel keeps a lock for as long as any process has the open file.
+    /// Lets the command inherit the descriptors of the locks. It need not know of them, because the kernel
+    /// keeps a lock as long as any process has the file open.
     ///
     /// Descriptors that are open for writing are left with a [`keeper`] instead.
     ///
-    /// No other process is started after this, which would inherit them as well. At least half of
-    /// the numbers below the soft limit are left to the command: descriptors beyond that are
-    /// duplicated above the limit. What was opened for the command is returned, and can be closed once
-    /// the command is started.
+    /// No other process may be started after this, since it would inherit them, too. At least half of the
+    /// numbers below the soft limit are left to the command. Other descriptors are duplicated above the
+    /// limit. What was opened for the command is returned, and can be closed after the command has started.
     fn let_inherit(&self) -> io::Result<Vec<OwnedFd>> {
         let mut opened = Vec::new();
         let mut writable = Vec::new();
@@ -152,7 +151,7 @@ fn let_one_inherit(descriptor: BorrowedFd<'_>, opened: &mut Vec<OwnedFd>) -> io:
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) status: ExitStatus,
-    /// The command was told to end because its time was over.
+    /// The command was sent SIGTERM because its time was over.
     pub(super) over: bool,
 }
 
@@ -161,11 +160,11 @@ pub(super) struct Ended {
 struct Running<'a> {
     name: &'a str,
     child: Child,
-    /// The time after which the command is told to end.
+    /// The time after which the command is sent SIGTERM.
     limit: Option<Timer>,
-    /// The time after which the command is killed. It starts when the command is first told to end.
+    /// The time after which the command is killed. It starts with the first signal that should end it.
     kill: Option<Timer>,
-    /// The command was told to end because the limit has passed.
+    /// Whether the command was sent SIGTERM because its time was over.
     over: bool,
 }
 
@@ -187,7 +186,7 @@ impl Running<'_> {
                     self.limit = None;
                     self.over = true;
                     self.send(Signal::SIGTERM);
-                    // A stopped command has to continue before it can end.
+                    // A stopped command must continue before it can end.
                     self.send(Signal::SIGCONT);
                     self.kill.as_mut().map(Timer::start);
                     None
@@ -199,7 +198,7 @@ impl Running<'_> {
                     }
                     None
                 }
-                // Signals are not forwarded any more, but the lock is held until the command ends.
+                // No signals are forwarded any more, but the lock is held until the command ends.
                 Err(_) => Some(self.child.wait()?),
             };
             if let Some(status) = done {
@@ -243,7 +242,7 @@ impl Timer {
         self.started.get_or_insert_with(Instant::now);
     }
 
-    /// The end of the time, unless the timer is not started or the end cannot be represented.
+    /// The end of the time, if the timer was started and the end can be represented.
     fn end(&self) -> Option<Instant> {
         self.started?.checked_add(self.length)
     }

@@ -1,9 +1,9 @@
-//! Taking several locks without a deadlock.
+//! Takes several locks without a deadlock.
 //!
-//! Two commands deadlock if each holds a lock that the other waits for. They cannot if both take
-//! their locks in the same order. That is the order of the files' identities, whatever their names
-//! are and in whatever order they are given. A file that is given twice, through a link or by
-//! another path, has one identity and is locked once.
+//! Two commands deadlock if each holds a lock for which the other waits. They cannot deadlock if both
+//! take their locks in the same order. This is the order of the identities of the files, which does not
+//! depend on their names or on the command line. A file that is given twice, through a link or by another
+//! path, has one identity and is locked once.
 
 use std::env;
 use std::ffi::OsString;
@@ -25,13 +25,13 @@ pub(super) type Held<B> = BlockingGuard<Arc<TouchFile<B>>, B>;
 /// A lock file with the identity that it had when the locks were ordered.
 type Identified<B> = (FileId, Arc<TouchFile<B>>);
 
-/// The variable that tells a command what is held.
+/// The variable with the held locks.
 pub(super) const VARIABLE: &str = "TOUCHFILE_LOCKS";
 
-/// How often to start over because files were replaced meanwhile, as for a single lock.
+/// How often to start again because files were replaced, as for a single lock.
 const MAX_REPLACED: u32 = 1_000;
 
-/// What is wanted of each lock.
+/// The options of each lock.
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) mode: LockMode,
@@ -50,7 +50,7 @@ pub(super) enum Verbosity {
     Verbose,
 }
 
-/// How long to wait for all of them, and the exit status for giving up.
+/// How long to wait for all locks, and the exit status for giving up.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum WaitLimit {
     Unlimited,
@@ -80,7 +80,7 @@ pub(super) fn acquire<B: LockBackend + Clone>(
         let mut held = Vec::new();
         for (id, touch) in &in_order {
             let guard = acquire_one(touch, wanted, started)?;
-            // If the file was replaced since, others may lock the files in another order.
+            // If the file was replaced, other commands may lock the files in another order.
             if identity(touch.path(), wanted) != Some(*id) {
                 break;
             }
@@ -93,7 +93,7 @@ pub(super) fn acquire<B: LockBackend + Clone>(
     Err(Failure::replaced(MAX_REPLACED))
 }
 
-/// The files in the order in which everybody locks them, each once. What is missing is created.
+/// The files in the order in which all commands lock them, each once. Missing files are created.
 fn in_order<B: LockBackend>(
     touches: &[Arc<TouchFile<B>>],
     wanted: &Wanted,
@@ -178,7 +178,7 @@ fn not_free(path: &Path, mode: LockMode) -> String {
 fn with_holders(what: String, holders: &[Holder]) -> String {
     match Holder::in_words(holders) {
         Some(words) => format!("{what}, {words}"),
-        // The holders are not known everywhere.
+        // Not every system knows the holders.
         None => what,
     }
 }
@@ -192,8 +192,8 @@ pub(super) fn release<B: LockBackend>(held: Vec<Held<B>>) -> touchfile::Result<(
     done
 }
 
-/// The value of [`VARIABLE`]: a line for each held lock, after the lines that this process was
-/// started with. `way` is the kind of each lock.
+/// The value of [`VARIABLE`]: a line for each held lock, after the inherited lines. `way` is the kind of
+/// each lock.
 pub(super) fn described<B: LockBackend>(
     held: &[Held<B>],
     way: impl Fn(&Held<B>) -> &'static str,

@@ -1,4 +1,4 @@
-//! `touchfile run`: a command under a lock, or under several.
+//! `touchfile run`: runs a command under one or several locks.
 
 mod args;
 #[cfg(unix)]
@@ -25,10 +25,10 @@ use args::Backend;
 use command::{Ended, Inheritable, Supervision};
 use locks::{Held, WaitLimit, Wanted};
 
-/// Takes the locks, runs the command, releases the locks. `words` is the whole command line.
+/// Takes the locks, runs the command and releases the locks. `words` is the whole command line.
 pub(crate) fn run(mut args: Args, words: &[OsString]) -> Result<ExitCode, Failure> {
     let paths = args.split_off_paths(words)?;
-    // Each lock takes a descriptor, and each wait some more.
+    // Each lock needs a descriptor, and each wait needs a few.
     #[cfg(unix)]
     crate::inherited::raise_descriptor_limit();
     match args.backend {
@@ -67,8 +67,8 @@ where
     B: LockBackend + Clone,
     B::Handle: Inheritable,
 {
-    // Until the locks are held, signals have their usual effect: the kernel cleans up all there is,
-    // and no handler is needed for that.
+    // Until the locks are held, signals have their usual effect. The kernel releases everything, so no
+    // handler is needed.
     let exit_on_signals = command::exit_on_signals();
     let on_wait = args.on_wait.clone();
     let progress = Progress::new(on_wait.map(OnWait::new), args.quiet);
@@ -105,8 +105,7 @@ where
     }
     let ended = supervision.run(&args.command, exit_on_signals);
 
-    // The locks are released before anything is printed, so that the next holder need not wait for
-    // it.
+    // The locks are released before anything is printed, so that printing does not delay the next holder.
     let released = locks::release(held);
     let Ended { status, over } = ended?;
     if over && !args.quiet {
@@ -117,7 +116,7 @@ where
     }
     match released {
         Err(error) if status.success() && !over => Err(error.into()),
-        // The exit status of a command that failed matters more than the failed release.
+        // The exit status of a failed command is more important than the failed release.
         Err(error) => {
             Failure::from(error).report();
             Ok(exit::with_status(status, over))
@@ -126,7 +125,7 @@ where
     }
 }
 
-/// The name of a command, to print it.
+/// The name of a command for messages.
 fn name(command: &[OsString]) -> String {
     let name = command.first().map(OsString::as_os_str);
     name.unwrap_or(OsStr::new(""))

@@ -1,4 +1,4 @@
-//! What is found out about files.
+//! The locks of files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use touchfile::Holder;
 use touchfile_file::LockedFile;
 
-/// What was found out about a file.
+/// What is known about the locks of a file.
 #[derive(Debug)]
 pub(super) struct FileStatus {
     pub(super) name: Name,
     pub(super) found: io::Result<Vec<Holder>>,
 }
 
-/// What a file is called.
+/// The name of a file.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Name {
     Path(PathBuf),
-    /// Only processes have it open that cannot be looked into.
+    /// The path is unknown, because the files of the processes that have it open cannot be seen.
     Unknown {
         device: (u32, u32),
         inode: u64,
@@ -25,7 +25,7 @@ pub(super) enum Name {
 }
 
 impl FileStatus {
-    /// Looks at this file.
+    /// Finds the locks of one file.
     pub(super) fn at(path: &Path) -> Self {
         Self {
             name: Name::Path(path.to_owned()),
@@ -33,13 +33,13 @@ impl FileStatus {
         }
     }
 
-    /// Looks at every file that anybody has locked.
+    /// Finds all locked files.
     pub(super) fn at_all() -> io::Result<Vec<Self>> {
         let files = touchfile_file::locked_files()?;
         Ok(files.into_iter().map(Self::from).collect())
     }
 
-    /// Leaves out all processes but these, if there are some.
+    /// Keeps only these processes, if any are given.
     pub(super) fn retain(&mut self, pids: &[u32]) {
         if let (Ok(found), false) = (&mut self.found, pids.is_empty()) {
             found.retain(|holder| holder.pid().is_some_and(|pid| pids.contains(&pid)));

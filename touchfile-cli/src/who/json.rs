@@ -1,6 +1,6 @@
-//! Holders and waiters for machines.
+//! Holders and waiters as JSON.
 //!
-//! The fields stand in the order in which they are printed.
+//! The fields are in the order in which they are printed.
 
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +11,7 @@ use touchfile::{Holder, ProcessId};
 use super::file_status::{FileStatus, Name};
 use super::names::Users;
 
-/// What is printed.
+/// The whole object.
 #[derive(Debug, Serialize)]
 pub(super) struct Answer<'a> {
     files: Vec<File<'a>>,
@@ -20,25 +20,25 @@ pub(super) struct Answer<'a> {
 
 #[derive(Debug, Serialize)]
 struct File<'a> {
-    /// Of a file without a path, as in /proc/locks.
+    /// The device of a file without a path, as in /proc/locks.
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     holders: Option<Vec<Claim<'a>>>,
-    /// Of a file without a path.
+    /// The inode of a file without a path.
     #[serde(skip_serializing_if = "Option::is_none")]
     inode: Option<u64>,
     path: Option<Cow<'a, str>>,
-    /// Of a path that is no text.
+    /// The bytes of a path that is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     path_bytes: Option<&'a [u8]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     waiters: Option<Vec<Claim<'a>>>,
 }
 
-/// A lock that somebody holds or waits for.
+/// A lock that is held or waited for.
 #[derive(Debug, Serialize)]
 struct Claim<'a> {
     command: Option<&'a str>,

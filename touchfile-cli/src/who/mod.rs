@@ -1,4 +1,4 @@
-//! `touchfile who`: who holds a lock, and who waits for it.
+//! `touchfile who`: shows who holds a lock and who waits for it.
 
 mod file_status;
 mod json;
@@ -22,52 +22,52 @@ use names::Users;
 use table::Table;
 
 const DETAILS: &str = "\
-Tell who holds a lock, and who waits for it
+Show who holds a lock, and who waits for it
 
-Whatever program took the lock, and whichever kind it is: FLOCK is flock(2), of
-flock(1) and most programs; OFDLCK and POSIX are fcntl(2), the latter also
-lockf(3). Nothing is locked or written to find out. Without PATH, every file is
-listed that somebody has locked, by the name it was opened with.
+Locks of all programs and of all kinds are shown. FLOCK is a lock of flock(2),
+which flock(1) and most programs use. OFDLCK and POSIX are locks of fcntl(2);
+lockf(3) takes POSIX locks, too. This command neither locks nor writes anything.
+Without PATH it lists all locked files, by the names with which they were opened.
 
-AGE is that of the process: a lock is no older, unless it was inherited. Since
-when it is held nobody knows but its holder, as the kernel keeps no record of it;
-with --watch, SEEN is for how long it has been seen to be held.
+AGE is the age of the process. Its lock is not older, unless it was inherited.
+The kernel does not record since when a lock is held; with --watch, SEEN is how
+long it has been seen.
 
-Only those who are blocked in the kernel are known to wait; touchfile mostly
-waits without. A PID with a question mark took the lock, and whether it still has
-it, instead of a child, cannot be seen without permission. Locks that are held on
-other hosts of a network file system are not seen.";
+A waiter is listed only if it is blocked in the kernel, and touchfile mostly
+waits without that. A PID with a question mark has taken the lock, but without
+permission it cannot be seen whether this process or a child of it still holds
+the lock. Locks that other hosts of a network file system hold are not seen.";
 
 const EXAMPLES: &str = "\
 Examples:
-  touchfile who                               # every lock on this host, as lslocks
-  touchfile who --pid 4242 --noheadings       # what a process holds and waits for
+  touchfile who                               # every lock on this host, like lslocks
+  touchfile who --pid 4242 --noheadings       # the locks of a process
   touchfile who /run/lock/deploy.lock
   sudo touchfile who /var/lib/dpkg/lock*      # sees all processes
   touchfile who --watch ~/.cargo/.package-cache
   touchfile who --json a.lock | jq '.files[].holders[].pid'
 
 Exit status:
-  0        somebody holds a lock on one of the files, or --pid does
-  1        nobody does, or nobody that can be seen
+  0        a lock on one of the files is held (with --pid: by that process)
+  1        no lock is held, as far as can be seen
   64       wrong usage
-  66       a file cannot be looked at; the others are
-  69       this system does not tell
+  66       a file cannot be opened; the others are shown
+  69       this system does not list locks
   74       the answer cannot be printed
 
 Environment:
   NO_COLOR   Print nothing in colour, unless it is empty.
   TERM       On a dumb terminal, print nothing in colour and redraw nothing.";
 
-/// Tell who holds a lock, and who waits for it
+/// Show who holds a lock, and who waits for it
 #[derive(clap::Args, Debug)]
 #[command(long_about = DETAILS, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Tell of this process alone, or of these if it is given again
+    /// Show only this process, or these processes if given several times
     #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pid: Vec<u32>,
 
-    /// Print no heads above the columns
+    /// Print no headings above the columns
     #[arg(short, long)]
     noheadings: bool,
 
@@ -75,12 +75,12 @@ pub(crate) struct Args {
     #[arg(short = 'J', long)]
     json: bool,
 
-    /// Look again and again, each second or each DUR, until Ctrl-C
+    /// Refresh each second, or each DUR, until Ctrl-C
     #[arg(long, value_name = "DUR", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "1s", value_parser = duration::parse)]
     watch: Option<Duration>,
 
-    /// The lock files; if none is given, all files of this host that somebody has locked
+    /// The lock files; without any, all locked files of this host
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     paths: Vec<OsString>,
 }
@@ -117,7 +117,7 @@ fn look_at_files(args: &Args) -> Result<Vec<FileStatus>, Failure> {
     Ok(files)
 }
 
-/// Says what was in the way of an answer, and finds the exit status.
+/// Reports the files that could not be opened, and returns the exit status.
 fn conclude(files: Vec<FileStatus>, json: bool) -> ExitCode {
     const NOBODY: u8 = 1;
     let held = files.iter().any(FileStatus::is_held);
@@ -145,13 +145,13 @@ impl Args {
     }
 }
 
-/// Whether standard output is a terminal whose user wants colours (no-color.org).
+/// Whether standard output is a terminal and colours are not switched off (no-color.org).
 fn is_colourful() -> bool {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
     wanted && is_terminal()
 }
 
-/// Whether standard output is a terminal that knows how to erase.
+/// Whether standard output is a terminal that can erase.
 fn is_terminal() -> bool {
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     !dumb && io::stdout().is_terminal()

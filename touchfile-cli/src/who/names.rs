@@ -1,4 +1,4 @@
-//! Names for numbers, and text fit for a line.
+//! Names of users and files.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use nix::unistd::{Uid, User};
 use super::file_status::Name;
 use crate::text::printable;
 
-/// The names of users, each asked for once.
+/// The names of users. Each is looked up once.
 #[derive(Debug, Default)]
 pub(super) struct Users(HashMap<u32, Option<String>>);
 
 impl Users {
-    /// `None` for one who has no name here, such as a user of a container.
+    /// The name of a user. A user of a container, for example, may have none here.
     pub(super) fn name(&mut self, uid: u32) -> Option<&str> {
         let ask = || User::from_uid(Uid::from_raw(uid)).ok().flatten();
         let name = self.0.entry(uid).or_insert_with(|| Some(ask()?.name));
@@ -20,7 +20,7 @@ impl Users {
     }
 }
 
-/// The name of a file as one line, whatever is in it.
+/// The name of a file in one line without control characters.
 pub(super) fn of_file(name: &Name) -> String {
     match name {
         Name::Path(path) => printable(&path.to_string_lossy()),

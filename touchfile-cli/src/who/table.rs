@@ -10,20 +10,20 @@ use super::names::{Users, of_file};
 const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[0m";
 
-/// How the table looks.
+/// The form of the table.
 #[derive(Debug)]
 pub(super) struct Table<'a> {
-    /// It has a column for the file.
+    /// Whether it has a column for the file.
     pub(super) files: bool,
-    /// It has heads above its columns.
+    /// Whether it has headings.
     pub(super) heads: bool,
     pub(super) colourful: bool,
-    /// It tells of these processes alone, if there are some.
+    /// The processes that are shown, or none if all are shown.
     pub(super) pids: &'a [u32],
 }
 
 impl Table<'_> {
-    /// The table, and a line for each file that nobody holds. What cannot be looked at is left out.
+    /// The table, and a line for each file that is not locked. Files that cannot be opened are left out.
     pub(super) fn of(&self, files: &[FileStatus], users: &mut Users) -> String {
         let holders = || {
             let found = files.iter().filter_map(|file| file.found.as_ref().ok());
@@ -75,7 +75,7 @@ impl Table<'_> {
         text
     }
 
-    /// A line for each file that nobody holds, or for processes that hold nothing.
+    /// A line for each file that is not locked, or for processes that hold nothing.
     fn nobody(&self, files: &[FileStatus], no_rows: bool) -> String {
         if !self.pids.is_empty() {
             let pids: Vec<String> = self.pids.iter().map(ToString::to_string).collect();
@@ -159,7 +159,7 @@ fn bytes(holder: &Holder) -> String {
     }
 }
 
-/// A duration in whole seconds, and in no more than its two largest units.
+/// A duration in whole seconds, in its two largest units.
 fn rounded(duration: Duration) -> String {
     let whole = Duration::from_secs(duration.as_secs());
     let text = humantime::format_duration(whole).to_string();

@@ -1,4 +1,4 @@
-//! `who --watch`: looking again and again.
+//! `who --watch`: refreshes the answer again and again.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -13,16 +13,15 @@ use super::{Args, conclude, is_terminal, json, look_at_files};
 use crate::exit::Failure;
 use crate::output;
 
-/// The shortest period, so that a period of zero does not keep a processor busy.
+/// The shortest period. With a period of zero the command would never pause.
 const SHORTEST: Duration = Duration::from_millis(50);
 
 /// Erases the screen.
 const CLEAR: &str = "\x1b[2J";
 
-/// Shows what it sees until a signal ends it: SIGPIPE if nobody reads it any more.
+/// Shows the locks until a signal ends the process, such as SIGPIPE after the reader has gone.
 ///
-/// Neither the terminal nor anything else is left in a state that would have to be put right, so
-/// signals have their usual effect.
+/// Nothing has to be cleaned up in the end, so signals have their usual effect.
 pub(super) fn run(args: &Args, period: Duration, users: &mut Users) -> Result<ExitCode, Failure> {
     let mut seen = Seen::default();
     let mut shown = String::new();
@@ -45,7 +44,7 @@ pub(super) fn run(args: &Args, period: Duration, users: &mut Users) -> Result<Ex
         };
         output::print(&shown_now)?;
         if shown.is_empty() {
-            // A file that cannot be looked at is reported once.
+            // A file that cannot be opened is reported once.
             conclude(files, args.json || is_terminal());
         }
         shown = shown_now;
@@ -53,8 +52,8 @@ pub(super) fn run(args: &Args, period: Duration, users: &mut Users) -> Result<Ex
     }
 }
 
-/// The output that replaces the previous screen by `text` without erasing it first, which would
-/// flicker.
+/// The output that replaces the previous screen by `text`. The screen is not erased first, because that
+/// would flicker.
 fn screen(period: Duration, text: &str, first: bool) -> String {
     const HOME: &str = "\x1b[H";
     const REST_OF_LINE: &str = "\x1b[K";
@@ -66,12 +65,12 @@ fn screen(period: Duration, text: &str, first: bool) -> String {
     format!("{clear}{HOME}{text}{REST_OF_SCREEN}")
 }
 
-/// Since when each holder has been seen.
+/// The time at which each holder was first seen.
 #[derive(Debug, Default)]
 struct Seen(HashMap<Name, Vec<(Instant, Holder)>>);
 
 impl Seen {
-    /// Says of each holder for how long it has been seen.
+    /// Sets how long each holder has been seen.
     fn date(&mut self, files: &mut [FileStatus]) {
         let now = Instant::now();
         let mut seen = HashMap::new();

@@ -1,8 +1,9 @@
-//! The same command lines through both: the same statuses, the same words, the same effects.
+//! Runs the same command lines with this program and with flock(1) of util-linux, and compares statuses,
+//! output and effects.
 //!
-//! Each script runs in a new directory, with `flock` as the one program and `$OTHER` as the one or
-//! the other. Where `$OTHER` holds a lock while `flock` wants it, all four pairs are tried: so each
-//! excludes the other on the same file, in both directions.
+//! Each script runs in a new directory. `flock` is one of the two programs, and `$OTHER` is one of the two
+//! as well. If `$OTHER` holds a lock while `flock` tries to take it, all four pairs are tried, so that each
+//! program must exclude the other on the same file.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,7 +14,7 @@ use std::thread;
 use crate::ours;
 use crate::support::Place;
 
-/// Defines `hold ARG…`, which lets `$OTHER` hold a lock until `let_go`.
+/// Defines `hold ARG…`, which lets `$OTHER` hold a lock until `let_go` is called.
 const PRELUDE: &str = r#"
 hold() {
     mkfifo up down
@@ -27,7 +28,7 @@ trap '[ ! -p down ] || echo down 1<> down' EXIT
 "#;
 
 const SCRIPTS: &[&str] = &[
-    // What it runs, and its exit status.
+    // The command and its exit status.
     "flock a echo inside",
     "flock a true",
     "flock a false",
@@ -48,7 +49,7 @@ const SCRIPTS: &[&str] = &[
     "echo 'echo \"$@\"' > script; chmod +x script; PATH=.:$PATH flock a script '1 2' 3",
     "trap '' CHLD; flock a sh -c 'exit 5'",
     "trap '' HUP; flock a sh -c 'kill -HUP $$; echo alive'",
-    // Through the shell.
+    // A command of the shell.
     "flock a -c 'echo \"$0\"; exit 3'",
     "flock a --command 'echo inside'",
     "flock a -c",
@@ -59,7 +60,7 @@ const SCRIPTS: &[&str] = &[
     "SHELL= flock a -c 'echo inside'",
     "SHELL=/no/shell flock a -c 'echo inside'",
     "unset SHELL; flock a -c 'echo inside'",
-    // What it locks.
+    // The file that is locked.
     "mkdir d; flock d echo inside",
     "ln -s target link; flock link true; ls -F",
     "umask 027; flock new true; stat -c %a new",
@@ -90,7 +91,7 @@ const SCRIPTS: &[&str] = &[
     "flock 1.5",
     "flock 99999999999",
     "exec 9> a; flock -w 1 9; flock -E 3 -xn 9",
-    // Somebody has it.
+    // Another process holds the lock.
     "hold a; flock -n a echo inside; echo $?; let_go; flock -n a echo again",
     "hold a; flock -nE 7 a echo inside; echo $?; let_go",
     "hold a; flock -sn a echo inside; echo $?; let_go",
@@ -110,12 +111,12 @@ const SCRIPTS: &[&str] = &[
     "hold .; flock -n . true; echo $?; let_go",
     "exec 9> a; $OTHER 9; flock -n a true; echo $?; $OTHER -u 9; flock -n a echo inside",
     "$OTHER a flock -n a true; echo $?; $OTHER -o a flock -n a true",
-    // Who keeps it.
+    // The process that keeps the lock.
     "flock a sh -c 'ls /proc/self/fd | wc -l'; flock -o a sh -c 'ls /proc/self/fd | wc -l'",
     "flock a sh -c 'sleep 60 > /dev/null 2>&1 & echo $! > pid'; flock -n a true; echo $?; kill $(cat pid)",
     "flock -o a sh -c 'sleep 60 > /dev/null 2>&1 & echo $! > pid'; flock -n a true; echo $?; kill $(cat pid)",
     "flock -o a flock -n a true",
-    // A shell may or may not say how its job ended.
+    // Some shells print how a job has ended.
     "exec 2> /dev/null; mkfifo up
      flock a sh -c 'echo $$ > pid; echo > up; exec sleep 60' > /dev/null & flock=$!
      read word < up; kill $flock; wait $flock; echo $?; flock -n a true; echo $?; kill $(cat pid)",
@@ -125,7 +126,7 @@ const SCRIPTS: &[&str] = &[
     "flock --no-fork -s a echo inside",
     "flock -oF a true",
     "flock --close --no-fork a true",
-    // How options are read.
+    // The parsing of options.
     "flock",
     "flock -x",
     "flock --",
@@ -165,7 +166,7 @@ const SCRIPTS: &[&str] = &[
     "flock -w '1 ' a true",
     "flock -w -1 a true; ls",
     "for time in ' 1' +1 1. .5 1e1 0x1 1e-9 -0; do flock -w \"$time\" a echo inside; done",
-    // What it says.
+    // Messages.
     "flock --verbose a true",
     "flock --verbose -n 0 < /dev/null",
     "flock --verbose a no-such-command",
@@ -200,7 +201,7 @@ fn compare_all(scripts: &[&str], programs: &[PathBuf; 2]) -> String {
     compared.collect()
 }
 
-/// What the two do differently, in words.
+/// The differences between the two results, as text.
 fn compare(script: &str, programs: &[PathBuf; 2]) -> String {
     let others = if script.contains("OTHER") || script.contains("hold") {
         &programs[..]
@@ -222,7 +223,7 @@ fn compare(script: &str, programs: &[PathBuf; 2]) -> String {
     different
 }
 
-/// What a script did, in words.
+/// The result of a script, as text.
 fn done(script: &str, flock: &Path, other: &Path) -> String {
     let place = Place::new();
     let path = std::env::var("PATH").unwrap();
@@ -240,7 +241,7 @@ fn done(script: &str, flock: &Path, other: &Path) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut stdout: Vec<String> = text(&output.stdout).lines().map(without_time).collect();
     if script.contains("--verb") {
-        stdout.sort(); // theirs is buffered: it comes after what the command says
+        stdout.sort(); // flock(1) buffers its output, which comes after that of the command
     }
     format!(
         "{}, stdout {stdout:?}, stderr {:?}, files {:?}",
@@ -257,7 +258,7 @@ fn without_time(line: &str) -> String {
     }
 }
 
-/// The installed one, in a directory of its own, if it is that of util-linux.
+/// The installed flock(1) in a directory of its own, if it is that of util-linux.
 fn theirs() -> Option<Place> {
     let path = std::env::var_os("PATH")?;
     let found: PathBuf = std::env::split_paths(&path)
@@ -267,7 +268,7 @@ fn theirs() -> Option<Place> {
     if !String::from_utf8_lossy(&version.stdout).contains("util-linux") {
         return None;
     }
-    // The answers are compared with those of 2.38 and later.
+    // The results are those of version 2.38 and later.
     let place = Place::new();
     symlink(fs::canonicalize(found).ok()?, place.file("flock")).ok()?;
     Some(place)

@@ -1,4 +1,4 @@
-//! `touchfile flock`, beside the flock(1) of util-linux and by its manual.
+//! `touchfile flock`, compared with flock(1) of util-linux and with its manual.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! What the newest manual says and an older flock(1) cannot do: `--fcntl`, ranges, and `--fd`.
+//! The features of the newest manual that an older flock(1) does not have: `--fcntl`, ranges and `--fd`.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -10,7 +10,7 @@ use nix::libc;
 use crate::support::{Place, Process, STAY, touchfile};
 use crate::{flock, ours};
 
-/// Runs `script` in a new directory, with `flock` as the program under test; returns its words.
+/// Runs `script` in a new directory, with `flock` as the program under test, and returns its words.
 fn words(script: &str) -> String {
     let (ours, place) = (ours(), Place::new());
     let path = std::env::var("PATH").unwrap();
@@ -69,7 +69,7 @@ fn a_lock_of_fcntl_is_one_of_the_open_file_description_and_of_the_whole_file() {
     assert!(process.finish().success());
 }
 
-/// The lock that is in the way of an exclusive one on all of the file.
+/// The lock that conflicts with an exclusive lock on the whole file.
 fn held_on(place: &Place) -> libc::flock {
     let file = File::options().write(true).open(place.lock()).unwrap();
     let mut lock = libc::flock {
@@ -157,7 +157,7 @@ fn a_lock_of_fcntl_on_a_descriptor_stays_with_it() {
 
 #[test]
 fn an_inherited_descriptor_is_locked_and_a_command_run() {
-    // The lock stays with the descriptor, as that of the bare number does.
+    // The descriptor keeps the lock, as with a number as argument.
     let told = words(
         "exec 9> a
          flock --fd 9 sh -c 'flock -n a true; echo $?; exit 4'; echo $?

@@ -112,7 +112,7 @@ fn start(ours: &Place, place: &Place, options: &[&str], command: &[&str]) -> Pro
     Process::spawn(flock(ours).args(options).arg(place.lock()).args(command))
 }
 
-/// How many wait in the kernel for a lock on the file.
+/// How many processes wait in the kernel for a lock on the file.
 fn blocked_on(place: &Place) -> usize {
     let locks = locks_on(place);
     locks.iter().filter(|line| line.contains("->")).count()

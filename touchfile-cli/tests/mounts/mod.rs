@@ -1,5 +1,5 @@
-//! File systems to test on, mounted for as long as a test lasts. Each needs root, and some need
-//! programs and a kernel that knows them: else the test is skipped, and says why.
+//! File systems that are mounted during a test. All need root, and some need programs and support of the
+//! kernel. If these are missing, the test is skipped and prints the reason.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,21 +11,21 @@ use tempfile::TempDir;
 
 use crate::trials::{Skipped, Tried, needs_root, skip};
 
-/// As much as the smallest file system here wants, that of xfs; the file is sparse.
+/// The size of a file system. It is the smallest that xfs accepts. The file is sparse.
 const SIZE: u64 = 310 << 20;
 
-/// Something that is mounted, and will not be any more when this is dropped.
+/// A mounted file system. It is unmounted when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Mounted {
     place: TempDir,
-    /// Below `place`, in the order in which they were mounted.
+    /// The mount points, in the order in which they were mounted.
     points: Vec<PathBuf>,
-    /// Where to put lock files.
+    /// The directories for lock files.
     places: Vec<PathBuf>,
 }
 
 impl Mounted {
-    /// Directories to try: one, or more if they differ in what matters.
+    /// The directories to try. There are several if the file system has different kinds.
     pub(crate) fn places(&self) -> &[PathBuf] {
         &self.places
     }
@@ -60,7 +60,7 @@ impl Mounted {
             .args(options)
             .arg(&image))?;
         let point = mounted.dir("mnt");
-        // mount(8) finds a loop device, and umount(8) frees it.
+        // mount(8) sets up a loop device, and umount(8) frees it.
         mounted.mount(&["-t", kind, "-o", "loop", image.to_str().unwrap()], &point)?;
         mounted.places.push(point);
         Ok(mounted)
@@ -70,7 +70,7 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         for point in self.points.iter().rev() {
-            // Whoever was killed in the middle of something there is gone soon.
+            // A process that was killed in a call on it may need some time to end.
             let unmounted = |options: &[&str]| {
                 let done = Command::new("umount").args(options).arg(point).output();
                 done.is_ok_and(|output| output.status.success())
@@ -90,7 +90,7 @@ impl Drop for Mounted {
 
 pub(crate) fn btrfs() -> Result<Mounted, Skipped> {
     let mut mounted = Mounted::on_loop_device("btrfs", &["-q"])?;
-    // It has a device number of its own in stat(2).
+    // stat(2) reports another device number for it.
     let subvolume = mounted.places[0].join("subvolume");
     ran(Command::new("btrfs")
         .args(["-q", "subvolume", "create"])
@@ -116,7 +116,7 @@ pub(crate) fn tmpfs() -> Result<Mounted, Skipped> {
     Ok(mounted)
 }
 
-/// With the lower layer on another file system than the upper one, and a lock file in each.
+/// An overlay whose two layers are on different file systems, with a lock file in each.
 pub(crate) fn overlay() -> Result<Mounted, Skipped> {
     needs_root()?;
     let mut mounted = Mounted::new();
@@ -138,7 +138,7 @@ pub(crate) fn overlay() -> Result<Mounted, Skipped> {
     Ok(mounted)
 }
 
-/// Runs it; the test is skipped if it cannot.
+/// Runs a command. The test is skipped if it cannot be run.
 fn ran(command: &mut Command) -> Tried {
     let why = match command.output() {
         Ok(output) if output.status.success() => return Ok(()),

@@ -98,7 +98,7 @@ fn wrong_usage_gives_64() {
         let told = str::from_utf8(&told.get_output().stderr).unwrap();
         assert_eq!(told.lines().count(), 1, "{told}");
         assert!(told.starts_with("touchfile: "), "{told}");
-        // What to do next.
+        // The message has a hint.
         assert!(
             told.contains("touchfile run") || told.contains("put options first"),
             "{told}"

@@ -1,10 +1,10 @@
-//! The ways of locking.
+//! The kinds of locks.
 
 use nix::sys::signal::Signal;
 
 use crate::support::{Place, run, touchfile, until};
 
-/// What becomes of a command that would run under this lock.
+/// The exit status of a command under this kind of lock.
 fn try_lock(place: &Place, options: &[&str]) -> Option<i32> {
     let mut command = run();
     command.arg("--nonblock").args(options).arg(place.lock());
@@ -23,7 +23,7 @@ fn on_a_local_file_system_the_default_is_flock() {
         for other in others {
             assert_eq!(try_lock(&place, &["--backend", other]), Some(1), "{other}");
         }
-        // Here the two are independent of each other.
+        // On a local file system the two kinds are independent of each other.
         assert_eq!(try_lock(&place, &["--backend", "fcntl"]), Some(0));
         assert!(held.finish().success());
     }

@@ -1,4 +1,4 @@
-//! Lock files that cannot be: a status, one line, and nothing left behind.
+//! Lock files that cannot be used: an exit status, one line, and nothing left behind.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -84,7 +84,7 @@ fn a_symbolic_link_is_followed_if_that_is_wanted() {
     assert!(taken(&["target"]));
     assert!(taken(&["--follow-symlinks", "a.lock"]));
     assert!(taken(&["--follow-symlinks", "b.lock", "a.lock"]));
-    // Both are one file, which is locked once.
+    // Both names are the same file, which is locked once.
     symlink("target", place.file("c.lock")).unwrap();
     assert!(held.finish().success());
     assert!(!taken(&["--follow-symlinks", "a.lock", "c.lock", "target"]));
@@ -145,7 +145,7 @@ fn a_file_that_must_not_be_created_is_refused() {
 
 #[test]
 fn a_file_system_without_room_for_files_is_refused() {
-    // Not even the superuser may create a file there.
+    // Not even root can create a file there.
     if !Path::new("/sys/kernel").exists() {
         println!("skipped: sysfs is not mounted");
         return;
@@ -179,7 +179,7 @@ fn assert_refused(output: &Output, status: i32, because: &str) {
     );
 }
 
-/// Runs as somebody whom permissions bind; `None` where that cannot be done.
+/// Runs as a user to whom permissions apply. It is `None` where that is impossible.
 fn unprivileged(place: &Place) -> Option<Output> {
     let arguments = [
         OsStr::new("run"),
@@ -190,8 +190,8 @@ fn unprivileged(place: &Place) -> Option<Output> {
     if !geteuid().is_root() {
         return Some(Command::new(touchfile()).args(arguments).output().unwrap());
     }
-    // Nobody may enter the directory of the file, nor perhaps that of the program: which is
-    // opened here for that reason, and not copied, as it could be busy in a child of another test.
+    // The user may not enter the directory of the file, and perhaps not that of the program. So the
+    // program is opened here. A copy could be busy, because a child of another test may have it open.
     let directory = place.directory();
     let mode = directory.metadata().unwrap().permissions().mode();
     fs::set_permissions(&directory, fs::Permissions::from_mode(mode | 0o055)).unwrap();

@@ -1,10 +1,10 @@
-//! What happens when something takes long: the wait, or the command's end.
+//! Time limits of waits and of commands.
 
 use nix::sys::signal::Signal;
 
 use crate::support::{Place, STAY, run, until};
 
-/// Ends at no signal but SIGKILL and USR2, says that it runs, and which signals it gets.
+/// A script that prints that it runs and which signals it receives. Only SIGKILL and USR2 end it.
 const STUBBORN: &str = "
     trap 'exit 42' USR2
     for signal in HUP INT QUIT TERM USR1; do trap \"echo $signal\" $signal; done
@@ -79,7 +79,7 @@ fn a_long_wait_runs_a_command_once_beside_the_streams_of_the_other() {
     let options = ["--on-wait", &script];
     let mut waiting = place.start(&options, &["sh", "-c", "echo inside; cat"]);
     assert!(waiting.complaint().starts_with("touchfile: waiting for "));
-    assert_eq!(waiting.complaint(), "waiting"); // on standard error, and it had nothing to read
+    assert_eq!(waiting.complaint(), "waiting"); // on standard error, and its standard input is empty
     assert!(held.finish().success());
     assert_eq!(waiting.line(), "inside");
     assert!(waiting.finish().success());
@@ -131,12 +131,12 @@ fn a_command_that_takes_too_long_is_told_to_end() {
     let line = "touchfile: sh took too long, and was told to end\n";
     let told = (Some(124), line.to_owned());
     assert_eq!(limited(&["--limit", "0.1"], "exec sleep 60"), told);
-    // Whatever it ends with then.
+    // Its exit status is not important.
     let script = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
     assert_eq!(limited(&["--limit", "0.1"], script), told);
     let quiet = limited(&["-q", "--limit", "0.1"], "exec sleep 60");
     assert_eq!(quiet, (Some(124), String::new()));
-    // One that is stopped goes on, to end.
+    // A stopped command must continue to end.
     assert_eq!(limited(&["--limit", "0.1"], "kill -STOP $$"), told);
     let in_time = limited(&["--limit", "1h"], "exit 7");
     assert_eq!(in_time, (Some(7), String::new()));

@@ -1,4 +1,4 @@
-//! What is said during a wait, where nobody watches.
+//! The messages of a wait without a terminal.
 
 use crate::support::{Place, run, until};
 
@@ -51,7 +51,7 @@ fn whoever_waits_or_gives_up_is_told_who_holds_the_lock() {
     let place = Place::new();
     let held = place.held(&[]);
     let holder = format!(", held by pid {} (touchfile run ", held.pid());
-    // On a busy machine it may take too long to find out, and then it is not said.
+    // On a busy machine the holder may not be found in time. Then the message does not name it.
     until("the line of the wait names the holder", || {
         let mut waiting = place.start(&[], &["true"]);
         waiting.complaint().contains(&holder)

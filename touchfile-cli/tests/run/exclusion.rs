@@ -1,4 +1,4 @@
-//! Who runs together with whom.
+//! Which commands run at the same time.
 
 use std::fs;
 use std::process::Command;
@@ -39,7 +39,7 @@ fn commands_take_turns_and_lose_no_update() {
 fn shared_commands_run_together() {
     let place = Place::new();
     let mut one = place.held(&["--shared"]);
-    let mut other = place.held(&["--shared"]); // says so while the first is inside
+    let mut other = place.held(&["--shared"]); // it holds the lock together with the first
     assert!(one.finish().success());
     assert!(other.finish().success());
 }
@@ -53,7 +53,7 @@ fn an_exclusive_command_waits_for_shared_ones() {
     let mut shared = place.start(&["--shared"], &["sh", "-c", append, log_name, "shared"]);
     assert_eq!(shared.line(), "inside");
     let mut exclusive = place.waiting(&[], &["sh", "-c", append, log_name, "exclusive"]);
-    exclusive.hang_up(); // it would not stay, if it were inside
+    exclusive.hang_up(); // it would end, if it held the lock
     assert!(shared.finish().success());
     assert!(exclusive.ended().success());
     assert_eq!(fs::read_to_string(log).unwrap(), "shared\nexclusive\n");
@@ -122,7 +122,7 @@ fn a_process_left_in_the_background_does_not_prolong_the_lock() {
     let left = Pid::from_raw(process.line().parse().unwrap());
     assert!(process.ended().success());
     place.assert_free();
-    kill(left, Signal::SIGKILL).unwrap(); // it was there all the time
+    kill(left, Signal::SIGKILL).unwrap(); // it has run all the time
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the command gets from whoever started `touchfile`, and what it does not.
+//! What the command inherits, and what it does not.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -52,7 +52,7 @@ fn closed_streams_are_no_reason_to_fail() {
     };
     for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
         with(closed, "--shared", "sh -c 'exit 7'").code(7);
-        with(closed, "--timeout 1100ms", "true").code(1); // has two lines to say
+        with(closed, "--timeout 1100ms", "true").code(1); // it has two lines to print
         with(closed, "--shared", "/no/such/command").code(69);
         with(closed, "--help", "true").code(0);
         with(closed, "--no-such-option", "true").code(64);
@@ -79,7 +79,7 @@ fn the_command_has_the_lock_file_open_unless_that_is_not_wanted() {
     assert!(has_it(&[]));
     assert!(has_it(&["--inherit"]));
     assert!(!has_it(&["--no-inherit"]));
-    // The last word counts.
+    // The last option counts.
     assert!(!has_it(&["--inherit", "--no-inherit"]));
     assert!(has_it(&["--no-inherit", "--inherit"]));
 }
@@ -165,7 +165,7 @@ fn the_status_is_known_even_if_the_end_of_children_was_ignored() {
     assert_eq!(Process::spawn(command).ended().code(), Some(7));
 }
 
-/// Whether env(1) is one that can prepare signals so; says that a test is skipped if not.
+/// Whether env(1) can set signals like this. If it cannot, prints that the test is skipped.
 pub(crate) fn env_can(option: &str) -> bool {
     let output = Command::new("env").args([option, "true"]).output();
     let can = output.is_ok_and(|output| output.status.success());

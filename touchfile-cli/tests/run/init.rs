@@ -1,4 +1,4 @@
-//! As process 1, which a container's only program is.
+//! Tests as process 1, like the only program of a container.
 
 use std::process::Command;
 
@@ -51,7 +51,7 @@ fn process_1_lets_no_orphan_stay_a_zombie_while_its_command_runs() {
     for command in [&["run"][..], &["run", "--kill-after", "10s"], &["flock"]] {
         let place = Place::new();
         let lock = place.lock();
-        // The subshell ends before what it started, which process 1 then has as a child.
+        // The subshell ends before its child, which then becomes a child of process 1.
         let script = r#"
             orphan=$(sleep 0.05 > /dev/null & echo $!)
             while test -e /proc/$orphan; do sleep 0.01; done
@@ -87,8 +87,8 @@ fn process_1_lets_no_orphan_stay_a_zombie_while_it_waits() {
     assert!(outer.ended().success());
 }
 
-/// `touchfile` as the first process of a new namespace, as a child of what is returned; says that
-/// the test is skipped where that cannot be done.
+/// Starts `touchfile` as the first process of a new namespace, as a child of the returned process. If that
+/// is impossible, prints that the test is skipped.
 fn in_new_pid_namespace(words: &[&str]) -> Option<Process> {
     let mut command = new_pid_namespace()?;
     command.arg(touchfile()).args(words);
@@ -98,8 +98,8 @@ fn in_new_pid_namespace(words: &[&str]) -> Option<Process> {
     Some(Process::spawn(&mut command))
 }
 
-/// What runs the words after it as the first process of a new namespace; says that the test is
-/// skipped where that cannot be done.
+/// The command that runs its arguments as the first process of a new namespace. If that is impossible,
+/// prints that the test is skipped.
 pub(crate) fn new_pid_namespace() -> Option<Command> {
     let unshare = || {
         let mut command = Command::new("unshare");

@@ -1,6 +1,6 @@
-//! `touchfile run`, driven as a shell or cron would drive it.
+//! `touchfile run`, as a shell or cron runs it.
 //!
-//! The tests look into /proc to see who waits: they are for Linux.
+//! The tests read /proc to find out which processes wait, so they are for Linux.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

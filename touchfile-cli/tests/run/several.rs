@@ -17,7 +17,7 @@ fn commands_that_take_the_same_locks_in_other_orders_all_come_to_their_turn() {
     for name in ["a", "b", "counter"] {
         fs::write(place.file(name), "0\n").unwrap();
     }
-    // By name, the order of "a" and "b" is not that of "b" and "z".
+    // An order by name would lock "a" and "b" in another order than "b" and "z".
     fs::hard_link(place.file("a"), place.file("z")).unwrap();
     let orders = [["a", "b"], ["b", "a"], ["b", "z"], ["z", "b"]];
     thread::scope(|scope| {
@@ -168,7 +168,7 @@ fn try_lock(path: &std::path::Path) -> assert_cmd::assert::Assert {
 fn more_locks_than_the_soft_limit_of_descriptors_are_taken_and_the_command_has_the_limit() {
     let place = Place::new();
     let names: Vec<String> = (0..200).map(|number| format!("{number}.lock")).collect();
-    // It starts a process, which takes descriptors, and finds all locks held.
+    // The command starts a process, which needs descriptors, and finds all locks held.
     let inside = r#"ulimit -Sn; ulimit -Hn; "$0" run --nonblock 199.lock -- true; echo $?"#;
     let script = r#"ulimit -Sn 64 && ulimit -Hn 4000 && exec "$0" run "$@""#;
     let output = Command::new("sh")

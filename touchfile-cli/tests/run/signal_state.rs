@@ -1,4 +1,4 @@
-//! What a command finds of ignored and blocked signals: what `touchfile` was started with.
+//! A command starts with the ignored and blocked signals with which `touchfile` was started.
 
 use std::fs;
 use std::process::Command;
@@ -7,13 +7,13 @@ use crate::inheritance::env_can;
 use crate::init::new_pid_namespace;
 use crate::support::{Place, Process, STAY, touchfile, until};
 
-/// Prints which signals are blocked and ignored, as the kernel tells them of the process that asks.
+/// Prints the blocked and ignored signals of its own process.
 const ASK: &str = "grep -E '^Sig(Blk|Ign):' /proc/self/status";
 
-/// Signals 32 and 33 are the C library's own (signal(7)), which ignores and handles them as it likes.
+/// Signals 32 and 33, which the C library uses for itself (signal(7)).
 const OF_THE_C_LIBRARY: u64 = 0b11 << 31;
 
-/// What is done to signals before `touchfile` is started.
+/// The state of signals before `touchfile` is started.
 const STATES: [&[&str]; 6] = [
     &[],
     &["--ignore-signal=PIPE"],
@@ -23,7 +23,7 @@ const STATES: [&[&str]; 6] = [
     &["--ignore-signal=PIPE,HUP", "--block-signal=CHLD,INT"],
 ];
 
-/// Ways to start a command. `LOCK` stands for the lock file.
+/// The ways to start a command. `LOCK` stands for the lock file.
 const WAYS: [&[&str]; 8] = [
     &["run", "LOCK", "--"],
     &["run", "--no-inherit", "--kill-after", "10s", "LOCK", "--"],
@@ -120,7 +120,7 @@ fn answer(command: &mut Command) -> Vec<(String, u64)> {
     masks(&String::from_utf8(output.stdout).unwrap())
 }
 
-/// The masks in an answer by name.
+/// The masks in an answer, by their names.
 fn masks(answer: &str) -> Vec<(String, u64)> {
     let masks = answer.lines().map(|line| {
         let (name, mask) = line.split_once(":\t").unwrap();

@@ -1,4 +1,4 @@
-//! Signals: passed on to the command, or the end of a wait.
+//! Signals, which are forwarded to the command or end a wait.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -10,8 +10,8 @@ use nix::unistd::Pid;
 use crate::inheritance::env_can;
 use crate::support::{Place, Process, touchfile, until};
 
-/// Says that it runs, then which of its signals it gets, and ends at SIGUSR2. A shell looks for
-/// signals whenever a command of its ends: so none is missed, as one may be just before a wait.
+/// A script that prints that it runs and which signals it receives, and ends at SIGUSR2. A shell checks for
+/// signals whenever one of its commands ends, so it misses none.
 const CONFIDE: &str = "
     trap 'exit 42' USR2
     for signal in HUP INT QUIT TERM USR1; do trap \"echo $signal\" $signal; done
@@ -62,9 +62,9 @@ fn a_signal_ends_the_wait_and_leaves_no_waiter_and_no_lock() {
         let mut held = place.held(&["--shared"]);
         let mut waiting = place.waiting(&[], &["echo", "ran"]);
         waiting.send(signal);
-        // By the signal itself: a shell that waits for it knows what happened, and says 128+n.
+        // It is ended by the signal itself, for which a shell reports 128+n.
         assert_eq!(waiting.ended().signal(), Some(signal as i32));
-        let mut other = place.held(&["--shared"]); // no writer is queued before it
+        let mut other = place.held(&["--shared"]); // no writer is before it in the queue
         assert!(other.finish().success());
         assert!(held.finish().success());
         place.assert_free();
@@ -73,14 +73,14 @@ fn a_signal_ends_the_wait_and_leaves_no_waiter_and_no_lock() {
 
 #[test]
 fn a_signal_that_comes_before_the_command_is_there_is_not_lost() {
-    // Blocked from the start, the signal is pending when the lock is taken.
+    // The signal is blocked from the start, so it is pending when the lock is taken.
     if !env_can("--block-signal=TERM") {
         return;
     }
     let place = Place::new();
     let mut held = place.held(&[]);
-    // The command is started with it blocked, too: a shell that does not unblock it looks for it
-    // among what is pending, another is ended by it.
+    // The command starts with the signal blocked. A shell that does not unblock it finds it pending, and
+    // another shell is ended by it.
     let script = "until grep -q '^ShdPnd:.*4...$' /proc/$$/status; do :; done; exit 7";
     let mut command = Command::new("env");
     let command = command
@@ -133,7 +133,7 @@ fn a_signal_that_was_ignored_from_the_start_is_no_reason_to_kill_the_command() {
     let mut process = Process::spawn(command.args(["--", "sh", "-c", script]));
     assert_eq!(process.line(), "inside");
     process.send(Signal::SIGHUP);
-    // Whoever answers twice after that was not killed in between.
+    // A command that answers twice after that was not killed in between.
     for _ in 0..2 {
         process.send(Signal::SIGUSR1);
         assert_eq!(process.line(), "here");

@@ -1,4 +1,4 @@
-//! Lock files, processes that hold them, and waiting for what must come true.
+//! Lock files, processes that hold locks, and waiting for conditions.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,10 +13,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-/// When a test gives up on what must come true. It decides nothing else.
+/// How long a test waits for a condition. It affects only tests that fail.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A command that says that it runs, and does until it is told a line or its input ends.
+/// A command that prints that it runs, and ends when it reads a line or its input ends.
 pub(crate) const STAY: [&str; 3] = ["sh", "-c", "echo inside; read line || true"];
 
 /// The program under test.
@@ -24,7 +24,7 @@ pub(crate) fn touchfile() -> &'static Path {
     assert_cmd::cargo::cargo_bin!("touchfile")
 }
 
-/// `touchfile run`, for a run that is over soon.
+/// `touchfile run`, for a run that ends soon.
 pub(crate) fn run() -> assert_cmd::Command {
     let mut command = assert_cmd::Command::new(touchfile());
     command.timeout(DEADLINE).arg("run");
@@ -41,7 +41,7 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Whether there is such a program; says that a test is skipped if not.
+/// Whether there is such a program. If there is none, prints that the test is skipped.
 pub(crate) fn installed(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
@@ -63,7 +63,7 @@ impl Place {
         }
     }
 
-    /// The directory, as the kernel names it.
+    /// The absolute path of the directory without links.
     pub(crate) fn directory(&self) -> PathBuf {
         self.directory.path().canonicalize().unwrap()
     }
@@ -86,7 +86,7 @@ impl Place {
         names
     }
 
-    /// A process that holds the lock and has said so.
+    /// A process that has printed that it holds the lock.
     pub(crate) fn held(&self, options: &[&str]) -> Process {
         let mut process = self.start(options, &STAY);
         assert_eq!(process.line(), "inside");
@@ -100,7 +100,7 @@ impl Place {
         Process::spawn(touchfile.arg("--").args(command))
     }
 
-    /// The same, and it has found the lock taken.
+    /// `touchfile run` that has found the lock busy and waits.
     pub(crate) fn waiting(&self, options: &[&str], command: &[&str]) -> Process {
         let process = self.start(options, command);
         self.until_opened_by(&process);
@@ -141,7 +141,7 @@ impl Place {
     }
 }
 
-/// A process in the background. Whatever becomes of the test, it is killed.
+/// A process in the background. It is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -182,7 +182,7 @@ impl Process {
             .expect("a line on stderr")
     }
 
-    /// What is left on its standard error, which every process with it must have closed.
+    /// The remaining lines on its standard error. All processes with this pipe must have ended.
     pub(crate) fn complaints(self) -> Vec<String> {
         self.stderr.iter().collect()
     }
@@ -191,12 +191,12 @@ impl Process {
         kill(self.pid(), signal).unwrap();
     }
 
-    /// Ends its standard input.
+    /// Closes its standard input.
     pub(crate) fn hang_up(&mut self) {
         self.stdin = None;
     }
 
-    /// How it ended.
+    /// Waits for its end, and returns the exit status.
     #[track_caller]
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let mut status = None;
@@ -207,7 +207,7 @@ impl Process {
         status.unwrap()
     }
 
-    /// Ends its standard input, and waits for it to end.
+    /// Closes its standard input, waits for its end, and returns the exit status.
     #[track_caller]
     pub(crate) fn finish(&mut self) -> ExitStatus {
         self.hang_up();
@@ -225,7 +225,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // What it runs reads from the same pipe, and ends when that does.
+        // Its command reads from the same pipe, and ends with it.
         self.stdin = None;
         self.child.kill().ok();
         self.child.wait().ok();

@@ -1,4 +1,4 @@
-//! On a terminal: a real one, as far as the kernel is concerned.
+//! Tests on a pseudo-terminal.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -20,7 +20,7 @@ const CTRL_C: &[u8] = b"\x03";
 /// Erases the line of a wait.
 const ERASED: &str = "\r\x1b[J";
 
-/// Set where a test of this file is the command that another test runs.
+/// It is set if a test of this file is the command that another test runs.
 const IS_COMMAND: &str = "TOUCHFILE_TEST_IS_COMMAND";
 
 #[test]
@@ -28,14 +28,14 @@ fn a_long_wait_is_a_line_with_the_elapsed_time_that_goes_away() {
     let place = Place::new();
     let mut held = place.held(&[]);
     let mut terminal = Terminal::run("xterm", &place, &["echo", "inside"]);
-    // On a busy machine it may take too long to find out who has it, and then it is not said.
+    // On a busy machine the holder may not be found in time. Then the line does not name it.
     let name = place.lock();
     let name = name.display();
     terminal.expect_any(&[
         format!("s] pid {} (touchfile) has {name}", held.pid()),
         format!("s] waiting for the exclusive lock on {name}"),
     ]);
-    // Whichever is drawn, where the machine is too busy for each second.
+    // A busy machine may not draw the line each second.
     let later: Vec<String> = (2..60).map(|n| format!("[{n}s] ")).collect();
     terminal.expect_any(&later);
     assert!(held.finish().success());
@@ -62,7 +62,7 @@ fn the_line_of_a_wait_fits_the_window_and_has_the_holder_also_when_that_shrinks(
     for columns in [80, 40] {
         terminal.keys.resize(Size::new(24, columns)).unwrap();
         let before = terminal.shown.len();
-        // Of what is drawn now, the first may have been drawn for the old width.
+        // The next line may still have been drawn for the old width.
         for _ in 0..4 {
             terminal.expect(ERASED);
         }
@@ -70,7 +70,7 @@ fn the_line_of_a_wait_fits_the_window_and_has_the_holder_also_when_that_shrinks(
         let lines: Vec<&str> = shown.split(ERASED).collect();
         for line in &lines[2..lines.len() - 1] {
             let line = line.strip_prefix("\x1b[?7l").unwrap();
-            // The cursor is left where the line starts, whatever becomes of the line.
+            // The cursor stays at the start of the line.
             let line = line.strip_suffix("\x1b[?7h\r").unwrap();
             assert!(line.chars().count() < columns.into(), "{line:?}");
             assert!(line.contains(&holder), "{line:?}");
@@ -136,7 +136,7 @@ fn nothing_is_shown_on_a_terminal_if_there_is_no_wait() {
 #[test]
 fn ctrl_c_reaches_the_command_from_the_terminal() {
     let place = Place::new();
-    // It prints nothing then: the kernel drops what is printed while it handles the key.
+    // It prints nothing at that time, because the kernel discards output while it handles the key.
     let script = "trap 'exit 7' INT; echo inside; while :; do sleep 0.05; done";
     let mut terminal = Terminal::run("xterm", &place, &["sh", "-c", script]);
     terminal.expect("inside");
@@ -154,11 +154,12 @@ fn ctrl_c_reaches_the_command_from_nobody_else() {
     let command = [&[this.to_str().unwrap(), test][..], &options].concat();
     let mut terminal = Terminal::run("xterm", &place, &command);
     terminal.expect("beyond reach");
-    // Once this is passed on, a key can no longer have come too early for the command.
+    // After this signal was forwarded, a key can no longer come too early for the command.
     kill(terminal.pid(), Signal::SIGUSR1).unwrap();
     terminal.expect("got SIGUSR1");
     terminal.press(CTRL_C);
-    // The kernel shows it after it has sent the signal: touchfile gets it before the next one.
+    // The kernel echoes the key after it has sent the signal, so touchfile receives that before the next
+    // one.
     terminal.expect("^C");
     kill(terminal.pid(), Signal::SIGTERM).unwrap();
     terminal.expect("got SIGTERM");
@@ -167,12 +168,12 @@ fn ctrl_c_reaches_the_command_from_nobody_else() {
     assert!(!terminal.shown.contains("SIGINT"), "{:?}", terminal.shown);
 }
 
-/// A command in a process group of its own, where no key's signal gets, and only what is passed on.
+/// A command in a process group of its own, which receives only forwarded signals and none from keys.
 #[test]
 #[ignore = "the command that another test runs"]
 fn command_beyond_the_reach_of_keys() {
     if std::env::var_os(IS_COMMAND).is_none() {
-        return; // somebody runs all that is ignored
+        return; // this is a run of all ignored tests
     }
     setpgid(Pid::this(), Pid::from_raw(0)).unwrap();
     let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1].map(|signal| signal as i32);
@@ -223,7 +224,7 @@ fn a_terminal_that_goes_away_ends_the_command() {
         &["sh", "-c", script, started.to_str().unwrap()],
     );
     until("the command runs", || started.exists());
-    // The kernel sends SIGHUP to the leader of the session alone, which is touchfile.
+    // The kernel sends SIGHUP to the leader of the session only, which is touchfile.
     drop(terminal);
     assert_eq!(ended(&mut child).code(), Some(129));
     place.assert_free();
@@ -261,9 +262,9 @@ struct Terminal {
     keys: Pty,
     child: Child,
     screen: Receiver<String>,
-    /// All that was shown so far.
+    /// Everything that was shown so far.
     shown: String,
-    /// How much of it the test has looked at.
+    /// How much of it the test has checked.
     seen: usize,
 }
 
@@ -279,7 +280,7 @@ impl Terminal {
         let (sender, screen) = channel();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // Reading fails with EIO once nobody has the terminal open.
+            // Reading fails with EIO after the last process has closed the terminal.
             while let Ok(n @ 1..) = output.read(&mut buffer) {
                 let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
                 if sender.send(text).is_err() {
@@ -296,7 +297,7 @@ impl Terminal {
         }
     }
 
-    /// Waits until `text` is shown, after what was last waited for.
+    /// Waits until `text` is shown after the last text that was waited for.
     #[track_caller]
     fn expect(&mut self, text: &str) {
         self.expect_any(&[text.to_owned()]);

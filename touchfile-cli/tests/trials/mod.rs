@@ -1,4 +1,4 @@
-//! Tests that can say that they were skipped, and why.
+//! Tests that can be skipped with a reason.
 
 use std::fmt;
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::process::Command;
 
 use libtest_mimic::{Completion, Failed};
 
-/// Why a test was not made.
+/// The reason why a test was skipped.
 #[derive(Debug)]
 pub(crate) struct Skipped(String);
 
-/// What a test returns that may be skipped.
+/// The result of a test that may be skipped.
 pub(crate) type Tried = Result<(), Skipped>;
 
 pub(crate) fn skip(why: impl fmt::Display) -> Tried {
@@ -33,14 +33,14 @@ pub(crate) fn needs(program: &str) -> Tried {
     }
 }
 
-/// By another process: a child that another test forks while this one writes would have the copy open
-/// for writing until it executes, and it could not be executed itself until then (ETXTBSY).
+/// Another process makes the copy. If this one wrote it, a child of another test could have it open for
+/// writing for a moment, and it could not be executed (ETXTBSY).
 pub(crate) fn copy_program(program: &Path, copy: &Path) {
     let done = Command::new("cp").arg(program).arg(copy).status();
     assert!(done.is_ok_and(|status| status.success()));
 }
 
-/// What a test returns, skipped or not.
+/// The result of any test.
 pub(crate) trait Outcome {
     fn completion(self) -> Result<Completion, Failed>;
 }
@@ -60,7 +60,7 @@ impl Outcome for Tried {
     }
 }
 
-/// Runs these functions as tests, and exits; they are for Linux.
+/// Runs these functions as tests, and exits. They are for Linux.
 macro_rules! run {
     ($($test:path),* $(,)?) => {{
         let tests = vec![$(

@@ -1,4 +1,4 @@
-//! What is printed, and the exit status.
+//! Output and exit status.
 
 use std::ffi::OsStr;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! Where the numbers that stat(2) has for a file are not those of the kernel's list of locks.
+//! File systems on which stat(2) reports other numbers than the list of locks of the kernel.
 
 use crate::mounts::{self, Mounted};
 use crate::trials::{Tried, needs};

@@ -1,4 +1,4 @@
-//! Whoever took the lock, and whichever way.
+//! Holders with all kinds of locks.
 
 use std::process::Command;
 
@@ -86,7 +86,7 @@ pub(crate) fn whoever_is_blocked_is_told_as_waiting() -> Tried {
             claim(&waiters[1], kind, "shared"),
         ];
         if kind == "OFDLCK" {
-            // The kernel tells of them, and not who they are.
+            // The kernel lists them without their processes.
             for (pid, ..) in &mut expected {
                 *pid = 0;
             }
@@ -108,7 +108,7 @@ pub(crate) fn a_lock_of_flock_is_that_of_all_who_inherited_it() -> Tried {
     let told = holders(&place.lock());
     assert_eq!(told[0], claim(&flock, "FLOCK", "exclusive"));
     assert_eq!(told.len(), 2, "flock and its command: {told:?}");
-    // Now that the one who took it is dead, only the other has it.
+    // The process that has taken the lock is dead, and only the other one holds it.
     let (command, ..) = told[1];
     flock.send(nix::sys::signal::Signal::SIGKILL);
     flock.ended();
@@ -129,7 +129,7 @@ pub(crate) fn touchfile_itself_is_told_and_as_a_waiter_only_while_the_kernel_blo
         told.contains(&claim(&holder, "FLOCK", "shared")),
         "{told:?}"
     );
-    // It waits in the kernel until it has found out that the holder will wake it.
+    // It waits in the kernel until it knows that the holder will wake it.
     let waiters = claims(&answer["waiters"]);
     let itself = claim(&waiting, "FLOCK", "exclusive");
     assert!(

@@ -1,4 +1,4 @@
-//! Every lock of the machine, and those of a process.
+//! All locks of the machine, and all locks of a process.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::support::{Place, Process};
 use crate::trials::{Tried, needs, needs_root};
 use crate::who::{claim, claims, create, held, python, who};
 
-/// What `who` says for machines, and its exit status.
+/// The JSON and the exit status of `who`.
 fn ask(options: &[&str]) -> (Vec<Value>, Option<i32>) {
     let output = who().arg("--json").args(options).output().unwrap();
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -70,7 +70,7 @@ pub(crate) fn a_process_is_told_with_what_it_holds_and_waits_for() -> Tried {
     );
     assert!(claims(&files[0]["waiters"]).is_empty());
 
-    // Who only waits holds nothing.
+    // A process that only waits holds nothing.
     let (files, status) = ask(&["-p", &pid(&waiter)]);
     assert_eq!((files.len(), status), (1, Some(1)), "{files:?}");
     assert_eq!(

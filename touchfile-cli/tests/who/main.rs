@@ -1,4 +1,4 @@
-//! `touchfile who`, asked about locks that all sorts of programs hold.
+//! `touchfile who`, with locks of several programs.
 #![cfg_attr(not(target_os = "linux"), allow(unused))]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

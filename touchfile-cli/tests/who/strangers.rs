@@ -1,4 +1,5 @@
-//! Holders that cannot be seen: other users' processes, and other pid namespaces. Needs root.
+//! Holders that cannot be seen: processes of other users and in other pid namespaces. The tests need
+//! root.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,16 +10,16 @@ use crate::support::{DEADLINE, Place, touchfile};
 use crate::trials::{Tried, copy_program, needs, needs_root, skip};
 use crate::who::{create, held};
 
-/// A user with no processes, as far as anybody knows.
+/// A user that most likely has no processes.
 const NOBODY: u32 = 65_534;
 
-/// What a copy of the program that everybody may execute prints of the lock file for this user.
+/// The output of a copy of the program for this user. All users may execute the copy.
 fn asked_by(user: u32, place: &Place) -> String {
     let lock = place.lock();
     run_by(user, place, &[lock.to_str().unwrap()])
 }
 
-/// What it prints for a user with no processes.
+/// The output for a user without processes.
 pub(crate) fn asked_by_nobody(place: &Place, words: &[&str]) -> String {
     run_by(NOBODY, place, words)
 }
@@ -85,7 +86,7 @@ pub(crate) fn a_process_outside_of_our_pid_namespace_has_no_number() -> Tried {
     assert!(table.contains("(in another pid namespace)"), "{table}");
     assert!(!table.contains(&holder.pid().to_string()), "{table}");
     drop(holder);
-    // This the kernel does not list there at all.
+    // The kernel does not list this lock there.
     let _holder = held("FLOCK", "exclusive", &place.lock());
     let output = inside(&place);
     let table = String::from_utf8_lossy(&output.stdout);
@@ -102,7 +103,7 @@ pub(crate) fn what_was_inherited_into_a_pid_namespace_is_found_in_it() -> Tried 
     needs("unshare")?;
     let place = Place::new();
     create(&place.lock());
-    // flock(1) is outside, and what it runs is inside and has inherited the lock.
+    // flock(1) is outside of the namespace. Its command is inside and has inherited the lock.
     let mut command = assert_cmd::Command::new("flock");
     let command = command.arg(place.lock());
     let command = command.args(["unshare", "--pid", "--fork", "--mount-proc"]);
@@ -113,7 +114,7 @@ pub(crate) fn what_was_inherited_into_a_pid_namespace_is_found_in_it() -> Tried 
         return skip(format!("no new pid namespace: {said}"));
     }
     let table = String::from_utf8_lossy(&output.stdout);
-    // The first process of the namespace is the one that asks.
+    // The first process of the namespace runs `who`.
     assert!(table.contains("\n1  "), "{table}");
     assert!(table.contains("FLOCK"), "{table}");
     Ok(())

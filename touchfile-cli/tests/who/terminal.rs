@@ -1,4 +1,4 @@
-//! `--watch`, on a terminal and elsewhere.
+//! `--watch`, on a terminal and without one.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use pty_process::blocking::{Command as Foreground, Pty, open};
 
 use crate::support::{DEADLINE, Place, touchfile, until};
 
-/// Reads what is shown until it satisfies.
+/// Reads the output until it satisfies a condition.
 #[track_caller]
 fn shown(screen: &Receiver<String>, satisfies: impl Fn(&str) -> bool) -> String {
     let started = Instant::now();
@@ -35,7 +35,7 @@ fn screen(terminal: &Pty) -> Receiver<String> {
     let (sender, screen) = channel();
     thread::spawn(move || {
         let mut buffer = [0; 4096];
-        // Reading fails with EIO once nobody has the terminal open.
+        // Reading fails with EIO after the last process has closed the terminal.
         while let Ok(n @ 1..) = output.read(&mut buffer) {
             let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
             if sender.send(text).is_err() {
@@ -65,7 +65,7 @@ pub(crate) fn it_redraws_what_it_sees_until_ctrl_c() {
     let pid = held.pid().to_string();
     let (mut keys, mut child) = watch(&place, &[]);
     let screen = screen(&keys);
-    // Whichever is drawn, where the machine is too busy for each second.
+    // A busy machine may not draw it each second.
     let seen_for = |n| format!("{:<6}touchfile run", format!("{n}s"));
     let later: Vec<String> = (1..60).map(seen_for).collect();
     let seen = shown(&screen, |shown| later.iter().any(|row| shown.contains(row)));

@@ -1,4 +1,4 @@
-//! Asking `touchfile who`, and the programs that hold the locks.
+//! Runs of `touchfile who`, and programs that hold locks.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::{DEADLINE, Process, touchfile, until};
 
-/// Takes a lock as its arguments say, says so, and keeps it until its input ends.
+/// A script that takes a lock according to its arguments, prints that, and holds it until its input ends.
 ///
 /// `F_OFD_SETLKW` is 38, and struct flock is that of Linux with offsets of 64 bits.
 const HOLDER: &str = r#"
@@ -42,21 +42,21 @@ pub(crate) fn held(how: &str, mode: &str, path: &Path) -> Process {
     process
 }
 
-/// `touchfile who`, for a run that is over soon.
+/// `touchfile who`, for a run that ends soon.
 pub(crate) fn who() -> assert_cmd::Command {
     let mut command = assert_cmd::Command::new(touchfile());
     command.timeout(DEADLINE).arg("who");
     command
 }
 
-/// What it says of one file, for machines.
+/// Its JSON about one file.
 pub(crate) fn ask(path: &Path) -> Value {
     let output = who().arg("--json").arg(path).output().unwrap();
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     answer["files"][0].clone()
 }
 
-/// The holders by pid, kind and mode, in the order in which they are told.
+/// The pids, kinds and modes of the holders, in the order of the output.
 pub(crate) fn holders(path: &Path) -> Vec<(u64, String, String)> {
     claims(&ask(path)["holders"])
 }
@@ -76,7 +76,7 @@ pub(crate) fn claim(process: &Process, kind: &str, mode: &str) -> (u64, String, 
     (pid, kind.into(), mode.into())
 }
 
-/// Waits until so many waiters are listed for the file.
+/// Waits until this many waiters are listed for the file.
 #[track_caller]
 pub(crate) fn until_waiters(path: &Path, count: usize) -> Value {
     let mut answer = Value::Null;

@@ -1,11 +1,12 @@
 //! Putting together what the kernel lists and what the processes have open.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::facts::Facts;
-use super::list::list;
+use super::list::{Counts, FOR_A_MESSAGE, list};
 use super::locks::Entry;
 use super::scan::Scan;
 use super::{place, sees_all_processes};
@@ -16,14 +17,30 @@ use touchfile_core::{Holder, LockKind, ProcessId};
 pub(super) enum Reach {
     /// To everybody who has one of the locks.
     All,
-    /// To whoever took a lock, if it still has it; else to everybody. That is a matter of few
-    /// processes, not of all there are.
-    Takers,
+    /// For a message about the locks of these kinds: to whoever took one, if it still has it; else to
+    /// everybody. That is a matter of few processes, not of all there are. Any user can take many locks
+    /// and have many descriptors, so it ends early if there are too many.
+    Message(&'static [LockKind]),
 }
 
 pub(super) fn holders(path: &Path, reach: Reach) -> io::Result<Vec<Holder>> {
+    /// How many locks a message is about at most.
+    const MOST: usize = 64;
+    /// How long to look through descriptors for a message. It is some ten thousand of them.
+    const LONGEST: Duration = Duration::from_millis(50);
+
     let file = place::of(path)?;
-    let listed = list(Some(file))?;
+    let most = match reach {
+        Reach::All => u64::MAX,
+        Reach::Message(_) => FOR_A_MESSAGE,
+    };
+    let mut listed = list(Some(file), most)?;
+    if let Reach::Message(kinds) = reach {
+        listed.retain(|entry| kinds.contains(&entry.kind));
+        listed.truncate(MOST);
+    }
+    let started = Instant::now();
+    let goes_on = || reach == Reach::All || started.elapsed() < LONGEST;
     // Outside of the first pid namespace, locks of processes that are not in it are left out
     // (`locks_show` in fs/locks.c), though some of ours may have inherited one.
     let complete = sees_all_processes();
@@ -35,17 +52,22 @@ pub(super) fn holders(path: &Path, reach: Reach) -> io::Result<Vec<Holder>> {
         .filter(|entry| !names_its_owner(entry))
         .collect();
     let mut scan = Scan::default();
-    if reach == Reach::Takers {
+    if reach != Reach::All {
         let takers: BTreeSet<u32> = unnamed.iter().filter_map(|entry| entry.taker()).collect();
-        scan = Scan::of_some(takers, file);
+        scan = Scan::of_some(takers, file, &goes_on);
     }
-    let found = |entry: &&Entry| {
-        let taker = entry.taker();
-        let mut owners = scan.owners.iter();
-        owners.any(|(pid, lock)| Some(*pid) == taker && lock == *entry)
-    };
+    let owners: HashSet<(Option<u32>, &Entry)> = scan
+        .owners
+        .iter()
+        .map(|(pid, entry)| (Some(*pid), entry))
+        .collect();
+    let found = |entry: &&Entry| owners.contains(&(entry.taker(), *entry));
     if !complete || !unnamed.iter().all(found) {
-        scan = Scan::of(file)?;
+        scan = Scan::of(file, &goes_on)?;
+    }
+    if let Reach::Message(kinds) = reach {
+        scan.owners.retain(|(_, entry)| kinds.contains(&entry.kind));
+        scan.owners.truncate(MOST);
     }
     let mut facts = Known::default();
     let joined = join(&listed, &scan, &mut |pid| facts.of(pid));
@@ -53,12 +75,13 @@ pub(super) fn holders(path: &Path, reach: Reach) -> io::Result<Vec<Holder>> {
         return Ok(joined.into_iter().map(|(_, holder)| holder).collect());
     }
     // A holder that was not found may have released between the two readings.
-    Ok(those_still_there(joined, &list(Some(file))?))
+    Ok(those_still_there(joined, &list(Some(file), most)?))
 }
 
 /// Those who are certain, and of the others those whose lock is `still` listed.
 pub(super) fn those_still_there(joined: Vec<(Entry, Holder)>, still: &[Entry]) -> Vec<Holder> {
     let joined = joined.into_iter();
+    let still: HashSet<&Entry> = still.iter().collect();
     joined
         .filter(|(entry, holder)| is_certain(holder) || still.contains(entry))
         .map(|(_, holder)| holder)
@@ -81,16 +104,16 @@ pub(super) fn join(
     facts: &mut dyn FnMut(u32) -> Option<Facts>,
 ) -> Vec<(Entry, Holder)> {
     let mut joined = Vec::new();
-    let mut distinct: Vec<&Entry> = Vec::new();
-    let of_scan = scan.owners.iter().map(|(_, entry)| entry);
-    for entry in listed.iter().chain(of_scan) {
-        if !distinct.contains(&entry) {
-            distinct.push(entry);
-        }
+    let counts = Counts::of(listed);
+    let mut having: HashMap<&Entry, Vec<u32>> = HashMap::new();
+    for (pid, entry) in &scan.owners {
+        having.entry(entry).or_default().push(*pid);
     }
-    for entry in distinct.iter().filter(|entry| !entry.waiting) {
-        let times = listed.iter().filter(|listed| listed == entry).count();
-        joined.extend(owners(entry, times, scan, facts));
+    let of_scan = scan.owners.iter().map(|(_, entry)| entry);
+    let all = Counts::of(listed.iter().chain(of_scan));
+    for entry in all.distinct.iter().filter(|entry| !entry.waiting) {
+        let having = having.remove(entry).unwrap_or_default();
+        joined.extend(owners(entry, counts.times(entry), having, scan, facts));
     }
     for entry in listed.iter().filter(|entry| entry.waiting) {
         joined.extend(waiter(entry, facts).map(|waiter| (entry.clone(), waiter)));
@@ -108,20 +131,16 @@ pub(crate) fn join_only(listed: &[Entry]) {
     );
 }
 
-/// The holders of a lock that is listed so many times: once for each open file description.
+/// The holders of a lock that is listed so many times: once for each open file description. Processes
+/// `having` it are there once for each descriptor.
 fn owners(
     entry: &Entry,
     times: usize,
+    having: Vec<u32>,
     scan: &Scan,
     facts: &mut dyn FnMut(u32) -> Option<Facts>,
 ) -> Vec<(Entry, Holder)> {
     let mut owners = Vec::new();
-    let having: Vec<u32> = scan
-        .owners
-        .iter()
-        .filter(|(_, lock)| lock == entry)
-        .map(|(pid, _)| *pid)
-        .collect();
     let mut pids = having.clone();
     pids.dedup();
     // Whoever took it first, as those who inherited it are mostly there for its sake.

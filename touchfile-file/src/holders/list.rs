@@ -1,7 +1,9 @@
 //! The list of all locks that the kernel has.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
 use super::locks::{Entry, FileNumber};
 use crate::retry_interrupted;
@@ -9,12 +11,41 @@ use crate::retry_interrupted;
 /// Where the kernel lists all locks, as far as our pid namespace may see them.
 const LOCKS: &str = "/proc/locks";
 
-/// The locks of `file`, or of all files, as the kernel lists them.
-pub(super) fn list(file: Option<FileNumber>) -> io::Result<Vec<Entry>> {
+/// The most that is read for a message. Any user can take as many locks as it likes, and to read them all
+/// takes the kernel as long as the square of their number: almost a second for 24,000 of them.
+pub(super) const FOR_A_MESSAGE: u64 = 1 << 18;
+
+/// The locks of `file`, or of all files, as the kernel lists them; no more than so many bytes of the list.
+pub(super) fn list(file: Option<FileNumber>, most: u64) -> io::Result<Vec<Entry>> {
     settled(|| {
-        let (lines, whole) = read_all(LOCKS)?;
+        let (lines, whole) = read_all(LOCKS, most)?;
         Ok((Entry::parse_all(&lines, file), whole))
     })
+}
+
+/// How often each lock is there, in the order in which they are first there.
+#[derive(Debug, Default)]
+pub(super) struct Counts<'a> {
+    pub(super) distinct: Vec<&'a Entry>,
+    times: HashMap<&'a Entry, usize>,
+}
+
+impl<'a> Counts<'a> {
+    pub(super) fn of(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
+        let mut counts = Self::default();
+        for entry in entries {
+            let times = counts.times.entry(entry).or_default();
+            if *times == 0 {
+                counts.distinct.push(entry);
+            }
+            *times += 1;
+        }
+        counts
+    }
+
+    pub(super) fn times(&self, entry: &Entry) -> usize {
+        self.times.get(entry).copied().unwrap_or(0)
+    }
 }
 
 /// Puts together several readings of a list that changes, unless one reading got it in one piece.
@@ -25,29 +56,41 @@ pub(super) fn list(file: Option<FileNumber>) -> io::Result<Vec<Entry>> {
 fn settled(mut read: impl FnMut() -> io::Result<(Vec<Entry>, bool)>) -> io::Result<Vec<Entry>> {
     /// Where every other lock of a long list comes and goes, one reading in ten passes one over.
     const READINGS: u32 = 8;
-    let mut seen: Vec<(Entry, usize)> = Vec::new();
+    /// A list of a hundred thousand locks is read once.
+    const LONGEST: Duration = Duration::from_millis(50);
+
+    let started = Instant::now();
+    let mut seen: Vec<Entry> = Vec::new();
+    let mut least: HashMap<Entry, usize> = HashMap::new();
     for _ in 0..READINGS {
         let (entries, whole) = read()?;
         if whole {
             return Ok(entries);
         }
-        for (n, entry) in entries.iter().enumerate() {
-            if entries[..n].contains(entry) {
-                continue; // it was counted
-            }
-            let count = entries.iter().filter(|other| *other == entry).count();
-            match seen.iter_mut().find(|(before, _)| before == entry) {
-                Some((_, least)) => *least = count.min(*least),
-                None => seen.push((entry.clone(), count)),
+        let counts = Counts::of(&entries);
+        for entry in &counts.distinct {
+            let count = counts.times(entry);
+            match least.get_mut(*entry) {
+                Some(least) => *least = count.min(*least),
+                None => {
+                    least.insert((*entry).clone(), count);
+                    seen.push((*entry).clone());
+                }
             }
         }
+        if started.elapsed() > LONGEST {
+            break;
+        }
     }
-    let repeated = seen.into_iter().map(|(entry, count)| vec![entry; count]);
+    let repeated = seen.into_iter().map(|entry| {
+        let count = least[&entry];
+        vec![entry; count]
+    });
     Ok(repeated.flatten().collect())
 }
 
 /// All that is in a list of /proc, and whether a single read(2) got it.
-fn read_all(path: &str) -> io::Result<(String, bool)> {
+fn read_all(path: &str, most: u64) -> io::Result<(String, bool)> {
     /// A text that ends well before the end of the smallest page was not cut off by it. That nothing
     /// follows proves nothing: what followed may have moved to where it had been read already.
     const SURELY_ALL: usize = 3_584;
@@ -61,7 +104,7 @@ fn read_all(path: &str) -> io::Result<(String, bool)> {
     let mut text = vec![0; 16 * 4096];
     let first = retry_interrupted(|| file.read(&mut text))?;
     text.truncate(first);
-    let more = file.read_to_end(&mut text)?;
+    let more = file.take(most).read_to_end(&mut text)?;
     let whole = more == 0 && first <= SURELY_ALL;
     Ok((String::from_utf8_lossy(&text).into_owned(), whole))
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use touchfile_core::{LockKind, LockMode};
 
 /// A lock, or the wait for one, as the kernel lists it (`lock_get_status` in fs/locks.c).
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) kind: LockKind,
     pub(crate) mode: LockMode,
@@ -18,7 +18,7 @@ pub(crate) struct Entry {
 }
 
 /// The numbers of a file inside the kernel. Those of stat(2) can differ.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct FileNumber {
     /// The major and minor number of the superblock.
     pub(super) device: (u32, u32),

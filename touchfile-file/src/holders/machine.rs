@@ -1,6 +1,6 @@
 //! The locks of all files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ use super::scan::{Scan, each_descriptor, processes};
 
 /// [`locked_files`](super::locked_files), as Linux tells.
 pub(super) fn locked_files() -> io::Result<Vec<LockedFile>> {
-    let listed = list(None)?;
+    let listed = list(None, u64::MAX)?;
     let mut scans: BTreeMap<FileNumber, Scan> = BTreeMap::new();
     let mut paths: BTreeMap<FileNumber, PathBuf> = BTreeMap::new();
     let mut hidden = Vec::new();
     for pid in processes()? {
-        let looked = each_descriptor(pid, |descriptor, fdinfo| {
+        let looked = each_descriptor(pid, &|| true, |descriptor, fdinfo| {
             for entry in Entry::parse_fdinfo(fdinfo) {
                 let file = entry.file;
                 scans.entry(file).or_default().owners.push((pid, entry));
@@ -35,35 +35,41 @@ pub(super) fn locked_files() -> io::Result<Vec<LockedFile>> {
     // In the order of the kernel's list, and then what is not in it: a process outside of our pid
     // namespace took it.
     let mut files: Vec<FileNumber> = Vec::new();
-    for file in listed
-        .iter()
-        .map(|entry| entry.file)
-        .chain(scans.keys().copied())
-    {
-        if !files.contains(&file) {
+    let mut known: HashSet<FileNumber> = HashSet::new();
+    let of_list = listed.iter().map(|entry| entry.file);
+    for file in of_list.chain(scans.keys().copied()) {
+        if known.insert(file) {
             files.push(file);
         }
     }
+    let listed = by_file(listed);
     let mut facts = Known::default();
     let mut found = Vec::new();
     for file in files {
-        let listed: Vec<Entry> = listed
-            .iter()
-            .filter(|entry| entry.file == file)
-            .cloned()
-            .collect();
+        let listed = listed.get(&file).map_or(&[][..], Vec::as_slice);
         let mut scan = scans.remove(&file).unwrap_or_default();
         scan.hidden.clone_from(&hidden);
-        let joined = join::join(&listed, &scan, &mut |pid| facts.of(pid));
+        let joined = join::join(listed, &scan, &mut |pid| facts.of(pid));
         found.push((file, joined));
     }
     // A holder that was not found may have released between the two readings.
-    let still = list(None)?;
-    let found = found.into_iter().map(|(file, joined)| LockedFile {
-        path: paths.remove(&file),
-        device: file.device,
-        inode: file.inode,
-        holders: join::those_still_there(joined, &still),
+    let still = by_file(list(None, u64::MAX)?);
+    let found = found.into_iter().map(|(file, joined)| {
+        let still = still.get(&file).map_or(&[][..], Vec::as_slice);
+        LockedFile {
+            path: paths.remove(&file),
+            device: file.device,
+            inode: file.inode,
+            holders: join::those_still_there(joined, still),
+        }
     });
     Ok(found.filter(|file| !file.holders.is_empty()).collect())
+}
+
+fn by_file(entries: Vec<Entry>) -> BTreeMap<FileNumber, Vec<Entry>> {
+    let mut files: BTreeMap<FileNumber, Vec<Entry>> = BTreeMap::new();
+    for entry in entries {
+        files.entry(entry.file).or_default().push(entry);
+    }
+    files
 }

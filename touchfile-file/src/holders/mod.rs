@@ -112,11 +112,11 @@ mod elsewhere {
     use std::io;
     use std::path::Path;
 
-    use super::{Holder, LockedFile};
+    use super::{Holder, LockKind, LockedFile};
 
     pub(super) enum Reach {
         All,
-        Takers,
+        Message(#[expect(dead_code, reason = "there is nobody to be found")] &'static [LockKind]),
     }
 
     pub(super) fn find(_: &Path, _: Reach) -> io::Result<Vec<Holder>> {
@@ -197,8 +197,8 @@ pub async fn look_up_holders(
         .name("touchfile-who".into())
         .spawn(move || {
             let found = file_system(&path).and_then(|file_system| {
-                let mut found = find(&path, Reach::Takers)?;
                 let kinds = kinds(file_system);
+                let mut found = find(&path, Reach::Message(kinds))?;
                 found.retain(|holder| holder.kind.is_some_and(|kind| kinds.contains(&kind)));
                 Ok(found)
             });

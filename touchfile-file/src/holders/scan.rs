@@ -15,16 +15,20 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// Looks at every process there is.
-    pub(super) fn of(file: FileNumber) -> io::Result<Self> {
-        Ok(Self::of_some(processes()?, file))
+    /// Looks at every process there is, for as long as it `goes_on`.
+    pub(super) fn of(file: FileNumber, goes_on: &dyn Fn() -> bool) -> io::Result<Self> {
+        Ok(Self::of_some(processes()?, file, goes_on))
     }
 
-    /// Looks at these processes, as far as they are still there.
-    pub(super) fn of_some(processes: impl IntoIterator<Item = u32>, file: FileNumber) -> Self {
+    /// Looks at these processes, as far as they are still there, for as long as it `goes_on`.
+    pub(super) fn of_some(
+        processes: impl IntoIterator<Item = u32>,
+        file: FileNumber,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Self {
         let mut scan = Self::default();
         for pid in processes {
-            let looked = each_descriptor(pid, |_, fdinfo| {
+            let looked = each_descriptor(pid, goes_on, |_, fdinfo| {
                 let locks = Entry::parse_fdinfo(fdinfo).filter(|lock| lock.file == file);
                 scan.owners.extend(locks.map(|lock| (pid, lock)));
             });
@@ -49,10 +53,18 @@ pub(crate) fn processes() -> io::Result<Vec<u32>> {
     Ok(processes)
 }
 
-/// Shows each descriptor of a process that leads to a file: its number, and the text of its fdinfo.
-pub(crate) fn each_descriptor(pid: u32, mut show: impl FnMut(&str, &str)) -> io::Result<()> {
+/// Shows each descriptor of a process that leads to a file: its number, and the text of its fdinfo. It
+/// ends early when it does not `go_on`, as a process can have a million descriptors.
+pub(crate) fn each_descriptor(
+    pid: u32,
+    goes_on: &dyn Fn() -> bool,
+    mut show: impl FnMut(&str, &str),
+) -> io::Result<()> {
     let mut text = String::new();
     for descriptor in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        if !goes_on() {
+            break;
+        }
         let descriptor = descriptor?;
         // Where it leads is cheap to learn, and rules out sockets and pipes, which are the
         // most. Asking what it is, by stat(2), could wait for a server.

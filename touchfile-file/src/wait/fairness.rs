@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use touchfile_core::LockMode;
 
 use super::hold_timer::{HoldTimer, tick};
-use super::system::{FileEvents, Follower, QueueHead};
+use super::system::{FileEvents, Follower, Joined, QueueHead};
 
 /// What a handle knows of others who want its lock, and keeps for them.
 ///
@@ -28,12 +28,27 @@ pub(super) struct Fairness {
     hold: HoldTimer,
     /// Until when the queue is ignored because its head does not run, and for how long it is then.
     queue_ignored: Option<(Instant, Duration)>,
+    /// Another user has the name of the queue.
+    without_queue: Option<WithoutQueue>,
     /// The place that looking for a queue has brought.
     place: Option<Box<dyn Follower>>,
     /// The head of the queue, kept while the lock is held.
     head: Option<Box<dyn QueueHead>>,
     /// The events that the wait for the present lock has used, kept so that tidying up delays nobody.
     used_events: Option<Box<dyn FileEvents>>,
+}
+
+/// The latest hold of a handle that found that another user has the name of its queue.
+#[derive(Clone, Copy, Debug, Default)]
+struct WithoutQueue {
+    acquired: Option<Instant>,
+    released: Option<Instant>,
+}
+
+impl WithoutQueue {
+    fn latest_hold(self) -> Option<(Instant, Instant)> {
+        Some((self.acquired?, self.released?))
+    }
 }
 
 impl Fairness {
@@ -59,10 +74,31 @@ impl Fairness {
     }
 
     /// Keeps the place that looking for a queue has brought; returns whether there is one.
-    pub(super) fn keep_place(&mut self, place: Option<Box<dyn Follower>>) -> bool {
-        self.contended = place.is_some();
-        self.place = place;
+    pub(super) fn keep_place(&mut self, joined: Joined) -> bool {
+        self.without_queue = match (&joined, self.without_queue.take()) {
+            (Joined::Taken, known) => Some(known.unwrap_or_default()),
+            _ => None,
+        };
+        self.place = match joined {
+            Joined::Behind(place) => Some(place),
+            Joined::Nobody | Joined::Taken => None,
+        };
+        self.contended = self.place.is_some();
         self.contended
+    }
+
+    /// For how long to leave the lock to others before it is taken again, where there can be no queue.
+    ///
+    /// It is as long as the latest hold was, so that whoever has taken the name of the queue costs
+    /// half of the time at most, and no longer than who is awake needs to take it.
+    pub(super) fn turn_of_others(&self) -> Option<Duration> {
+        const LONGEST: Duration = Duration::from_millis(2);
+
+        let (acquired, released) = self.without_queue?.latest_hold()?;
+        let pause = (released - acquired).min(LONGEST);
+        pause
+            .checked_sub(released.elapsed())
+            .filter(|left| !left.is_zero())
     }
 
     pub(super) fn has_place(&self) -> bool {
@@ -106,6 +142,12 @@ impl Fairness {
     #[inline]
     pub(super) fn acquired(&mut self) {
         self.place = None;
+        if self.without_queue.is_some() {
+            self.without_queue = Some(WithoutQueue {
+                acquired: Some(Instant::now()),
+                released: None,
+            });
+        }
         if !self.hold.is_started() {
             self.hold.start(tick());
         }
@@ -114,6 +156,9 @@ impl Fairness {
     /// Whether somebody may be waiting for the lock that was just released.
     #[inline]
     pub(super) fn may_be_waited_for(&mut self) -> bool {
+        if let Some(without_queue) = &mut self.without_queue {
+            without_queue.released = Some(Instant::now());
+        }
         self.hold.was_longer_than(Self::BRIEF_HOLD) || self.contended
     }
 

@@ -36,9 +36,9 @@ use touchfile_core::{Attempt, LockMode};
 use self::fairness::Fairness;
 use self::follower::Followed;
 #[cfg(all(feature = "fuzzing", target_os = "linux"))]
-pub(crate) use self::linux::is_marked;
+pub(crate) use self::linux::{is_marked, take_message};
 pub(crate) use self::system::Lock;
-use self::system::{Follower, Place, System, Unaided};
+use self::system::{Follower, Joined, Place, System, Unaided};
 use crate::open::OpenFlags;
 use crate::{BlockingLock, FileId, Symlinks};
 
@@ -97,6 +97,9 @@ impl Waiter {
         lock: &mut impl Contended,
         mode: LockMode,
     ) -> io::Result<()> {
+        if let Some(pause) = self.fairness.turn_of_others() {
+            runtime::sleep(pause).await;
+        }
         let mut place = match self.place_behind_others(lock) {
             Some(follower) => Place::Behind(follower),
             None => {
@@ -167,6 +170,9 @@ impl Waiter {
         if self.fairness.is_time_to_look() && self.join_others(lock) {
             return Ok(Attempt::WouldBlock);
         }
+        if self.fairness.turn_of_others().is_some() {
+            return Ok(Attempt::WouldBlock);
+        }
         self.try_lock(lock, mode)
     }
 
@@ -191,9 +197,8 @@ impl Waiter {
     /// Takes a place behind those who stand in the queue, if there are any.
     fn join_others(&mut self, lock: &impl Contended) -> bool {
         let key = lock.queue_key();
-        let found = self
-            .fairness
-            .keep_place(key.and_then(|key| system().join_queue(&key)));
+        let joined = key.map_or(Joined::Nobody, |key| system().join_queue(&key));
+        let found = self.fairness.keep_place(joined);
         if found {
             // The latest release of this handle may have been one without an event.
             notify_waiters(lock);
@@ -258,6 +263,16 @@ fn is_without(part: &str) -> bool {
 /// Flags to open a lock file with, by which other processes see that its release is announced.
 pub(crate) fn open_flags() -> OpenFlags {
     system().open_flags()
+}
+
+/// Where those who wait for a lock with one of these keys stand in line.
+pub(crate) fn queue_place(keys: &[String]) -> crate::QueuePlace {
+    #[cfg(target_os = "linux")]
+    if !is_without("queue") && !is_without("all") {
+        return linux::queue_place(keys);
+    }
+    let _ = keys;
+    crate::QueuePlace::None
 }
 
 fn notify_waiters(lock: &impl Contended) {

@@ -45,9 +45,9 @@ pub(crate) trait System: fmt::Debug + Sync {
     }
 
     /// Takes the last place in the queue that is called `key`, if there is one.
-    fn join_queue(&self, key: &str) -> Option<Box<dyn Follower>> {
+    fn join_queue(&self, key: &str) -> Joined {
         let _ = key;
-        None
+        Joined::Nobody
     }
 
     /// Starts to find out who holds a lock that excludes `wanted`.
@@ -89,6 +89,21 @@ pub(crate) enum Place {
     Head(Option<Box<dyn QueueHead>>),
     /// A place behind the head, which waits for its turn.
     Behind(Box<dyn Follower>),
+}
+
+/// What comes of looking for a queue.
+#[derive(Debug)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "there is no queue elsewhere")
+)]
+pub(crate) enum Joined {
+    /// The last place in it.
+    Behind(Box<dyn Follower>),
+    /// Nobody stands in it.
+    Nobody,
+    /// There can be none: another user has its name.
+    Taken,
 }
 
 /// The head of a queue. Dropping it hands the head over to the next in the queue.

@@ -13,7 +13,7 @@ mod removal;
 use std::env;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,18 +37,24 @@ fn main() -> ExitCode {
             println!("{}", overtakings(Path::new(path)));
             return ExitCode::SUCCESS;
         }
+        [RELEASE, path] => {
+            println!("{}", release(Path::new(path)).as_micros());
+            return ExitCode::SUCCESS;
+        }
+        [LOG, path] => return count_warnings(Path::new(path)),
         [deadlines::WAIT, backend, path] => return deadlines::wait(backend, Path::new(path)),
         [identity::GIVE_UP, path] => return identity::give_up(Path::new(path)),
         _ => {}
     }
     let is_root = rustix::process::geteuid().is_root();
-    let trials: [(&str, fn()); 7] = [
+    let trials: [(&str, fn()); 8] = [
         ("a_release_does_not_wait_for_strangers", flood),
         ("a_storm_of_events_delays_no_deadline", storm),
         (
             "order_is_kept_if_a_stranger_takes_the_queue_s_name",
             taken_name,
         ),
+        ("a_taken_name_is_logged_once", logged_name),
         ("a_deadline_is_kept_under_every_load", deadlines::kept),
         ("a_storm_of_events_costs_a_wait_little", deadlines::cost),
         (
@@ -111,29 +117,42 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// The words that make this program wait for a lock, have it for a moment, and say how long the release
+/// took.
+const RELEASE: &str = "time-a-release";
+
+fn release(path: &Path) -> Duration {
+    let touch = touch_at(path);
+    let guard = touch.blocking().lock_exclusive().unwrap();
+    thread::sleep(Duration::from_millis(50)); // the flood arrives
+    let started = Instant::now();
+    drop(guard);
+    started.elapsed()
+}
+
 /// Before 64 accepts were the limit, this lasted as long as the attack.
 fn flood() {
+    // With a directory, strangers have nothing to connect to.
     let time = |attackers: usize| {
         let (_dir, path) = lock_file();
-        let (first, second) = (touch_at(&path), touch_at(&path));
-        let held = first.blocking().lock_exclusive().unwrap();
-        thread::scope(|threads| {
-            let release = threads.spawn(|| {
-                // It was the head of the queue, and hands over at the release.
-                let guard = second.blocking().lock_exclusive().unwrap();
-                thread::sleep(Duration::from_millis(50)); // the flood arrives
-                let started = Instant::now();
-                drop(guard);
-                started.elapsed()
-            });
-            let name = queue_name(&path);
-            wait_until("there is a queue", || is_in_proc(&name));
-            let _attack: Vec<_> = (0..attackers)
-                .map(|_| Attack::start("connect", &name))
-                .collect();
-            drop(held);
-            release.join().unwrap()
-        })
+        let touch = touch_at(&path);
+        let held = touch.blocking().lock_exclusive().unwrap();
+        // It is the head of the queue, and hands over at the release.
+        let waiter = Command::new(env::current_exe().unwrap())
+            .args([RELEASE, path.to_str().unwrap()])
+            .env("TOUCHFILE_WAIT_WITHOUT", "directory")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let name = queue_name(&path);
+        wait_until("there is a queue", || is_in_proc(&name));
+        let _attack: Vec<_> = (0..attackers)
+            .map(|_| Attack::start("connect", &name))
+            .collect();
+        drop(held);
+        let told = waiter.wait_with_output().unwrap().stdout;
+        let micros = String::from_utf8(told).unwrap();
+        Duration::from_micros(micros.trim().parse().unwrap())
     };
     let (control, attacked) = (time(0), time(3));
     eprintln!("a release takes {control:?}, and {attacked:?} under the attack");
@@ -191,22 +210,100 @@ const ORDER: &str = "count-overtakings";
 
 /// Before there was a socket in a directory, the name was the only place to meet.
 fn taken_name() {
-    let count = |attack: bool| {
+    let count = |attack: bool, without: &str| {
         let (_dir, path) = lock_file();
         let _attack = attack.then(|| Attack::start("take the name", &queue_name(&path)));
         let counted = Command::new(env::current_exe().unwrap())
             .args([ORDER, path.to_str().unwrap()])
-            .env("TOUCHFILE_WAIT_WITHOUT", "kernel")
+            .env("TOUCHFILE_WAIT_WITHOUT", without)
             .output()
             .unwrap();
         let counted = String::from_utf8(counted.stdout).unwrap();
         counted.trim().parse::<u32>().unwrap()
     };
-    let (control, attacked) = (count(false), count(true));
+    let control = count(false, "kernel");
+    let attacked = count(true, "kernel");
+    let nowhere = count(true, "kernel,directory");
     eprintln!(
-        "a waiter is overtaken {control} times in {ROUNDS}, and {attacked} times under the attack"
+        "a waiter is overtaken {control} times in {ROUNDS}, {attacked} times under the attack, and {nowhere} \
+         times where there is no directory for a queue"
     );
     assert!(attacked <= control + 2 * ROUNDS);
+    assert!(nowhere <= control + 2 * ROUNDS);
+}
+
+/// The words that make this program wait in vain three times, and print the warnings of that.
+const LOG: &str = "count-warnings";
+
+fn count_warnings(path: &Path) -> ExitCode {
+    tracing::subscriber::set_global_default(Warnings).unwrap();
+    for _ in 0..3 {
+        let touch = touch_at(path);
+        let waited = touch
+            .blocking()
+            .lock_timeout(LockMode::Exclusive, Duration::from_millis(20));
+        assert!(waited.unwrap_err().is_timeout());
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints the fields of each warning in a line.
+struct Warnings;
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Fields(String);
+
+        impl tracing::field::Visit for Fields {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0 += &format!("{}={value:?} ", field.name());
+            }
+        }
+
+        let mut fields = Fields(String::new());
+        event.record(&mut fields);
+        println!("{}", fields.0);
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+fn logged_name() {
+    let told = |attack: bool, without: &str| {
+        let (_dir, path) = lock_file();
+        let touch = touch_at(&path);
+        let _held = touch.blocking().lock_exclusive().unwrap();
+        let _attack = attack.then(|| Attack::start("take the name", &queue_name(&path)));
+        let waited = Command::new(env::current_exe().unwrap())
+            .args([LOG, path.to_str().unwrap()])
+            .env("TOUCHFILE_WAIT_WITHOUT", without)
+            .output()
+            .unwrap();
+        assert!(waited.status.success());
+        let lines = String::from_utf8(waited.stdout).unwrap();
+        let is_told = |line: &&str| line.contains("taken the name") && line.contains("uid=65534");
+        (lines.lines().filter(is_told).count(), lines)
+    };
+    for (attack, without, times) in [
+        (true, "directory", 1),
+        (true, "", 0),
+        (false, "directory", 0),
+    ] {
+        let (count, lines) = told(attack, without);
+        eprintln!("taken: {attack}, without {without:?}: told {count} times in three waits");
+        assert_eq!(count, times, "{lines}");
+    }
 }
 
 const ROUNDS: u32 = 20;

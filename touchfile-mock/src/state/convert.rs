@@ -1,4 +1,4 @@
-//! Changing the mode of a lock that is held.
+//! Conversions of held locks.
 
 use std::io;
 
@@ -18,7 +18,7 @@ impl State {
         Ok(())
     }
 
-    /// Like `try_lock`, it does not look at the queue: a waiter is no holder.
+    /// Like `try_lock`, it ignores the queue, since a waiter is no holder.
     pub(crate) fn try_upgrade(&mut self, id: HandleId) -> io::Result<Attempt> {
         let handle = self.ready_to_convert(id, Call::TryUpgrade)?;
         let (mode, alone) = self.inode(handle.inode).hold_of(id).ok_or_else(lost)?;
@@ -32,7 +32,7 @@ impl State {
         Ok(Attempt::Acquired)
     }
 
-    /// Refuses what this handle must not ask for, and meets the fault that is armed.
+    /// Refuses a conversion that this handle must not ask for, and meets an armed fault.
     fn ready_to_convert(&mut self, id: HandleId, call: Call) -> io::Result<OpenHandle> {
         let handle = self.live(id)?;
         let refused = |kind, what| Err(io::Error::new(kind, what));

@@ -1,4 +1,4 @@
-//! Opening and closing files, and what happens to their names meanwhile.
+//! Opening and closing files, and changing their names.
 
 use std::io;
 use std::path::Path;
@@ -45,7 +45,7 @@ impl State {
         Ok(id)
     }
 
-    /// What dropping a handle does.
+    /// Closes a handle that is dropped.
     pub(crate) fn close(&mut self, id: HandleId) {
         self.end_wait(id);
         let Some(handle) = self.handles.get(&id).filter(|h| h.alive).cloned() else {
@@ -101,7 +101,7 @@ impl State {
 
     pub(crate) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let inode = self.lookup(from)?;
-        // rename(2): two names of one file stay as they are.
+        // By rename(2), two names of one file both stay.
         if !self.names(to, inode) {
             self.name(to, inode);
             self.unname(from);
@@ -153,7 +153,7 @@ impl State {
         id
     }
 
-    /// Makes `path` name this file, whatever it named before.
+    /// Lets `path` name this file, even if it named another.
     fn name(&mut self, path: &Path, inode: InodeId) {
         self.inode(inode).links += 1;
         if let Some(old) = self.paths.insert(path.to_owned(), inode) {

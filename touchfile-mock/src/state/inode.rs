@@ -1,10 +1,9 @@
-//! One file: who holds its lock, and who waits for it in what order.
+//! One file: the holders of its lock, and its queue of waiters.
 //!
-//! A lock is never handed to a waiter from outside. A waiter takes it when it is polled, if
-//! [`Inode::may_pass`] lets it; every change that may let somebody pass calls
-//! [`Inode::wake_ready`]. The one invariant is: **a waiter that may pass has been woken since its
-//! last poll.** So a woken waiter that goes away instead of taking the lock only needs to have
-//! `wake_ready` called after it, like any other change.
+//! A waiter takes the lock itself when it is polled, if [`Inode::may_pass`] allows it. Every change that
+//! may allow a waiter to pass calls [`Inode::wake_ready`]. The invariant is: **a waiter that may pass has
+//! been woken since its last poll.** A woken waiter that leaves without taking the lock is such a change
+//! as well.
 
 use std::task::Waker;
 
@@ -17,11 +16,11 @@ use crate::Claim;
 pub(super) struct Inode {
     /// The paths that name this file.
     pub(super) links: usize,
-    /// The handles that are open on it.
+    /// The open handles.
     pub(super) open: usize,
     pub(super) read_only: bool,
     holders: Vec<Holder>,
-    /// In the order in which they began to wait.
+    /// The waiters, in the order in which they began to wait.
     waiters: Vec<Waiter>,
 }
 
@@ -36,14 +35,14 @@ pub(super) struct Waiter {
     pub(super) handle: HandleId,
     pub(super) process: ProcessId,
     pub(super) claim: Claim,
-    /// Its process is stopped: it neither takes the lock nor keeps others from it.
+    /// Whether its process is stopped. Then it neither takes the lock nor blocks other waiters.
     pub(super) stopped: bool,
-    /// Taken when the waiter is woken, set anew when it is polled.
+    /// It is taken when the waiter is woken, and set when the waiter is polled.
     pub(super) waker: Option<Waker>,
 }
 
 impl Inode {
-    /// Whether anything still needs this file to exist.
+    /// Whether the file still has a name or a handle.
     pub(super) fn is_used(&self) -> bool {
         self.links > 0 || self.open > 0 || !self.holders.is_empty()
     }
@@ -56,23 +55,22 @@ impl Inode {
         self.waiters.iter()
     }
 
-    /// Whether a holder keeps `mode` from being taken.
+    /// Whether a holder conflicts with `mode`.
     pub(super) fn is_busy(&self, mode: LockMode) -> bool {
         self.holders
             .iter()
             .any(|holder| holder.claim.mode.conflicts_with(mode))
     }
 
-    /// What `handle` holds, if nobody took it away, and whether it holds it alone.
+    /// The mode that `handle` holds, unless the lock was lost, and whether it is the only holder.
     pub(super) fn hold_of(&mut self, handle: HandleId) -> Option<(&mut LockMode, bool)> {
         let alone = self.holders.len() == 1;
         let holder = self.holders.iter_mut().find(|h| h.handle == handle)?;
         Some((&mut holder.claim.mode, alone))
     }
 
-    /// Whether `handle` may take the lock as a waiter: no holder conflicts, and nobody who came
-    /// earlier and is running wants it in a mode that conflicts. A handle that is not in the
-    /// queue comes after all that are.
+    /// Whether `handle` may take the lock as a waiter: no holder conflicts, and no earlier waiter of a
+    /// running process conflicts. A handle outside of the queue comes after all waiters.
     pub(super) fn may_pass(&self, handle: HandleId, mode: LockMode) -> bool {
         !self.is_busy(mode)
             && !self
@@ -120,7 +118,7 @@ impl Inode {
                 continue;
             }
             if !self.may_pass(waiter.handle, waiter.claim.mode) {
-                // Whoever is behind one that cannot pass cannot pass either.
+                // A conflicting waiter that cannot pass blocks those behind it.
                 return;
             }
             due.extend(self.waiters[index].waker.take());

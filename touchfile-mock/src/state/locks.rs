@@ -25,7 +25,7 @@ impl State {
         Ok(Attempt::Acquired)
     }
 
-    /// Takes the lock if nobody is ahead, else joins the queue: then goes on in `poll_lock`.
+    /// Takes the lock if no waiter is ahead. Otherwise joins the queue, and `poll_lock` continues.
     pub(crate) fn start_lock(&mut self, id: HandleId, mode: LockMode) -> io::Result<Attempt> {
         let handle = self.ready_to_lock(id, mode)?;
         self.strike(Call::Lock, &handle.process, &handle.path)?;
@@ -67,7 +67,7 @@ impl State {
         Poll::Pending
     }
 
-    /// Ends the wait of `id`, if it waits, and lets those behind it move up.
+    /// Ends the wait of `id`, if it waits, and wakes the waiters that may pass now.
     pub(crate) fn end_wait(&mut self, id: HandleId) {
         let Some(handle) = self.handles.get(&id).filter(|h| h.alive).cloned() else {
             return;
@@ -86,7 +86,7 @@ impl State {
         Ok(())
     }
 
-    /// Takes the locks of everybody who holds this file, without telling them.
+    /// Lets all holders of this file lose their locks without knowing it.
     pub(crate) fn lose_locks_on(&mut self, path: &Path) -> usize {
         let Some(inode) = self.file_at(path) else {
             return 0;
@@ -108,7 +108,7 @@ impl State {
         lost
     }
 
-    /// Takes every lock of this process, without telling it.
+    /// Lets this process lose all its locks without knowing it.
     pub(crate) fn lose_locks_of(&mut self, name: &str) -> usize {
         let Some(process) = self.processes.get(name) else {
             return 0;
@@ -125,14 +125,14 @@ impl State {
         lost
     }
 
-    /// Whether the handle believes to hold what it does not.
+    /// Whether the handle has lost the lock that it seems to hold.
     pub(crate) fn is_lost(&mut self, id: HandleId) -> io::Result<bool> {
         let handle = self.live(id)?;
         self.strike(Call::IsLost, &handle.process, &handle.path)?;
         Ok(handle.held.is_some() && !self.holds(id, &handle))
     }
 
-    /// What `unlock` and dropping do: removes the file if that was asked for, then lets go.
+    /// Releases for `unlock` and for a drop: removes the file if that was asked for, then the lock.
     pub(super) fn release(&mut self, id: HandleId, handle: &OpenHandle) {
         let Some(believed) = handle.held else {
             return;
@@ -154,7 +154,7 @@ impl State {
         holders.any(|holder| holder.handle == id)
     }
 
-    /// Ends the hold of `id`, if it has one, and wakes who may follow.
+    /// Ends the hold of `id`, if it has one, and wakes the waiters that may pass now.
     pub(super) fn let_go(&mut self, id: HandleId, handle: &OpenHandle) {
         self.set_held(id, None);
         if let Some(claim) = self.inode(handle.inode).release(id) {
@@ -163,9 +163,9 @@ impl State {
         }
     }
 
-    /// Refuses what this handle must not ask for.
+    /// Refuses a lock that this handle must not ask for.
     fn ready_to_lock(&mut self, id: HandleId, mode: LockMode) -> io::Result<OpenHandle> {
-        // A `lock()` future that was leaked instead of dropped ends here.
+        // A `lock()` future may have been leaked, so that its wait has not ended.
         self.end_wait(id);
         let handle = self.live(id)?;
         if let Some(held) = handle.held {

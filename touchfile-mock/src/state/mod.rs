@@ -1,8 +1,8 @@
-//! Everything a world consists of, under one mutex.
+//! The state of a world, under one mutex.
 //!
-//! Each public call of the crate is one step on [`State`], made by [`Shared::with`]; what needs
-//! waiting is a step that is repeated when polled. Wakers are called and dropped after the mutex
-//! has been let go, because they may run code that comes back to this world.
+//! Each public call of the crate is one step on [`State`], made by [`Shared::with`]. A call that waits
+//! repeats its step when it is polled. Wakers are called and dropped after the mutex was unlocked,
+//! because they may run code that uses this world.
 
 mod convert;
 mod files;
@@ -68,12 +68,12 @@ pub(crate) struct State {
     inodes: BTreeMap<InodeId, Inode>,
     handles: BTreeMap<HandleId, OpenHandle>,
     last_id: u64,
-    /// Wakers to call, and wakers to drop, once the mutex is free.
+    /// The wakers to call and the wakers to drop after the mutex was unlocked.
     due: Vec<Waker>,
     retired: Vec<Waker>,
 }
 
-/// What the world knows of a handle. Lives until the handle is dropped, its process dead or not.
+/// The state of a handle. It exists until the handle is dropped, even if its process was killed.
 #[derive(Clone, Debug)]
 struct OpenHandle {
     process: ProcessRef,
@@ -82,7 +82,7 @@ struct OpenHandle {
     inode: InodeId,
     capabilities: Capabilities,
     remove_on_release: bool,
-    /// What the handle believes it holds. The truth is in the inode.
+    /// The mode that the handle seems to hold. The inode has the holders.
     held: Option<LockMode>,
 }
 
@@ -113,7 +113,7 @@ impl State {
             .unwrap_or_default()
     }
 
-    /// The delay that is armed for this call.
+    /// The oldest delay that matches a call.
     pub(crate) fn begin_delay(
         &mut self,
         call: Call,
@@ -165,7 +165,7 @@ impl State {
             .record(Some(&handle.process.name), Some(&handle.path), what);
     }
 
-    /// Meets the fault that is armed for this call: `Ok(true)` is a refusal.
+    /// Meets the oldest fault that matches a call. `Ok(true)` is a refusal.
     fn strike(&mut self, call: Call, process: &ProcessRef, path: &Path) -> io::Result<bool> {
         match self.faults.take_blow(call, &process.name, path) {
             Some(Effect::Fail(failure)) => {
@@ -178,7 +178,7 @@ impl State {
         }
     }
 
-    /// Wakes whoever may take the lock of this file now.
+    /// Wakes the waiters that may take the lock of this file now.
     fn wake(&mut self, id: InodeId) {
         if let Some(inode) = self.inodes.get_mut(&id) {
             inode.wake_ready(&mut self.due);

@@ -7,11 +7,11 @@ use std::task::{Poll, Waker};
 use super::{HandleId, InodeId, State};
 use crate::EventKind;
 
-/// Tells a process from later ones of the same name.
+/// The number of a process, which differs from later processes of the same name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct ProcessId(u64);
 
-/// One life of a named process.
+/// One process with a name. A killed process can be followed by another of the same name.
 #[derive(Clone, Debug)]
 pub(crate) struct ProcessRef {
     pub(crate) name: Arc<str>,
@@ -19,18 +19,18 @@ pub(crate) struct ProcessRef {
 }
 
 impl ProcessRef {
-    /// What every call of a dead process fails with.
+    /// The error of every call of a killed process.
     pub(crate) fn killed(&self) -> io::Error {
         io::Error::other(format!("process {} was killed", self.name))
     }
 }
 
-/// A process that runs or is stopped; a killed one is gone.
+/// A process that runs or is stopped. A killed process has none.
 #[derive(Debug)]
 pub(super) struct Process {
     id: ProcessId,
     stopped: bool,
-    /// Calls that go on when the process does.
+    /// The wakers of the calls that continue with the process.
     paused: Vec<Waker>,
 }
 
@@ -41,7 +41,7 @@ impl Process {
 }
 
 impl State {
-    /// The process of this name; starts it if there is none.
+    /// The process of this name. It is started if there is none.
     pub(crate) fn process(&mut self, name: &str) -> ProcessRef {
         if let Some((name, process)) = self.processes.get_key_value(name) {
             return ProcessRef {
@@ -75,7 +75,7 @@ impl State {
             .count()
     }
 
-    /// Ready while the process runs, pending while it is stopped, an error once it is dead.
+    /// Ready while the process runs, pending while it is stopped, and an error after it was killed.
     pub(crate) fn poll_running(
         &mut self,
         process: &ProcessRef,
@@ -103,8 +103,8 @@ impl State {
         self.set_stopped(name, false)
     }
 
-    /// Ends the process: its calls fail, its waits end, and its locks are released, except those
-    /// of a backend that does not claim to do so.
+    /// Kills the process: its calls fail, its waits end, and its locks are released, unless its backend
+    /// does not claim `crash_release`.
     pub(crate) fn kill(&mut self, name: &str) -> bool {
         let Some(process) = self.processes.remove(name) else {
             return false;

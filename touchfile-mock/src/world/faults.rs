@@ -1,4 +1,4 @@
-//! What goes wrong in a world.
+//! Faults in a world.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,12 +8,11 @@ use crate::backend::absolute;
 use crate::{Call, Failure, Fault};
 
 impl World {
-    /// Takes the lock on `path` from everybody who holds it, and says how many that were.
+    /// Lets all holders of the lock on `path` lose it, and returns how many these were.
     ///
-    /// Each holder goes on believing that it holds the lock, as a client of NFS does whose lease
-    /// ran out, and somebody else may take it, until it asks: `Guard::verify` and `Guard::lost`
-    /// tell. When such a holder unlocks or drops its handle it gets no error and releases nothing:
-    /// the lock of whoever has it now stays.
+    /// Each holder still seems to hold the lock, like a client of NFS whose lease has expired, while
+    /// another process may take it. `Guard::verify` and `Guard::lost` report the loss. If such a holder
+    /// unlocks or drops its handle, it gets no error, and the lock of the new holder is not released.
     ///
     /// # Examples
     ///
@@ -28,7 +27,7 @@ impl World {
     /// world.lose_lock("/a.lock");
     /// let other = TouchFile::new(world.process("b"), "/a.lock")?;
     /// let taken = other.blocking().try_lock(Exclusive)?;
-    /// assert!(taken.is_some()); // and "a" does not know
+    /// assert!(taken.is_some()); // "a" does not know it
     /// guard.unlock()?;
     /// assert_eq!(world.holders("/a.lock"), [("b", Exclusive)]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -38,8 +37,8 @@ impl World {
             .with(|state| state.lose_locks_on(&absolute(path.as_ref())))
     }
 
-    /// Takes every lock that this process holds, like [`lose_lock`](Self::lose_lock), and says
-    /// how many that were.
+    /// Lets a process lose all its locks, like [`lose_lock`](Self::lose_lock), and returns how many these
+    /// were.
     ///
     /// # Examples
     ///
@@ -63,7 +62,7 @@ impl World {
         self.0.with(|state| state.faults.arm(fault));
     }
 
-    /// The next such call of any process fails: [`Fault::fail`] without conditions.
+    /// Lets the next such call of any process fail. This is [`Fault::fail`] without conditions.
     ///
     /// `error` is an errno or an [`std::io::ErrorKind`].
     ///
@@ -84,7 +83,7 @@ impl World {
         self.inject(Fault::fail(call, error));
     }
 
-    /// The next such call of any process takes this long: [`Fault::delay`] without conditions.
+    /// Delays the next such call of any process. This is [`Fault::delay`] without conditions.
     ///
     /// # Examples
     ///
@@ -107,8 +106,8 @@ impl World {
         self.inject(Fault::delay(call, by));
     }
 
-    /// The next `times` attempts find the lock busy, though it is free: [`Fault::refuse`] without
-    /// conditions.
+    /// Lets the next `times` attempts find the lock busy, though it is free. This is [`Fault::refuse`]
+    /// without conditions.
     ///
     /// # Examples
     ///
@@ -128,8 +127,8 @@ impl World {
         self.inject(Fault::refuse().times(times));
     }
 
-    /// How many calls the armed faults will still strike. Zero at the end of a test says that
-    /// what it tests was really met.
+    /// How many calls the armed faults can still affect. At the end of a test this is zero if all faults
+    /// have taken effect.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! The files of a world, and what is done to them from outside.
+//! Changes of the files of a world.
 
 use std::io;
 use std::path::Path;
@@ -29,7 +29,7 @@ impl World {
         self.0.with(|state| state.create(&absolute(path.as_ref())));
     }
 
-    /// Removes the name of a file; whoever has it open goes on locking the nameless file.
+    /// Removes the name of a file. Its open handles still lock the file without a name.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl World {
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
     /// let _guard = touch.blocking().lock_exclusive()?;
     /// world.unlink("/a.lock")?;
-    /// // The lock is on a file without a name now: it keeps nobody out of the next one.
+    /// // The lock is on a file without a name now, and does not exclude a lock on the new file.
     /// let other = TouchFile::new(world.process("b"), "/a.lock")?;
     /// assert!(other.blocking().try_lock(Exclusive)?.is_some());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -55,7 +55,7 @@ impl World {
         self.0.with(|state| state.unlink(&absolute(path.as_ref())))
     }
 
-    /// Renames a fresh file, locked by nobody, over `path`, which may have named nothing.
+    /// Renames a new file, which is not locked, over `path`. The path may name nothing before.
     ///
     /// # Examples
     ///
@@ -68,7 +68,7 @@ impl World {
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
     /// drop(touch.blocking().lock_exclusive()?);
     /// world.replace("/a.lock");
-    /// let _guard = touch.blocking().lock_exclusive()?; // notices, and opens the new file
+    /// let _guard = touch.blocking().lock_exclusive()?; // it opens the new file
     /// assert_eq!(world.holders("/a.lock"), [("a", Exclusive)]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -76,7 +76,7 @@ impl World {
         self.0.with(|state| state.replace(&absolute(path.as_ref())));
     }
 
-    /// Renames a file, over another if need be, as rename(2) does.
+    /// Renames a file, as rename(2) does. A file at the new path is replaced.
     ///
     /// # Errors
     ///
@@ -102,12 +102,12 @@ impl World {
             .with(|state| state.rename(&absolute(from.as_ref()), &absolute(to.as_ref())))
     }
 
-    /// Gives the file that `original` names a second name, as link(2) does. Both lock one file.
+    /// Gives a file a second name, as link(2) does. Both names have one lock.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::NotFound`] if `original` names nothing,
-    /// [`io::ErrorKind::AlreadyExists`] if `link` names something.
+    /// - [`io::ErrorKind::NotFound`]: `original` names nothing.
+    /// - [`io::ErrorKind::AlreadyExists`]: `link` names a file.
     ///
     /// # Examples
     ///
@@ -130,9 +130,9 @@ impl World {
             .with(|state| state.hard_link(&absolute(original.as_ref()), &absolute(link.as_ref())))
     }
 
-    /// Makes a file one that cannot be opened for writing, or can be again. It matters to
-    /// backends [made](crate::MockBackend::with_capabilities) without `exclusive_read_only`, which
-    /// refuse to lock such a file exclusively.
+    /// Sets whether a file can be opened for writing. Backends that
+    /// [do not claim](crate::MockBackend::with_capabilities) `exclusive_read_only` refuse an exclusive
+    /// lock on a read-only file.
     ///
     /// # Errors
     ///

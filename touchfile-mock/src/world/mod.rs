@@ -1,4 +1,4 @@
-//! The world that a test arranges, disturbs and questions.
+//! The world of a test.
 
 mod faults;
 mod files;
@@ -13,8 +13,8 @@ use crate::{Claim, Event, MockBackend};
 
 /// A simulated machine: named files, and processes that lock them.
 ///
-/// Clones are the same world. Paths are names and nothing more: there are no directories and no
-/// symbolic links, nothing is resolved, and every name may be created.
+/// Its clones are the same world. Paths are only names: there are no directories and no symbolic links,
+/// and every name may be created.
 ///
 /// # Examples
 ///
@@ -43,21 +43,21 @@ impl World {
         Self(Arc::new(Shared::new()))
     }
 
-    /// The backend of the process with this name, which is started if it does not run.
+    /// The backend of the process with this name. The process is started if there is none.
     ///
-    /// Asking again gives the same process, until it is [killed](Self::kill).
+    /// Another call with this name returns the same process, until it is [killed](Self::kill).
     #[must_use]
     pub fn process(&self, name: &str) -> MockBackend {
         MockBackend::of(self.clone(), self.0.with(|state| state.process(name)))
     }
 
-    /// Kills a process, as SIGKILL does; false if there is none of this name.
+    /// Kills a process, as SIGKILL does. Returns false if there is no process of this name.
     ///
-    /// Its locks are released (unless its backend [was made](MockBackend::with_capabilities)
-    /// without `crash_release`: then they stay until [`lose_lock`](Self::lose_lock)), files it
-    /// meant to remove on release stay. Its pending calls and all later ones fail with "process …
-    /// was killed". The name may be started anew by [`process`](Self::process); backends and
-    /// handles of the dead process stay dead.
+    /// Its locks are released, unless its backend [does not claim](MockBackend::with_capabilities)
+    /// `crash_release`: then they are held until [`lose_lock`](Self::lose_lock). Files that it would
+    /// have removed on release stay. Its pending calls and all later ones fail with "process … was
+    /// killed". [`process`](Self::process) can start another process of this name, with which the old
+    /// backends and handles have nothing to do.
     ///
     /// # Examples
     ///
@@ -79,11 +79,11 @@ impl World {
         self.0.with(|state| state.kill(name))
     }
 
-    /// Stops a process, as SIGSTOP does; false if there is none of this name.
+    /// Stops a process, as SIGSTOP does. Returns false if there is no process of this name.
     ///
-    /// It keeps the locks it holds. Its calls stay pending, and its waiters keep their place in
-    /// the queue but neither take the lock nor hold up those behind them. Dropping a handle is
-    /// not a call: that releases at once.
+    /// The process keeps its locks. Its calls stay pending. Its waiters keep their places in the queue,
+    /// but neither take the lock nor block those behind them. Dropping a handle releases at once, since
+    /// it is not a call.
     ///
     /// # Examples
     ///
@@ -106,7 +106,7 @@ impl World {
         self.0.with(|state| state.stop(name))
     }
 
-    /// Lets a stopped process go on, as SIGCONT does; false if there is none of this name.
+    /// Lets a stopped process go on, as SIGCONT does. Returns false if there is no process of this name.
     ///
     /// # Examples
     ///
@@ -125,13 +125,13 @@ impl World {
         self.0.with(|state| state.resume(name))
     }
 
-    /// Whether a process of this name was started, and is neither killed nor stopped.
+    /// Whether there is a process of this name that is not stopped.
     #[must_use]
     pub fn is_running(&self, name: &str) -> bool {
         self.0.with(|state| state.is_running(name))
     }
 
-    /// How many handles this process has open: what a leak test counts.
+    /// The number of open handles of a process, for tests of leaks.
     ///
     /// # Examples
     ///
@@ -152,13 +152,13 @@ impl World {
         self.0.with(|state| state.open_handles(name))
     }
 
-    /// Who holds the lock of the file that `path` names now, in the order of acquisition.
+    /// The holders of the lock of the file that `path` names now, in the order of acquisition.
     #[must_use]
     pub fn holders(&self, path: impl AsRef<Path>) -> Vec<Claim> {
         self.0.with(|state| state.holders(&absolute(path.as_ref())))
     }
 
-    /// Who waits for the lock of the file that `path` names now, in the order of the queue.
+    /// The waiters for the lock of the file that `path` names now, in the order of the queue.
     ///
     /// # Examples
     ///
@@ -184,15 +184,15 @@ impl World {
         self.0.with(|state| state.waiters(&absolute(path.as_ref())))
     }
 
-    /// All that happened since the world began or [`clear_history`](Self::clear_history).
+    /// All events since the world was made or since [`clear_history`](Self::clear_history).
     ///
-    /// Nothing is ever left out, so a long simulation should clear it now and then.
+    /// The history has every event, so a long simulation should clear it at times.
     #[must_use]
     pub fn history(&self) -> Vec<Event> {
         self.0.with(|state| state.history.events().to_vec())
     }
 
-    /// The [history](Self::history) as text, one line for each event: for messages of assertions.
+    /// The [history](Self::history) as text for the messages of assertions, with one line for each event.
     ///
     /// # Examples
     ///
@@ -213,7 +213,7 @@ impl World {
         lines.join("\n")
     }
 
-    /// Forgets what happened so far. Times still count from the world's beginning.
+    /// Removes all events so far. Times still count from the creation of the world.
     pub fn clear_history(&self) {
         self.0.with(|state| state.history.clear());
     }

@@ -1,4 +1,4 @@
-//! What is claimed is kept, and what is not claimed is refused.
+//! What a backend claims is kept, and what it does not claim is refused.
 
 use std::io::{self, ErrorKind};
 

@@ -1,4 +1,4 @@
-//! Changing the mode of a lock that is held.
+//! Conversions of held locks.
 
 use std::io::ErrorKind;
 

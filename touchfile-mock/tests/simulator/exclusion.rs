@@ -1,4 +1,4 @@
-//! Law 1, law 2, and what a handle refuses.
+//! Laws 1 and 2, and what a handle refuses.
 
 use std::io::ErrorKind;
 

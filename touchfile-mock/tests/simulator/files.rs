@@ -1,4 +1,4 @@
-//! Names that come, go and move under their users.
+//! Files whose names change while they are in use.
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The story that a world tells.
+//! The history of a world.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Every interleaving of three processes on one lock, against a model of the queue.
 //!
-//! All that one step does happens under one mutex, so the steps can be driven by hand: starting
-//! from nothing, every step that is possible is made in every state that can be reached, until no
-//! new state turns up. After each step the world must say what the model says, and no waiter that
-//! may take the lock may be asleep: that would be a lost wake-up.
+//! Each step runs under one mutex, so the test can make the steps one by one. From the first state on it
+//! makes every possible step in every state that can be reached, until there is no new state. After each
+//! step the world must agree with the model, and every waiter that may take the lock must have been
+//! woken.
 
 use std::cell::Cell;
 use std::collections::{HashSet, VecDeque};
@@ -23,9 +23,9 @@ const NAMES: [&str; 3] = ["p0", "p1", "p2"];
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// Drops the future of a wait; the handle goes on.
+    /// Drops the future of a wait, and keeps the handle.
     Cancel,
-    /// Drops the handle, with its wait if there is one, and opens another.
+    /// Drops the handle, with its wait if it has one, and opens another.
     Drop,
     Kill,
     Lock(LockMode),
@@ -37,12 +37,12 @@ enum Step {
     Unlock,
 }
 
-/// What the model says of the world, and so what a state is known by.
+/// The state of the model.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 struct Model {
     holders: Vec<(usize, LockMode)>,
     queue: Vec<(usize, LockMode)>,
-    /// Who believes to hold a lock that was lost.
+    /// The processes that seem to hold a lost lock.
     deceived: [bool; 3],
     stopped: [bool; 3],
     woken: [bool; 3],
@@ -110,7 +110,7 @@ enum Actor {
     Gone,
 }
 
-/// Waits for the lock, or until it is told to drop the wait; gives the handle back.
+/// Waits for the lock, or until the wait is dropped on request, and returns the handle.
 fn wait(
     mut handle: MockHandle,
     mode: LockMode,
@@ -247,7 +247,7 @@ impl Run {
         }
     }
 
-    /// A stopped process cannot open a handle, so it is killed and started again for that.
+    /// Opens a handle. A stopped process cannot do that, so it is killed and started again.
     fn reopen(&mut self, who: usize) -> Actor {
         if self.model.stopped[who] {
             self.world.kill(NAMES[who]);

@@ -1,4 +1,4 @@
-//! What the simulator promises, one module for each part of it.
+//! Tests of the simulator, with a module for each part.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod capabilities;

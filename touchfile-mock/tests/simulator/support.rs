@@ -12,7 +12,7 @@ use touchfile_mock::{MockBackend, MockHandle, World};
 
 pub(crate) const PATH: &str = "/a.lock";
 
-/// Runs a future with no runtime anywhere.
+/// Runs a future without a runtime.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -50,7 +50,7 @@ pub(crate) fn hold(world: &World, process: &str, mode: LockMode) -> MockHandle {
     handle
 }
 
-/// A waker that remembers that it was called.
+/// A waker that notes its call.
 #[derive(Default)]
 pub(crate) struct Flag(AtomicBool);
 
@@ -70,7 +70,7 @@ impl Wake for Flag {
     }
 }
 
-/// A future that is polled only when the test says so.
+/// A future that only the test polls.
 pub(crate) struct ByHand<'a, T> {
     future: Pin<Box<dyn Future<Output = T> + 'a>>,
     woken: Arc<Flag>,
@@ -103,7 +103,7 @@ pub(crate) fn pending<'a, T>(future: impl Future<Output = T> + 'a) -> ByHand<'a,
     future
 }
 
-/// The value of a future that needs no more than one poll.
+/// The output of a future that is ready at its first poll.
 pub(crate) fn ready<T>(poll: Poll<T>) -> T {
     match poll {
         Poll::Ready(value) => value,

@@ -1,4 +1,4 @@
-//! The queue: its order, its wake-ups, and how one leaves it.
+//! The queue: its order, its wake-ups, and how a waiter leaves it.
 
 use std::mem;
 use std::sync::Arc;
@@ -124,7 +124,7 @@ fn the_cancel_race_leaves_no_lock_behind() {
         let wait = pending(b.lock(Exclusive));
         thread::scope(|scope| {
             scope.spawn(move || drop(holder));
-            // Ends the wait before, while or after the lock becomes free.
+            // This ends the wait before, while or after the lock becomes free.
             let mut wait = wait;
             if round % 2 == 0 && wait.poll().is_ready() {
                 return;

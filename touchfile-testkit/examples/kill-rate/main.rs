@@ -1,21 +1,20 @@
-//! How many wrong backends does the suite reject, and which not?
+//! Counts how many wrong backends the suite rejects, and lists the others.
 //!
 //! ```text
 //! cargo run --release -p touchfile-testkit --features broken --example kill-rate
 //! ```
 //!
-//! The default suite is run against every mutant, and against the backends of `broken` that have a
-//! name of their own, until it finds something. Two honest backends run among them, which it must
-//! not reject.
+//! The default suite runs against every mutant and against every named backend of `broken`, until it
+//! finds something. Two correct backends run among them, which it must not reject.
 //!
 //! | argument | meaning |
 //! |---|---|
-//! | `--sample N` | N of them, chosen by the seed |
-//! | `--seed S` | where all dice come from but those of the mutants; default: another each time |
-//! | `--jobs N` | so many suites at once; default: one for each processor |
-//! | `--table FILE` | write the tables there, as Markdown |
-//! | `--times` | say what each case did and took, of those that are not rejected |
-//! | `--list` | only say which there are |
+//! | `--sample N` | try N of them, chosen by the seed |
+//! | `--seed S` | the seed of all random choices except those of the mutants; default: a new one |
+//! | `--jobs N` | the number of suites at once; default: one for each processor |
+//! | `--table FILE` | write the tables to this file, as Markdown |
+//! | `--times` | print the time of each case for those that are not rejected |
+//! | `--list` | print the names only |
 //! | anything else | a part of the names of those to try |
 
 mod tally;
@@ -35,15 +34,15 @@ use touchfile_flock::FlockBackend;
 use touchfile_testkit::broken::{self, Broken, Mutant};
 use touchfile_testkit::{Law, Suite, Verdict};
 
-use self::tally::{Fate, Tried};
+use self::tally::{Outcome, Tried};
 
-/// How soon a waiter must have a lock that is free. Whoever is late here is so by seconds.
+/// How soon a waiter must be granted a free lock. The late ones among the backends are late by seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// One honest run for so many others.
+/// There is one run with a correct backend for this many others.
 const CONTROLS: usize = 50;
 
-/// What is tried.
+/// A backend to try.
 #[derive(Clone, Copy, Debug)]
 enum Subject {
     Honest(u64),
@@ -120,21 +119,21 @@ impl Subject {
                 eprintln!("{took:8.1?} {tried:7} {name}");
             }
         }
-        let fate = match &report {
-            Err(error) => Fate::Failed(error.to_string()),
+        let outcome = match &report {
+            Err(error) => Outcome::Failed(error.to_string()),
             Ok(report) => match report.findings().next() {
-                Some(finding) => Fate::Killed {
+                Some(finding) => Outcome::Killed {
                     by: finding.case.clone(),
                     law: finding.law,
                     rightly: self.laws().contains(&finding.law),
-                    story: finding.trace.clone(),
+                    trace: finding.trace.clone(),
                 },
                 None => match report.cases.iter().find_map(|case| match &case.verdict {
                     Verdict::Failed(why) => Some(format!("{}: {why}", case.name)),
                     _ => None,
                 }) {
-                    Some(why) => Fate::Failed(why),
-                    None => Fate::Survived,
+                    Some(why) => Outcome::Failed(why),
+                    None => Outcome::Survived,
                 },
             },
         };
@@ -143,7 +142,7 @@ impl Subject {
             what: self.what(),
             dimension: self.dimension(),
             law: self.laws().first().copied(),
-            fate,
+            outcome,
             took: begun.elapsed(),
         }
     }
@@ -186,25 +185,25 @@ impl Arguments {
         Ok(arguments)
     }
 
-    /// What to try, in an order that the seed decides.
+    /// The backends to try, in an order that depends on the seed.
     fn subjects(&self, seed: u64) -> Vec<Subject> {
         let mut all = Subject::all();
         let wanted =
             |name: &str| self.parts.is_empty() || self.parts.iter().any(|part| name.contains(part));
         all.retain(|subject| wanted(&subject.name()));
-        let mut dice = Dice(seed);
+        let mut random = Random(seed);
         for at in (1..all.len()).rev() {
-            all.swap(at, dice.below(at + 1));
+            all.swap(at, random.below(at + 1));
         }
         all.truncate(self.sample.unwrap_or(usize::MAX));
         all
     }
 }
 
-/// Numbers that look random: splitmix64.
-struct Dice(u64);
+/// Random numbers by splitmix64.
+struct Random(u64);
 
-impl Dice {
+impl Random {
     fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -216,7 +215,7 @@ impl Dice {
 }
 
 fn main() -> ExitCode {
-    // A worker finds its suite here.
+    // A worker executes the commands of its suite here.
     for subject in Subject::all() {
         subject.suite().work();
     }
@@ -237,7 +236,7 @@ fn main() -> ExitCode {
     if arguments.list {
         let mut out = io::stdout().lock();
         for subject in &subjects {
-            // Whoever reads may have read enough.
+            // The reader may have closed the pipe.
             if writeln!(out, "{}: {}", subject.name(), subject.what()).is_err() {
                 break;
             }

@@ -1,4 +1,4 @@
-//! What the trials come to.
+//! The results of all trials.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,38 +6,38 @@ use std::time::Duration;
 
 use touchfile_testkit::Law;
 
-/// Asked for: so many of a hundred are rejected, and so many of those for the right law.
+/// How many percent have to be rejected, and how many percent of those for the right law.
 const KILLED: f64 = 99.0;
 const RIGHTLY: f64 = 95.0;
 
-/// Why some are not rejected: a part of their names, and the reason.
+/// The reasons why some are not rejected, each with a part of their names.
 const REASONS: &[(&str, &str)] = &[];
 
-/// What came of one trial.
+/// The result of one trial.
 #[derive(Debug)]
 pub(crate) struct Tried {
     pub(crate) name: String,
     pub(crate) what: String,
     pub(crate) dimension: &'static str,
     pub(crate) law: Option<Law>,
-    pub(crate) fate: Fate,
+    pub(crate) outcome: Outcome,
     pub(crate) took: Duration,
 }
 
 #[derive(Debug)]
-pub(crate) enum Fate {
+pub(crate) enum Outcome {
     /// The suite itself failed.
     Failed(String),
     Killed {
         by: String,
         law: Law,
         rightly: bool,
-        story: String,
+        trace: String,
     },
     Survived,
 }
 
-/// What is said of all of them.
+/// The tables about all trials.
 pub(crate) struct Tables {
     pub(crate) summary: String,
     pub(crate) document: String,
@@ -52,9 +52,9 @@ struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, fate: &Fate) {
+    fn add(&mut self, outcome: &Outcome) {
         self.tried += 1;
-        if let Fate::Killed { rightly, .. } = fate {
+        if let Outcome::Killed { rightly, .. } = outcome {
             self.killed += 1;
             self.rightly += usize::from(*rightly);
         }
@@ -76,15 +76,15 @@ impl Tried {
 
     pub(crate) fn in_a_line(&self) -> String {
         let (name, seconds) = (&self.name, self.took.as_secs_f64());
-        match &self.fate {
-            Fate::Failed(why) => format!("{name}: the suite failed after {seconds:.1} s: {why}"),
-            Fate::Killed {
+        match &self.outcome {
+            Outcome::Failed(why) => format!("{name}: the suite failed after {seconds:.1} s: {why}"),
+            Outcome::Killed {
                 by, law, rightly, ..
             } => {
                 let how = if *rightly { "" } else { ", WRONGLY" };
                 format!("{name}: {law}{how}, by {by} after {seconds:.1} s")
             }
-            Fate::Survived => format!("{name}: SURVIVED, {seconds:.1} s"),
+            Outcome::Survived => format!("{name}: SURVIVED, {seconds:.1} s"),
         }
     }
 }
@@ -92,13 +92,16 @@ impl Tried {
 pub(crate) fn tables(tried: &[Tried], seed: u64, jobs: usize, took: Duration) -> Tables {
     let (mut total, mut dimensions) = (Counts::default(), BTreeMap::<_, Counts>::new());
     for one in tried.iter().filter(|one| !one.is_honest()) {
-        total.add(&one.fate);
-        dimensions.entry(one.dimension).or_default().add(&one.fate);
+        total.add(&one.outcome);
+        dimensions
+            .entry(one.dimension)
+            .or_default()
+            .add(&one.outcome);
     }
     let honest: Vec<_> = tried.iter().filter(|one| one.is_honest()).collect();
     let accused = honest
         .iter()
-        .filter(|one| !matches!(one.fate, Fate::Survived));
+        .filter(|one| !matches!(one.outcome, Outcome::Survived));
     let accused = accused.count();
     let mut summary = format!(
         "{} tried, {} rejected ({:.1} %), {} of those for the right law ({:.1} %).\n\
@@ -116,19 +119,19 @@ pub(crate) fn tables(tried: &[Tried], seed: u64, jobs: usize, took: Duration) ->
     let mut lists = String::new();
     list(&mut lists, "Not rejected", tried, |one| {
         let reason = REASONS.iter().find(|(part, _)| one.name.contains(part));
-        match &one.fate {
-            Fate::Survived => Some(reason.map_or("", |(_, why)| why).to_owned()),
-            Fate::Failed(why) => Some(format!("The suite failed: {why}")),
-            Fate::Killed { .. } => None,
+        match &one.outcome {
+            Outcome::Survived => Some(reason.map_or("", |(_, why)| why).to_owned()),
+            Outcome::Failed(why) => Some(format!("The suite failed: {why}")),
+            Outcome::Killed { .. } => None,
         }
     });
     list(
         &mut lists,
         "Rejected for another law",
         tried,
-        |one| match (&one.fate, one.law) {
+        |one| match (&one.outcome, one.law) {
             (
-                Fate::Killed {
+                Outcome::Killed {
                     by,
                     law,
                     rightly: false,
@@ -141,8 +144,8 @@ pub(crate) fn tables(tried: &[Tried], seed: u64, jobs: usize, took: Duration) ->
     );
     summary.push_str(&lists);
     for one in &honest {
-        if let Fate::Killed { by, story, .. } = &one.fate {
-            write!(summary, "\n{} was rejected by {by}:\n{story}", one.name).ok();
+        if let Outcome::Killed { by, trace, .. } = &one.outcome {
+            write!(summary, "\n{} was rejected by {by}:\n{trace}", one.name).ok();
         }
     }
     let mut document = String::from(HEAD);
@@ -151,8 +154,8 @@ pub(crate) fn tables(tried: &[Tried], seed: u64, jobs: usize, took: Duration) ->
     let mut sorted: Vec<_> = tried.iter().filter(|one| !one.is_honest()).collect();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
     for one in sorted {
-        let (by, law) = match &one.fate {
-            Fate::Killed { by, law, .. } => (format!("`{by}`"), law.to_string()),
+        let (by, law) = match &one.outcome {
+            Outcome::Killed { by, law, .. } => (format!("`{by}`"), law.to_string()),
             _ => ("**not rejected**".into(), String::new()),
         };
         let (name, what, seconds) = (&one.name, &one.what, one.took.as_secs_f64());

@@ -1,4 +1,4 @@
-//! The honest backend, and two ways to make it wrong: in its system calls, or in its handles.
+//! The correct backend, and two ways to add a fault: in its system calls or in its handles.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +12,7 @@ use touchfile_core::{
 };
 use touchfile_file::{FileHandle, RawFileLock};
 
-/// What flock(2) keeps.
+/// The capabilities of flock(2).
 pub(super) fn honest_claims() -> Capabilities {
     let mut capabilities = Capabilities::NONE;
     capabilities.shared = true;
@@ -27,11 +27,11 @@ pub(super) fn honest_claims() -> Capabilities {
     capabilities
 }
 
-/// The two calls of flock(2), honestly.
+/// The correct calls of flock(2).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flock;
 
-/// An honest handle.
+/// A correct handle.
 pub(super) type Honest = FileHandle<Flock>;
 
 impl RawFileLock for Flock {
@@ -61,7 +61,7 @@ pub(super) fn block_on_flock(file: &File, mode: LockMode) -> io::Result<()> {
     Ok(rustix::io::retry_on_intr(|| flock(file, operation))?)
 }
 
-/// What is wrong with a backend: how it opens handles, or what these do.
+/// What is wrong with a backend: its claims, how it opens handles, or what its handles do.
 pub(super) trait Fault: std::fmt::Debug + Send + Sync + 'static {
     type Handle: LockHandle;
 
@@ -72,7 +72,7 @@ pub(super) trait Fault: std::fmt::Debug + Send + Sync + 'static {
     fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self::Handle>;
 }
 
-/// The backend with this fault.
+/// A backend with this fault.
 pub(super) fn with_fault(name: &'static str, fault: impl Fault) -> BoxBackend {
     BoxBackend::new(Faulty { name, fault })
 }
@@ -116,7 +116,7 @@ impl<R: RawFileLock + Clone> Fault for InCalls<R> {
     }
 }
 
-/// A fault in what a handle does: the methods that it overrides.
+/// A fault in what a handle does. A fault overrides one or more methods.
 #[async_trait]
 pub(super) trait Twist: std::fmt::Debug + Default + Send + Sync + 'static {
     async fn try_lock(&mut self, honest: &mut Honest, mode: LockMode) -> io::Result<Attempt> {
@@ -140,11 +140,11 @@ pub(super) trait Twist: std::fmt::Debug + Default + Send + Sync + 'static {
     }
 }
 
-/// The fault of handles that have this twist.
+/// The fault of a backend whose handles have this twist.
 #[derive(Debug, Default)]
 pub(super) struct InHandles<T>(std::marker::PhantomData<T>);
 
-/// The backend whose handles have this twist.
+/// A backend whose handles have this twist.
 pub(super) fn with_twist<T: Twist>(name: &'static str) -> BoxBackend {
     with_fault(name, InHandles::<T>(std::marker::PhantomData))
 }
@@ -160,10 +160,10 @@ impl<T: Twist> Fault for InHandles<T> {
     }
 }
 
-/// An honest handle with a twist.
+/// A correct handle with a twist.
 #[derive(Debug)]
 pub(super) struct Twisted<T: Twist> {
-    /// Taken when this is dropped, and not before.
+    /// It is there until this is dropped.
     honest: Option<Honest>,
     twist: T,
 }

@@ -1,4 +1,4 @@
-//! Backends whose waits cannot be given up, or leave something behind.
+//! Backends whose waits cannot be given up or leave something behind.
 
 use std::fs::File;
 use std::io;
@@ -22,7 +22,7 @@ pub(super) const ALL: &[Broken] = &[
         what: "A wait that was given up goes on in a thread, which takes the lock later and keeps it \
                for a while.",
         law: Law::AcquiredMeansAcquired,
-        // It does, but the thread is in a race with the next attempt.
+        // The thread races with the next attempt.
         in_lockstep: false,
         make: takes_it_later,
     },
@@ -55,12 +55,12 @@ pub fn takes_it_later(_: &Path) -> BoxBackend {
     with_twist::<TakesItLater>("takes-it-later")
 }
 
-/// For how long the thread of a wait that was given up keeps the lock.
+/// How long the thread of a wait that was given up keeps the lock.
 const KEPT: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
 struct TakesItLater {
-    /// What holds the lock after a wait.
+    /// The open file that holds the lock after a wait.
     waited: Option<File>,
 }
 
@@ -161,7 +161,7 @@ impl Twist for LeaksThread {
     }
 }
 
-/// What happens when a future is dropped before it took this away.
+/// A function that is called when a future is dropped before it has ended.
 struct OnCancel(Option<fn()>);
 
 impl Drop for OnCancel {

@@ -93,7 +93,7 @@ pub fn claims_fcntl(_: &Path) -> BoxBackend {
     )
 }
 
-/// An honest backend, but for its claims.
+/// A correct backend with wrong claims.
 #[derive(Debug)]
 struct Claiming(fn(&mut Capabilities));
 

@@ -1,4 +1,4 @@
-//! Backends whose locks change their mode in some wrong way.
+//! Backends whose conversions are wrong.
 
 use std::fs::File;
 use std::io;
@@ -129,7 +129,7 @@ impl Converting {
         self.honest.file()
     }
 
-    /// What even these handles refuse.
+    /// Refuses what these handles must refuse in spite of their fault.
     fn refuse(&self) -> io::Result<()> {
         let in_child = self.pid != std::process::id();
         match self.how {
@@ -194,8 +194,8 @@ impl ConvertLock for Converting {
             match rustix::fs::flock(self.file(), operation) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => {
-                    // The kernel has dropped the shared lock. Those whose fault is another one
-                    // take it again, as well as can be.
+                    // The kernel has dropped the shared lock. Backends with another fault take it
+                    // again.
                     if !matches!(self.how, How::Flock) {
                         block_on_flock(self.file(), LockMode::Shared)?;
                     }

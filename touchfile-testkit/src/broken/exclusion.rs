@@ -1,4 +1,4 @@
-//! Backends that let in whom they should keep out.
+//! Backends that grant locks beside conflicting holders.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -123,7 +123,7 @@ pub fn in_process_only(_: &Path) -> BoxBackend {
     with_fault("in-process-only", InCalls(InProcess::default()))
 }
 
-/// Who holds each file: the descriptors of this process, and their modes.
+/// The holders of each file: the descriptors of this process and their modes.
 #[derive(Clone, Debug, Default)]
 struct InProcess(Arc<Mutex<HashMap<FileId, HashMap<RawFd, LockMode>>>>);
 

@@ -1,4 +1,4 @@
-//! Backends whose locks do not survive children, or survive in them.
+//! Backends whose locks are lost or prolonged by children.
 
 use std::fs::File;
 use std::io;
@@ -58,7 +58,7 @@ impl Twist for ChildReleases {
     }
 
     fn drop(&mut self, honest: Honest) {
-        // Whatever process this is; the honest handle asks first.
+        // A correct handle would first check which process this is.
         Flock.unlock(honest.file()).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! Backends that do not know which file a path names.
+//! Backends that answer wrongly which file a path names.
 
 use std::fs;
 use std::io;
@@ -103,7 +103,7 @@ struct TooLate {
 impl TooLate {
     fn remove(&mut self) {
         if let Some(path) = self.remove.as_ref().filter(|_| self.held) {
-            // Long enough for a waiter to come in.
+            // In this time a waiter can take the lock.
             thread::sleep(Duration::from_millis(15));
             fs::remove_file(path).ok();
         }

@@ -72,7 +72,7 @@ struct HearsOnlyItself;
 impl Twist for HearsOnlyItself {
     async fn lock(&mut self, honest: &mut Honest, mode: LockMode) -> io::Result<()> {
         loop {
-            // Made before the attempt, so that no release in between is missed.
+            // It is made before the attempt, so that no release in between is missed.
             let released = RELEASED.notified();
             if honest.try_lock(mode).await? == Attempt::Acquired {
                 return Ok(());

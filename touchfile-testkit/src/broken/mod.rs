@@ -1,15 +1,17 @@
-//! Backends that are each wrong in one way: for testing suites, not for locking.
+//! Backends that are each wrong in one way. They are for testing suites, not for locking.
 //!
-//! A conformance suite must reject every one of them, and name the law that it breaks:
+//! A conformance suite must reject each of them, and name the law that it breaks.
+//!
+//! All are thin layers over a correct flock(2) backend. They claim what that backend keeps, unless the
+//! claim is what is wrong. Each file here has the backends that break one law or two.
+//!
+//! # Examples
 //!
 //! ```
 //! for broken in touchfile_testkit::broken::all() {
 //!     println!("{}: {} ({})", broken.name, broken.what, broken.law);
 //! }
 //! ```
-//!
-//! All are thin layers over an honest flock(2) backend, and claim what that keeps, unless it is the
-//! claim that is wrong. Each file here has those of one law or two.
 
 mod base;
 mod cancelling;
@@ -65,14 +67,14 @@ pub struct Broken {
     pub what: &'static str,
     /// The law that a suite should name.
     pub law: Law,
-    /// Whether single steps, one at a time, show what is wrong. If not, it takes real races, many
-    /// attempts, or a case made for it.
+    /// Whether single steps, one at a time, show what is wrong. Otherwise it takes races, many attempts
+    /// or a case of its own.
     pub in_lockstep: bool,
-    /// Makes the backend, for lock files in this directory.
+    /// Makes the backend for lock files in a directory.
     pub make: fn(&Path) -> BoxBackend,
 }
 
-/// All of them, by law.
+/// All broken backends, sorted by the law that they break.
 #[must_use]
 pub fn all() -> Vec<Broken> {
     [

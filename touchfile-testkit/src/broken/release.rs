@@ -1,4 +1,4 @@
-//! Backends that do not let go.
+//! Backends that do not release.
 
 use std::fs::{self, File};
 use std::io;
@@ -81,7 +81,7 @@ impl Twist for DropKeeps {
 
 /// The lock is a second file that says who holds it; nobody removes it for the dead.
 ///
-/// There are exclusive locks only, and only that is claimed; but a release by SIGKILL is, too.
+/// It claims exclusive locks only, but also that SIGKILL releases.
 #[must_use]
 pub fn kept_after_kill(_: &Path) -> BoxBackend {
     with_fault("kept-after-kill", PidFiles)
@@ -116,7 +116,7 @@ struct PidFile {
 }
 
 impl PidFile {
-    /// One for each file, whatever its names are.
+    /// The path of the second file, which depends on the inode only.
     fn path(&self, file: &File) -> io::Result<PathBuf> {
         let inode = file.metadata()?.ino();
         Ok(self.directory.join(format!(".{inode}.pid")))
@@ -152,7 +152,7 @@ struct DropNeedsRuntime;
 #[async_trait]
 impl Twist for DropNeedsRuntime {
     fn drop(&mut self, honest: Honest) {
-        // Released here and not in a task, so that the panic is all that is wrong.
+        // The lock is released, so that the panic is the only fault.
         drop(honest);
         drop(tokio::runtime::Handle::current());
     }

@@ -1,4 +1,4 @@
-//! Laws 3 and 4: what a wait that is given up, or a call that failed, leaves behind.
+//! Laws 3 and 4: waits that are given up and calls that fail leave nothing behind.
 
 use std::thread;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn a_wait_that_was_given_up_never_takes_the_lock(driver: &mut Driver<'_>) -> Res
         driver.wait(other, 2, Exclusive)?;
         driver.must_be_done(other, &Command::Cancel(2))?;
         driver.unlock(0, 0)?;
-        // Something that was left behind may take a while to take it.
+        // Something that was left behind may take the lock a little later.
         for _ in 0..3 {
             driver.must_acquire(
                 0,
@@ -93,7 +93,7 @@ fn a_thousand_waits_given_up_as_they_are_granted_leave_nothing_behind(
     Ok(waits)
 }
 
-/// Waits for a lock that somebody holds, and gives up, so many times.
+/// Waits this many times for a lock that another process holds, and gives up.
 fn give_up(driver: &mut Driver<'_>, process: usize, waits: u64) -> Result<(), Undone> {
     let said = driver.run(process, "give-up-waits", &[&waits])?;
     if said.starts_with("got") {
@@ -102,10 +102,10 @@ fn give_up(driver: &mut Driver<'_>, process: usize, waits: u64) -> Result<(), Un
     Ok(())
 }
 
-/// Whether `waits` leave nothing behind in a process.
+/// Checks that `waits` leave nothing behind in a process.
 ///
-/// What a backend makes for its first wait and keeps for all others is no leak: something is left
-/// behind only if there is more of it each time.
+/// A backend may make something for its first wait and keep it for all others. It is a leak only if
+/// there is more of it each time.
 fn nothing_left<'b>(
     driver: &mut Driver<'b>,
     process: usize,
@@ -126,7 +126,7 @@ fn nothing_left<'b>(
         }
         std::mem::swap(&mut before, &mut after);
     }
-    // The latest two, in the order in which they came.
+    // The loop has swapped the latest two counts.
     let (Answer::Text(after), Answer::Text(before)) = (&before, &after) else {
         return Err(Undone::Failed(
             "what a process has could not be counted".into(),
@@ -138,8 +138,8 @@ fn nothing_left<'b>(
     ))
 }
 
-/// Whether somebody has no more of anything than before. Less is nothing to complain of: a pool of
-/// threads may have shrunk.
+/// Whether a process has no more of anything than before. It may have less, since a pool of threads may
+/// have shrunk.
 fn is_no_more(after: &Answer, before: &Answer) -> bool {
     let counts = |answer: &Answer| -> Vec<u64> {
         let Answer::Text(text) = answer else {

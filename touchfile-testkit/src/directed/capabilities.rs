@@ -1,4 +1,4 @@
-//! What is claimed holds, and what is not claimed is refused.
+//! What a backend claims holds, and what it does not claim is refused.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -111,7 +111,7 @@ fn a_file_without_write_permission_can_be_locked_or_is_refused(
         Answer::Done => driver.try_lock(0, 0, Exclusive)?,
         refused => refused,
     };
-    // A backend that does not lock the file itself need not mind.
+    // A backend that does not lock the file itself may lock it all the same.
     let right = refused == Answer::Acquired
         || refused.is_kind(ErrorKind::Unsupported)
         || refused.is_kind(ErrorKind::PermissionDenied);

@@ -1,4 +1,4 @@
-//! Locks that change their mode: nobody gets in between, and what cannot be had costs nothing.
+//! Conversions: no other handle gets the lock in between, and a failed conversion changes nothing.
 
 use std::io::ErrorKind;
 
@@ -173,7 +173,7 @@ impl Driver<'_> {
         }
     }
 
-    /// One of many conversions, which would make the trace long.
+    /// One of many conversions. It is in the trace only if its answer is wrong.
     fn quietly(
         &mut self,
         process: ProcessNumber,

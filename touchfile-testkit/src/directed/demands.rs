@@ -1,4 +1,4 @@
-//! What a case demands of a backend, and the law that is broken if it does not happen.
+//! Calls that must have a certain answer, and the law that is broken by any other.
 
 use touchfile_core::LockMode::{self, Shared};
 
@@ -49,8 +49,8 @@ impl Driver<'_> {
         self.busy_by(Law::Exclusion, process, slot, mode, why)
     }
 
-    /// An attempt that must find the lock held [as before](Self::must_be_busy), though something
-    /// has happened: what the case is about.
+    /// An attempt that must find the lock held, [as before](Self::must_be_busy) the step that the case is
+    /// about.
     pub(crate) fn must_still_be_busy(
         &mut self,
         process: ProcessNumber,
@@ -83,8 +83,8 @@ impl Driver<'_> {
         }
     }
 
-    /// An command that must succeed.
-    /// A call that must be refused; a wait may be so at any poll, since it may have to ask somebody.
+    /// A call that must be refused. A wait may be refused at any poll, since the backend may have to ask
+    /// a server.
     pub(crate) fn ask_to_the_end(
         &mut self,
         process: ProcessNumber,
@@ -97,6 +97,7 @@ impl Driver<'_> {
         }
     }
 
+    /// A command that must succeed.
     pub(crate) fn must_be_done(
         &mut self,
         process: ProcessNumber,
@@ -114,6 +115,7 @@ impl Driver<'_> {
         }
     }
 
+    /// A condition that must hold. Otherwise the law of the case is broken.
     pub(crate) fn must(&self, holds: bool, what: impl Into<String>) -> Result<(), Undone> {
         if holds {
             Ok(())
@@ -137,8 +139,8 @@ impl Driver<'_> {
         }
     }
 
-    /// The law that is broken by a lock that is busy though nobody holds it. If the next attempts
-    /// succeed, nothing can have held it, and what the case is about is not to blame.
+    /// The law that is broken by a lock that is busy though no handle holds it. If one of the next
+    /// attempts succeeds, nothing can have held the lock, and the law of the case is not broken.
     fn law_of_busy(
         &mut self,
         process: ProcessNumber,

@@ -1,4 +1,4 @@
-//! The driver of a directed case: it sends commands to processes, and keeps the trace of them.
+//! The driver of a directed case, which sends commands to processes and keeps the trace.
 
 use std::fmt::Display;
 use std::io;
@@ -14,7 +14,7 @@ use crate::countdown::Countdown;
 use crate::fixture::Fixture;
 use crate::process::{Answer, Command, Lost, Slot};
 
-/// How much longer a script may take than a call.
+/// How many times as long as a call a script may take.
 const SCRIPT: u32 = 5;
 
 /// The processes and files of one directed case, and the trace so far.
@@ -27,7 +27,7 @@ pub(crate) struct Driver<'a> {
     trace: Vec<String>,
 }
 
-/// One process.
+/// The number of a process.
 pub(crate) type ProcessNumber = usize;
 
 impl<'a> Driver<'a> {
@@ -36,7 +36,7 @@ impl<'a> Driver<'a> {
         linked(self.fixture.hard_link(original, link))
     }
 
-    /// Nobody yet. What goes wrong breaks `law`, unless said otherwise.
+    /// A driver without processes. A wrong answer breaks `law`, unless the case names another.
     pub(crate) fn new(context: &'a Context<'a>, law: Law) -> Result<Self, Undone> {
         Ok(Self {
             context,
@@ -52,7 +52,7 @@ impl<'a> Driver<'a> {
         self.fixture.path("a.lock")
     }
 
-    /// The number of another process than 0, if the backend knows others.
+    /// The number of another process, or 0 if the backend does not claim `cross_process`.
     pub(crate) fn other(&self) -> ProcessNumber {
         usize::from(self.context.claims.cross_process)
     }
@@ -149,7 +149,7 @@ impl<'a> Driver<'a> {
         self.ask(process, &Command::TryLock(slot, mode))
     }
 
-    /// Tries to take a lock that nobody holds who lives.
+    /// Tries to take a lock that no living process holds.
     pub(super) fn try_free(
         &mut self,
         process: ProcessNumber,
@@ -165,7 +165,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Opens and takes the exclusive lock of the usual file, as the beginning of a case.
+    /// Opens the usual lock file and takes its exclusive lock, as the beginning of a case.
     pub(crate) fn hold(&mut self, process: ProcessNumber, slot: Slot) -> Result<(), Undone> {
         self.hold_as(process, slot, Exclusive)
     }
@@ -184,7 +184,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Begins to wait while somebody holds the lock.
+    /// Begins to wait for a lock that another handle holds.
     pub(crate) fn wait(
         &mut self,
         process: ProcessNumber,
@@ -258,7 +258,7 @@ impl<'a> Driver<'a> {
         self.note(format!("process {process} is killed"));
     }
 
-    /// An answer that no law allows here.
+    /// The finding that an answer was wrong.
     pub(crate) fn wrong(&self, answer: &Answer) -> Undone {
         let law = match answer {
             Answer::Panicked(_) => self.law,
@@ -269,7 +269,7 @@ impl<'a> Driver<'a> {
         self.broken(law, format!("the answer was: {answer}"))
     }
 
-    /// A broken law, with the trace so far.
+    /// The finding that a law is broken, with the trace so far.
     pub(crate) fn broken(&self, law: Law, what: impl Into<String>) -> Undone {
         let mut trace = String::new();
         let left_out = self.trace.len().saturating_sub(12);
@@ -304,7 +304,7 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// Repeats until something holds, and says whether it came to.
+/// Repeats until a condition holds, and returns whether it came to hold in time.
 pub(crate) fn until(
     within: Duration,
     mut holds: impl FnMut() -> Result<bool, Undone>,
@@ -319,13 +319,13 @@ pub(crate) fn until(
     Ok(true)
 }
 
-/// How often a script tried that says "3 acquired, 4 busy".
+/// The number of attempts in an answer such as "3 acquired, 4 busy".
 pub(super) fn tries(said: &str) -> u64 {
     let words = said.split(' ').filter_map(|word| word.parse::<u64>().ok());
     words.sum()
 }
 
-/// What came of making a link: if there are none here, the case is left out.
+/// Skips the case if the file system has no links of this kind.
 pub(super) fn linked(made: io::Result<()>) -> Result<(), Undone> {
     match made {
         Err(error) if Fixture::has_no_links(&error) => {

@@ -1,4 +1,4 @@
-//! Law 9: contention is no error, and errors are told apart.
+//! Law 9: contention is no error, and errors can be told apart.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -56,7 +56,7 @@ fn a_missing_file_that_is_not_to_be_created_is_not_found(
     options.create = false;
     let answer = driver.ask(0, &Command::Open(0, path.clone(), options.clone()))?;
     if answer.is_kind(ErrorKind::Unsupported) {
-        return Ok(1); // it has no files that could be missing, and says so
+        return Ok(1); // the backend has no files that could be missing
     }
     driver.must(
         answer.is_kind(ErrorKind::NotFound),
@@ -110,7 +110,7 @@ fn a_fifo_does_not_hang_whoever_opens_it(driver: &mut Driver<'_>) -> Result<u64,
     if !make_fifo(&path) {
         return Err(Undone::Skipped("a FIFO cannot be made here".into()));
     }
-    // It may be refused or not, but at once.
+    // The backend may refuse it or not, but must not wait.
     driver.ask(0, &Command::Open(0, path, OpenOptions::new()))?;
     Ok(1)
 }

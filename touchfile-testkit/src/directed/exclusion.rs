@@ -1,4 +1,4 @@
-//! Law 1: who keeps whom out.
+//! Law 1: which handles exclude each other.
 
 use std::thread;
 use std::time::Duration;
@@ -55,8 +55,8 @@ fn two_processes_exclude_each_other(driver: &mut Driver<'_>) -> Result<u64, Undo
     Ok(4)
 }
 
-/// A lease that runs out while its holder lives, such as the age at which some take a lock file for
-/// a dead one's.
+/// Finds locks that expire while their holder lives, such as lock files that are taken to be stale at a
+/// certain age.
 fn a_lock_held_for_long_stays_held(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     let other = driver.other();
     driver.hold(0, 0)?;

@@ -1,4 +1,4 @@
-//! A backend that claims to be fair serves waiters in the order in which they came.
+//! A backend that claims to be fair serves waiters in the order in which they began to wait.
 
 use std::thread;
 use std::time::Duration;

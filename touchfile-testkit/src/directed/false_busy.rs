@@ -1,4 +1,4 @@
-//! Law 2: who is not kept out.
+//! Law 2: an attempt is not refused without reason.
 
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::OpenOptions;

@@ -1,4 +1,4 @@
-//! Programs that know nothing of touchfile, on the same file.
+//! Other programs, without touchfile, on the same file.
 
 use std::path::Path;
 use std::process::Command;
@@ -40,7 +40,7 @@ fn a_waiter_gets_the_lock_of_a_program_that_uses_fcntl(
     handed_over(driver, Tool::Fcntl)
 }
 
-/// Both ways, in each mode.
+/// The backend and the program exclude each other in each pair of modes.
 fn excluded(driver: &mut Driver<'_>, tool: Tool) -> Result<u64, Undone> {
     let path = driver.path();
     driver.hold(0, 0)?;
@@ -95,10 +95,10 @@ fn excluded(driver: &mut Driver<'_>, tool: Tool) -> Result<u64, Undone> {
     Ok(tried)
 }
 
-/// Lets go in some way. The program may still run then.
+/// A way in which a program releases its lock. The program may still run afterwards.
 type End = fn(Holder) -> Option<Holder>;
 
-/// However the program lets go.
+/// A waiter gets the lock in whatever way the program releases it.
 fn handed_over(driver: &mut Driver<'_>, tool: Tool) -> Result<u64, Undone> {
     let path = driver.path();
     driver.open(0, 0)?;
@@ -108,7 +108,7 @@ fn handed_over(driver: &mut Driver<'_>, tool: Tool) -> Result<u64, Undone> {
         ("unlocks and keeps the file open", Holder::unlock),
     ];
     let mut tried = 0;
-    for (end, let_go) in ends {
+    for (end, release) in ends {
         let holder = match tool.hold(&path, Exclusive) {
             Ok(Some(holder)) => holder,
             Ok(None) => return Err(driver.broken(Law::Release, "nobody holds the lock")),
@@ -116,9 +116,9 @@ fn handed_over(driver: &mut Driver<'_>, tool: Tool) -> Result<u64, Undone> {
         };
         driver.note(format!("{} takes the lock", tool.name()));
         driver.wait(0, 0, Exclusive)?;
-        let still_runs = let_go(holder);
+        let still_runs = release(holder);
         driver.note(format!("it {end}"));
-        driver.must_be_granted(0, 0, "the program that held it let go")?;
+        driver.must_be_granted(0, 0, "the program that held it released it")?;
         still_runs.map(Holder::finish);
         driver.unlock(0, 0)?;
         tried += 1;

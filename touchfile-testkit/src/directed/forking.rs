@@ -1,4 +1,4 @@
-//! Law 6: what children do to the locks of their parents, which is nothing.
+//! Law 6: children do not change the locks of their parents.
 
 use touchfile_core::LockMode::Exclusive;
 

@@ -1,4 +1,4 @@
-//! Law 7: the file and its path.
+//! Law 7: whether the path still names the locked file.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -68,7 +68,7 @@ fn a_waiter_on_a_replaced_file_is_not_current_once_granted(
     let soon = driver.context.patience;
     match driver.ask(other, &Command::Poll(1, soon))? {
         Answer::Acquired => {}
-        // A wait may notice by itself.
+        // A wait may find out by itself that its file was replaced.
         answer if answer.is_kind(ErrorKind::StaleNetworkFileHandle) => return Ok(1),
         Answer::Pending => {
             let what = "the holder of the file that it waits for let go, but it waits on";
@@ -114,7 +114,7 @@ fn a_file_is_not_removed_while_another_reader_holds_it(
     Ok(1)
 }
 
-/// A holder whose handle is current relies on it: nobody else may remove the file.
+/// No other handle may remove the file while a holder relies on its current handle.
 fn a_file_is_never_removed_from_under_a_current_holder(
     driver: &mut Driver<'_>,
 ) -> Result<u64, Undone> {

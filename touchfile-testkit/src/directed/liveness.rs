@@ -56,11 +56,11 @@ fn a_waiter_gets_the_lock_when_its_holder_ends(driver: &mut Driver<'_>) -> Resul
     })
 }
 
-/// In each of these processes; the holder is in process 0.
+/// A waiter in each of these processes gets the lock when its holder in process 0 releases it.
 fn waiter_gets_it(
     driver: &mut Driver<'_>,
     waiters: &[usize],
-    let_go: fn(&mut Driver<'_>) -> Result<(), Undone>,
+    release: fn(&mut Driver<'_>) -> Result<(), Undone>,
 ) -> Result<u64, Undone> {
     let modes = if driver.context.claims.shared {
         &[Exclusive, Shared][..]
@@ -73,8 +73,8 @@ fn waiter_gets_it(
             driver.hold(0, 0)?;
             driver.open(waiter, 1)?;
             driver.wait(waiter, 1, mode)?;
-            let_go(driver)?;
-            driver.must_be_granted(waiter, 1, "its holder let go")?;
+            release(driver)?;
+            driver.must_be_granted(waiter, 1, "its holder released it")?;
             driver.unlock(waiter, 1)?;
             tried += 1;
         }
@@ -149,7 +149,7 @@ fn a_writer_among_readers(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Err(driver.broken(Law::Liveness, what))
 }
 
-/// How often a writer gets its turn among two readers that never let go at the same time.
+/// How often a writer gets its turn beside two readers whose holds overlap.
 fn write_among_readers(driver: &mut Driver<'_>) -> Result<(u64, String), Undone> {
     let time_ms = driver.context.times(600).clamp(300, 5_000);
     let reads = driver.script("read-in-turns", &[&time_ms]);

@@ -1,6 +1,6 @@
-//! Directed cases: a case for each law and for each known way to get it wrong.
+//! Directed cases, each about one law and one known way to break it.
 
-/// Cases, each named by its law and its function, with what it needs.
+/// Cases about one law each, named by the law and the function, with what they need.
 macro_rules! cases {
     ($($law:ident::$function:ident $([$($need:ident),+])?),+ $(,)?) => {
         vec![$($crate::directed::case(
@@ -33,7 +33,7 @@ use self::driver::Driver;
 use crate::Law;
 use crate::case::{Case, Context, Need, Undone};
 
-/// All of them. Those that take longest come first.
+/// All directed cases. Those that take longest come first.
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     cases.extend(scripted::cases());
@@ -53,7 +53,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-/// A case about one law: what it does, and how often it tried.
+/// A case about one law. Its function returns how often something was tried.
 fn case(
     law: Law,
     sentence: &str,

@@ -1,4 +1,4 @@
-//! Law 5: what lets go.
+//! Law 5: what releases a lock.
 
 use std::thread;
 use std::time::Duration;
@@ -69,7 +69,7 @@ fn sigkill_releases(driver: &mut Driver<'_>) -> Result<u64, Undone> {
     Ok(2)
 }
 
-/// At whatever step of an acquisition it is.
+/// The process may be at any step of an acquisition when it is killed.
 fn a_process_killed_at_any_moment_leaves_nothing_locked(
     driver: &mut Driver<'_>,
 ) -> Result<u64, Undone> {
@@ -81,7 +81,8 @@ fn a_process_killed_at_any_moment_leaves_nothing_locked(
             break;
         }
         driver.send(1, &command)?;
-        // From the first system calls of the process's first lock to some thousand locks later.
+        // The process is killed between the first system calls of its first lock and some thousand
+        // locks later.
         thread::sleep(Duration::from_micros(round % 20 * 150));
         driver.kill(1);
         driver.must_acquire(

@@ -1,4 +1,4 @@
-//! Cases that a process plays by itself, and whose end it reports.
+//! Cases whose script makes all calls in one process and judges the answers itself.
 
 use std::fmt::Display;
 
@@ -8,7 +8,7 @@ use crate::case::{Case, Context, Outcome, Undone};
 use crate::process::{Answer, ScriptOutcome};
 use crate::walk::Style;
 
-/// What a walk may take: on a machine that is busy, or with a backend that is slow, it has fewer steps.
+/// The longest time of a walk. On a busy machine or with a slow backend it has fewer steps.
 const LONGEST_MS: u64 = 2_500;
 
 pub(super) fn cases() -> Vec<Case> {
@@ -111,7 +111,7 @@ fn ms(context: &Context<'_>) -> u128 {
 }
 
 fn walk(context: &Context<'_>, style: Style, steps: u64, script: &str) -> Outcome {
-    // A walk that does not end names no law; one that hangs says so itself.
+    // A walk reports broken laws itself. This law is for a walk that does not end.
     let mut driver = Driver::new(context, Law::Liveness)?;
     let (steps, time_ms) = (context.times(steps), context.times(LONGEST_MS));
     let words: [&dyn Display; 5] = [&style.name(), &context.seed, &steps, &time_ms, &ms(context)];

@@ -39,7 +39,8 @@ fn an_attempt_in_a_storm_of_signals_is_not_busy(driver: &mut Driver<'_>) -> Resu
     Ok(attempts)
 }
 
-/// A process without handlers is interrupted by being stopped and continued (signal(7)).
+/// Interrupts the system calls of process 1. Stopping and continuing a process without signal handlers
+/// does that (signal(7)).
 fn storm(driver: &mut Driver<'_>) -> Result<(), Undone> {
     for _ in 0..driver.context.times(100) {
         driver.fixture.stop(1)?;

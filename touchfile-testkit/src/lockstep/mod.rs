@@ -1,6 +1,7 @@
-//! Lock-step cases: one step at a time, each answer held against the [model].
+//! Lock-step cases: schedules are played one step at a time, and each answer is compared with the
+//! [model].
 //!
-//! Nothing races here, so what is found can be found again, and shrunk to a few steps.
+//! Nothing races here, so a finding can be repeated and its schedule can be shrunk.
 
 mod drive;
 mod model;
@@ -37,11 +38,11 @@ const SHRINKING: TimeLimits = TimeLimits {
     long_polls: false,
 };
 
-/// How often a shrunk schedule is played to see whether it fails for certain.
-const AGAIN: u32 = 5;
+/// How often a shrunk schedule is played to find out whether it fails every time.
+const REPEATS: u32 = 5;
 
 /// How long shrinking may take.
-const SHRINK: Duration = Duration::from_secs(12);
+const SHRINK_TIME: Duration = Duration::from_secs(12);
 
 /// What a lock-step case is to do.
 pub(crate) struct Plan<'a> {
@@ -53,9 +54,9 @@ pub(crate) struct Plan<'a> {
     pub(crate) limits: TimeLimits,
     /// Whether a schedule that fails is shrunk.
     pub(crate) shrink: bool,
-    /// Where seeds of failures are kept.
+    /// The file for the seeds of schedules that fail.
     pub(crate) seeds: Option<PathBuf>,
-    /// Called after each schedule with how many there were; false ends the case.
+    /// Called after each schedule with the number of schedules so far. It returns whether to go on.
     pub(crate) progress: &'a dyn Fn(u64) -> bool,
 }
 
@@ -67,7 +68,7 @@ pub(crate) struct Shown {
     pub(crate) steps: Vec<Step>,
 }
 
-/// Plays random schedules. Returns how many, or what was found.
+/// Plays random schedules. Returns the number of schedules, and what was found.
 ///
 /// # Errors
 ///
@@ -88,7 +89,7 @@ pub(crate) fn explore(host: &Host, plan: &Plan<'_>) -> Result<(u64, Option<Shown
             .as_ref()
             .map(|(_, first)| shrinking_limits(first));
         let since = shrinking.borrow().as_ref().map(|(since, _)| *since);
-        if since.is_some_and(|since| since.elapsed() > SHRINK) {
+        if since.is_some_and(|since| since.elapsed() > SHRINK_TIME) {
             return Ok(());
         }
         match play(host, plan.claims, &steps, limits.unwrap_or(plan.limits)) {
@@ -171,12 +172,12 @@ fn shrinking_limits(first: &Found) -> TimeLimits {
 fn confirm(host: &Host, plan: &Plan<'_>, shrunk: Vec<Step>, first: Found) -> Result<Shown, String> {
     let limits = shrinking_limits(&first);
     let smallest = leave_out(host, plan.claims, limits, shrunk)?;
-    // What happens by chance may happen once more, but hardly most of the time.
+    // A schedule that fails by chance may fail again, but hardly most of the time.
     let mut failed = 0;
-    for _ in 0..AGAIN {
+    for _ in 0..REPEATS {
         failed += u32::from(play(host, plan.claims, &smallest, limits)?.is_some());
     }
-    if failed * 2 > AGAIN {
+    if failed * 2 > REPEATS {
         if let Some(found) = play(host, plan.claims, &smallest, plan.limits)? {
             return Ok(show(found, smallest));
         }
@@ -185,7 +186,7 @@ fn confirm(host: &Host, plan: &Plan<'_>, shrunk: Vec<Step>, first: Found) -> Res
     let first = Found { blame, ..first };
     let mut shown = show(first, Vec::new());
     shown.trace.push_str(&format!(
-        "It happens by chance: the steps it was shrunk to came to it in {failed} of {AGAIN} attempts.\n"
+        "It happens by chance: the shrunk schedule failed in {failed} of {REPEATS} attempts.\n"
     ));
     Ok(shown)
 }
@@ -196,7 +197,7 @@ fn leave_out(
     limits: TimeLimits,
     mut steps: Vec<Step>,
 ) -> Result<Vec<Step>, String> {
-    let deadline = Instant::now() + SHRINK;
+    let deadline = Instant::now() + SHRINK_TIME;
     let mut at = 0;
     while at < steps.len() && Instant::now() < deadline {
         let mut fewer = steps.clone();

@@ -1,4 +1,4 @@
-//! Seeds of schedules that failed, kept in a file as proptest keeps them.
+//! The seeds of schedules that failed, in a file of the format of proptest.
 
 use std::any::Any;
 use std::fmt;

@@ -10,19 +10,18 @@ pub(crate) const FILES: u8 = 2;
 /// The handles of each process. The last one is on file 1, the others on file 0.
 pub(crate) const HANDLES: u8 = 3;
 
-/// One thing that happens in a lock-step schedule.
+/// One step of a lock-step schedule.
 ///
-/// Steps are *total*: each means something in every state. A handle that is not open is opened by
-/// whatever needs it open; a step that makes no sense (polling what does not wait, anything a
-/// stopped process is to do) does nothing. So leaving steps out of a schedule always leaves a
-/// schedule, which is what makes shrinking work.
+/// Each step has a meaning in every state. A step that needs an open handle opens it first. A step
+/// that makes no sense does nothing, such as polling a handle that does not wait, or any step of a
+/// stopped process. So a schedule without some of its steps is still a schedule, and can be shrunk.
 ///
 /// Processes count from 0. Each has handles 0 and 1 on file 0, and handle 2 on file 1.
 #[allow(missing_docs, reason = "the fields are what their names say")]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Step {
-    /// Attempt to lock.
+    /// Try to lock.
     TryLock {
         process: u8,
         handle: u8,
@@ -34,9 +33,9 @@ pub enum Step {
         handle: u8,
         mode: LockMode,
     },
-    /// Poll a wait: until it ends, if it must end.
+    /// Poll a wait, until it ends if it must end.
     Poll { process: u8, handle: u8 },
-    /// Drop the future of a wait; the handle stays open.
+    /// Drop the future of a wait. The handle stays open.
     Cancel { process: u8, handle: u8 },
     /// Unlock.
     Unlock { process: u8, handle: u8 },
@@ -46,17 +45,17 @@ pub enum Step {
     Open { process: u8, handle: u8 },
     /// Ask whether the path still names what the handle locks.
     AskCurrent { process: u8, handle: u8 },
-    /// SIGKILL.
+    /// Kill the process with SIGKILL.
     Kill { process: u8 },
-    /// SIGSTOP.
+    /// Stop the process with SIGSTOP.
     Stop { process: u8 },
-    /// SIGCONT.
+    /// Let the process go on with SIGCONT.
     Continue { process: u8 },
     /// Fork a child that drops its copy of the handle and ends.
     ForkAndDrop { process: u8, handle: u8 },
-    /// Fork a child that lives on, with a copy of everything.
+    /// Fork a child that lives on with a copy of everything.
     Fork { process: u8 },
-    /// Start another program, which lives on.
+    /// Start another program that lives on.
     Spawn { process: u8 },
     /// Remove the name of a lock file.
     Unlink { file: u8 },
@@ -80,7 +79,7 @@ impl HandleId {
 }
 
 impl Step {
-    /// The handle it is about, if it is about one.
+    /// The handle that the step is about, if it is about one.
     pub(crate) fn handle(self) -> Option<HandleId> {
         use Step::*;
         match self {
@@ -102,7 +101,7 @@ impl Step {
     }
 }
 
-/// As Rust source, to be pasted.
+/// Steps as Rust source for [`Suite::replay`](crate::Suite::replay).
 pub(crate) struct AsSource<'a>(pub(crate) &'a [Step]);
 
 impl fmt::Display for AsSource<'_> {

@@ -1,9 +1,9 @@
-//! Where schedules come from.
+//! Random schedules.
 //!
-//! A fault shows itself only if certain steps meet: two readers of one process, say, one of which
-//! unlocks while the other holds the lock. With all that there is in every schedule, each part is
-//! rare in all of them. So each schedule has a [`Scope`], which leaves most of it out (Groce and
-//! others, "Swarm testing", 2012), and what needs a handle that is in use mostly gets one.
+//! A fault shows only if certain steps occur together, such as two readers of one process, one of which
+//! unlocks while the other holds the lock. If every schedule had steps of all kinds, each combination
+//! would be rare. So each schedule has a [`Scope`], which leaves most kinds out (Groce and others,
+//! "Swarm testing", 2012). Steps that need a handle in use mostly get one.
 
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -12,10 +12,10 @@ use touchfile_core::{Capabilities, LockMode};
 
 use super::step::{FILES, Step};
 
-/// The longest schedule.
+/// The number of steps of the longest schedule.
 const STEPS: usize = 24;
 
-/// What schedules are about. All of them lock and unlock; each has something more.
+/// What schedules are about. All lock and unlock, and each theme adds other steps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Theme {
     Files,
@@ -23,7 +23,7 @@ pub(crate) enum Theme {
     Processes,
 }
 
-/// Schedules of this theme, of nothing that the backend does not claim.
+/// Schedules of this theme. They use only what the backend claims.
 pub(crate) fn schedules(
     theme: Theme,
     claims: Capabilities,
@@ -37,8 +37,8 @@ pub(crate) fn schedules(
     (scope(processes), vec(rough, 1..=STEPS)).prop_map(|(scope, rough)| scope.steps(&rough))
 }
 
-/// A step as the dice give it: what kind it is, a number that chooses whose it is, and one that
-/// chooses a mode.
+/// A step as it is generated: its kind, a number that chooses the process and handle, and a number that
+/// chooses the mode.
 type Rough = (Kind, u16, u8);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -92,16 +92,16 @@ fn kinds(theme: Theme, claims: Capabilities, real_processes: bool) -> Vec<(u32, 
     kinds
 }
 
-/// What one schedule leaves out, so that the rest of it meets.
+/// What one schedule is limited to.
 #[derive(Clone, Copy, Debug)]
 struct Scope {
-    /// How many processes take part.
+    /// How many processes are used.
     processes: u8,
-    /// Which handles of each process are used; 2 is the one on the other file.
+    /// Which handles of each process are used. Handle 2 is on the other file.
     handles: &'static [u8],
     /// How many of ten locks are shared.
     shared: u8,
-    /// Whether anybody waits, or all only try.
+    /// Whether there are waits.
     waits: bool,
 }
 
@@ -192,7 +192,7 @@ impl Scope {
         one_of(&all, number)
     }
 
-    /// A handle that a step before was about, nine times in ten.
+    /// A handle that was used before, in nine of ten cases.
     fn used_handle(self, number: u16, used: &[(u8, u8)]) -> (u8, u8) {
         if used.is_empty() || number % 10 == 9 {
             return self.any_handle(number / 10);
@@ -201,7 +201,7 @@ impl Scope {
     }
 }
 
-/// Small numbers choose what comes first, so that shrinking does.
+/// Chooses by a number. Shrinking makes numbers smaller, and small numbers choose the first choices.
 fn one_of<T: Copy>(choices: &[T], number: u16) -> T {
     choices[usize::from(number) % choices.len()]
 }

@@ -12,14 +12,16 @@ use super::walker::Walker;
 use crate::Law;
 use crate::process::panic_message;
 
-/// What calls are that poll a wait once, or until it is over.
+/// The kinds of calls that poll a wait once, and until it is over.
 pub(super) const POLL: &str = "a poll of a wait";
 pub(super) const WAIT: &str = "a wait";
 
-/// In which thread and runtime a call is made.
+/// The thread and the runtime in which a call is made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Caller {
+    /// Whether it is another thread than that of the walk.
     pub(super) thread: bool,
+    /// The index of the runtime.
     pub(super) runtime: usize,
 }
 
@@ -40,11 +42,11 @@ impl Caller {
     }
 }
 
-/// A call that takes longer is looked at more closely.
+/// A call that takes longer is slow.
 const SLOW: Duration = Duration::from_millis(300);
 
 impl Walker<'_> {
-    /// Makes a call, in its caller; a panic breaks `law`.
+    /// Makes a call in this thread and runtime. A panic breaks `law`.
     pub(super) fn call<T: Send>(
         &mut self,
         caller: Caller,
@@ -53,7 +55,7 @@ impl Walker<'_> {
         call: impl FnOnce(&Runtime, &BoxBackend) -> T + Send,
     ) -> Result<T, Halt> {
         let (runtime, backend) = (&self.runtimes[caller.runtime], self.backend);
-        self.pulse.beat(matches!(kind, POLL | WAIT));
+        self.progress.record_call(matches!(kind, POLL | WAIT));
         let begun = Instant::now();
         let call = move || catch_unwind(AssertUnwindSafe(|| call(runtime, backend)));
         let said = if caller.thread {
@@ -61,9 +63,9 @@ impl Walker<'_> {
         } else {
             call()
         };
-        self.pulse.beat(false);
+        self.progress.record_call(false);
         let took = begun.elapsed();
-        // A wait takes what it takes; each poll of it does not.
+        // A whole wait may take any time, but each poll must be fast.
         if took > SLOW && kind != WAIT {
             let law = match kind {
                 "an attempt" | "an upgrade" => Law::Liveness,
@@ -71,7 +73,7 @@ impl Walker<'_> {
                 _ => law,
             };
             self.is_slow(kind, law);
-            // So that there is time to see whether it is so again.
+            // The walk gets more time, to find out whether such calls are slow again.
             self.end += took.min(SLOW * 3);
         }
         said.map_err(|panic| {
@@ -86,8 +88,8 @@ impl Walker<'_> {
         }
     }
 
-    /// One kind of call that is slow again and again, when no other is, is not slow because the
-    /// machine is busy.
+    /// Reports a kind of call that was slow several times when no other was. On a busy machine all
+    /// kinds are slow.
     pub(super) fn judge_times(&self) -> Result<(), Halt> {
         let all: u32 = self.slow.iter().map(|(.., times)| times).sum();
         for &(kind, law, times) in &self.slow {

@@ -1,4 +1,4 @@
-//! Changing the mode of a lock.
+//! Conversions.
 
 use std::io::{self, ErrorKind};
 
@@ -111,7 +111,7 @@ impl Walker<'_> {
         Ok(said)
     }
 
-    /// What is not claimed must be refused, and what is must not.
+    /// Judges a refusal: a conversion must be refused if it is not claimed, and only then.
     fn refused(&self, said: io::Result<Attempt>) -> Result<(), Halt> {
         match said {
             Err(error) if error.kind() == ErrorKind::Unsupported => {

@@ -1,4 +1,4 @@
-//! What a call must come to, and which law is broken if it does not.
+//! The right answer of each call, and the law that a wrong one breaks.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::walker::Walker;
 use crate::Law;
 use crate::handles::Handle;
 
-/// What an attempt must come to.
+/// The right answer of an attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Expected {
     Acquired,
@@ -23,7 +23,7 @@ pub(super) enum Expected {
 }
 
 impl Walker<'_> {
-    /// What an attempt of somebody else than `slot` must come to.
+    /// The right answer of an attempt by a handle that holds nothing.
     pub(super) fn expect(&self, file: usize, mode: LockMode) -> Expected {
         let held = self.slots.iter().any(|slot| {
             slot.file == file
@@ -37,7 +37,7 @@ impl Walker<'_> {
         }
     }
 
-    /// A call failed that had no reason to.
+    /// Reports a call that failed for no reason.
     pub(super) fn failed(
         &mut self,
         slot: usize,
@@ -52,7 +52,7 @@ impl Walker<'_> {
                 format!("{what} was refused, but it is claimed that there is such a lock: {error}"),
             ));
         }
-        // Whether it took the lock all the same?
+        // The call may have taken the lock all the same.
         if self.expect(file, Exclusive) == Expected::Acquired
             && self.stays_busy(file, Exclusive, USUAL)?
         {
@@ -64,6 +64,7 @@ impl Walker<'_> {
         Err(Halt::broken(Law::Errors, format!("{what} failed: {error}")))
     }
 
+    /// The finding that a handle got the lock beside a conflicting holder.
     pub(super) fn double(&self, file: usize, mode: LockMode) -> Halt {
         let holder = self.slots.iter().find(|slot| {
             slot.file == file
@@ -77,7 +78,8 @@ impl Walker<'_> {
         )
     }
 
-    /// A handle's attempt found a lock busy that nobody holds: it may have taken it itself.
+    /// The finding that the attempt of a handle found a free lock busy. The attempt may have taken the
+    /// lock itself.
     pub(super) fn why_busy(
         &mut self,
         file: usize,
@@ -90,7 +92,7 @@ impl Walker<'_> {
         self.blame(file, mode, caller)
     }
 
-    /// The law that is broken by a lock that is busy though nobody holds it.
+    /// The finding that a lock is busy though no handle holds it.
     pub(super) fn blame(
         &mut self,
         file: usize,
@@ -98,7 +100,7 @@ impl Walker<'_> {
         caller: Caller,
     ) -> Result<Halt, Halt> {
         let nobody = self.nobody(mode);
-        // Beside readers there can be no writer whose lock has stayed.
+        // While readers hold the lock, no writer can hold it.
         let readers = mode == Shared
             && self
                 .slots
@@ -113,7 +115,7 @@ impl Walker<'_> {
         let stays = self.stays_busy(file, mode, caller)?;
         let events = &self.files[file].events;
         let has = |event| events.contains(&event);
-        // What a wait leaves behind lets go of it in the end, or took it when the wait was given up.
+        // A wait that was given up can have taken the lock, and either keeps it or releases it later.
         let (law, why) =
             if has(Event::GivenUp) && (!stays || events.last() == Some(&Event::GivenUp)) {
                 (
@@ -166,7 +168,7 @@ impl Walker<'_> {
         self.stays_busy_for(8, Duration::from_millis(5), file, mode, caller)
     }
 
-    /// Whether even the lock of a file is busy that nobody has ever locked.
+    /// Whether the lock of a new file is busy, too.
     fn is_busy_elsewhere(
         &mut self,
         file: usize,
@@ -178,7 +180,7 @@ impl Walker<'_> {
         Ok(!self.can_have(&other, mode, caller)?)
     }
 
-    /// Whether a new handle gets the lock. It lets go again at once.
+    /// Whether a new handle gets the lock. The handle releases it at once.
     fn can_have(&mut self, path: &Path, mode: LockMode, caller: Caller) -> Result<bool, Halt> {
         let mut handle = self.open_quietly(path, caller)?;
         self.call(caller, "an attempt", Law::Errors, move |runtime, _| {

@@ -1,4 +1,4 @@
-//! The files of a walk, and the paths that lead to them.
+//! The lock files of a walk, and their paths.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,18 +15,17 @@ use crate::handles::Handle;
 /// One lock file.
 pub(super) struct File {
     pub(super) path: PathBuf,
-    /// Every path that leads to it.
+    /// All its paths.
     pub(super) paths: Vec<PathBuf>,
-    /// What happened to its lock since it was last known to be free.
+    /// What has happened to its lock since it was last known to be free.
     pub(super) events: Vec<Event>,
-    /// A handle that looks whether the lock is held.
+    /// The handle that checks whether the lock is held.
     pub(super) witness: Option<Handle>,
-    pub(super) looks: u32,
-    /// Its name was given to another file, at least once.
-    pub(super) replaced: u32,
+    /// How often the witness was used.
+    pub(super) checks: u32,
 }
 
-/// What may be why a lock is still held though nobody holds it.
+/// What may be the cause of a lock that is busy though no handle holds it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Event {
     Busy,
@@ -42,21 +41,20 @@ impl File {
             paths,
             events: Vec::new(),
             witness: None,
-            looks: 0,
-            replaced: 0,
+            checks: 0,
         }
     }
 
-    /// Another path of the same kind, on which nothing has ever happened.
+    /// A new path of the same kind.
     pub(super) fn like_it(&self, number: u32) -> PathBuf {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         if name.len() > 200 {
-            // As long, so that there is room.
+            // The suffix needs room in a long name.
             name = OsString::from("m".repeat(200));
         }
         name.push(format!(".{number}"));
         let new = self.path.with_file_name(name);
-        // What cannot be made alike is a new file, which is good enough.
+        // If the copy fails, the backend makes a new file, which is good enough.
         let Ok(metadata) = fs::metadata(&self.path) else {
             return new;
         };
@@ -79,7 +77,7 @@ pub(super) fn files(dir: &Path, style: Style, claims: Capabilities) -> io::Resul
         return Ok(files);
     }
     let mut made = Vec::new();
-    // Where there are no links, there are fewer paths.
+    // On a file system without links there are fewer paths.
     fs::create_dir(dir.join("sub"))?;
     made.push(dir.join("sub").join(".."));
     let linked = dir.join("linked");
@@ -91,13 +89,14 @@ pub(super) fn files(dir: &Path, style: Style, claims: Capabilities) -> io::Resul
     made.push(dir.join("."));
     for file in &mut files {
         let name = file.path.file_name().unwrap_or_default().to_owned();
-        file.paths.extend(made.iter().map(|path| path.join(&name)));
+        file.paths
+            .extend(made.iter().map(|directory| directory.join(&name)));
     }
     let odd = system::path_from_bytes(b"an odd \xff name".to_vec());
     let long = PathBuf::from("l".repeat(240));
     for name in odd.into_iter().chain([long]) {
         let path = dir.join(name);
-        // Not every file system takes every name.
+        // Some file systems refuse such names.
         if fs::write(&path, "").is_ok() {
             files.push(File::new(path.clone(), vec![path]));
         }

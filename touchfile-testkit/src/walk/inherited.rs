@@ -8,14 +8,14 @@ use super::Halt;
 use super::walker::Walker;
 use crate::Law;
 
-/// The flag of open(2), as /proc shows it. It is this on every architecture that Linux runs on but
-/// three old ones, where nothing is found then.
+/// The flag of open(2) in /proc/self/fdinfo. Linux has another value on three old architectures only,
+/// where this check finds nothing.
 #[cfg(unix)]
 const CLOSE_ON_EXEC: u32 = 0o2_000_000;
 
 impl Walker<'_> {
-    /// Whoever holds the lock of a file must not pass it on to a program that it executes.
-    pub(super) fn look_for_inheritable(&mut self, file: usize) -> Result<(), Halt> {
+    /// Checks that an executed program would not inherit a descriptor of the lock file.
+    pub(super) fn check_inheritable(&mut self, file: usize) -> Result<(), Halt> {
         let path = self.files[file].path.clone();
         if !self.claims.fork_safe || !self.claims.real_files || !is_inheritable(&path) {
             return Ok(());

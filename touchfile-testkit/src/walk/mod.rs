@@ -1,11 +1,11 @@
-//! Long walks: one process does everything that can be done with handles, at random, tens of
-//! thousands of steps a second, and a witness looks at the lock after each.
+//! Random walks: one process makes random calls with handles, tens of thousands a second, and a
+//! witness handle checks the lock after each step.
 //!
-//! The lock-step schedules are short, and each begins with fresh processes. What shows only after a
-//! thousand locks of one handle, at the sixteenth reader, in a second thread or runtime, on a path
-//! with `..` in it or after some rare step, is found here. All happens in one process and one thing
-//! after the other, so that each answer is known beforehand, but for [the moments](settle) in which
-//! one of several waiters may be the next.
+//! Lock-step schedules are short, and each begins with handles that have no past. Walks find faults
+//! that show only after a thousand locks of one handle, at the sixteenth reader, in a second thread or
+//! runtime, on a path with `..`, or after a rare step. All calls are made in one process, one after the
+//! other. So the right answer of each is known beforehand, unless one of [several waiters](settle) may
+//! be the next.
 
 mod attempts;
 mod call;
@@ -30,42 +30,42 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use touchfile_core::{BoxBackend, LockBackend};
+use touchfile_core::BoxBackend;
 
 use self::walker::Walker;
 use crate::Law;
 use crate::process::ScriptOutcome;
 
-/// What a walk is like.
+/// The style of a walk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Style {
     /// Many readers, many handles.
     Crowded,
     /// Paths and files of every kind.
     Everywhere,
-    /// A bit of everything, on two files.
+    /// Calls of all kinds, on two files.
     Mixed,
-    /// Handles that live long, and have locked a thousand times when it begins.
+    /// Handles that live long and have locked a thousand times before the walk.
     Worn,
 }
 
-/// What a walker is told.
+/// The plan of a walk.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) style: Style,
     pub(crate) seed: u64,
-    /// How many steps it takes, if there is time for so many.
+    /// The number of steps, if there is time for them.
     pub(crate) steps: u64,
-    /// How long it walks at most.
+    /// The longest time of the walk.
     pub(crate) time: Duration,
-    /// How soon a waiter must have a lock that is free.
+    /// How soon a waiter must be granted a free lock.
     pub(crate) patience: Duration,
 }
 
-/// Why a walk is not walked on.
+/// Why a walk ends early.
 enum Halt {
     Broken(Law, String),
-    /// The suite's own failure.
+    /// The suite itself failed, with this error.
     Own(io::Error),
 }
 
@@ -81,8 +81,8 @@ impl From<io::Error> for Halt {
     }
 }
 
-/// Walks below this directory, in a thread of its own, with somebody who looks whether it still
-/// moves: a call that blocks its thread is one that nobody can give up.
+/// Walks in a directory, in a thread of its own, and checks from the calling thread that no call blocks
+/// it. A call that blocks its thread cannot be given up.
 ///
 /// # Errors
 ///
@@ -92,27 +92,27 @@ pub(crate) fn walk_watched(
     dir: &Path,
     plan: &Plan,
 ) -> io::Result<ScriptOutcome> {
-    let pulse = Arc::new(Pulse::default());
-    let (arrived, arrival) = mpsc::channel();
+    let progress = Arc::new(Progress::default());
+    let (sender, outcome) = mpsc::channel();
     let (backend, dir) = (backend.clone(), dir.to_owned());
-    let (its_plan, its_pulse) = (plan.clone(), pulse.clone());
+    let (its_plan, its_progress) = (plan.clone(), progress.clone());
     let walker = thread::spawn(move || {
-        // Nobody listens any more to whoever was given up.
-        arrived
-            .send(walk_with(&backend, &dir, &its_plan, &its_pulse))
+        // If the walk was given up, nothing receives its outcome.
+        sender
+            .send(walk_with(&backend, &dir, &its_plan, &its_progress))
             .ok();
     });
     loop {
-        match arrival.recv_timeout(Duration::from_millis(100)) {
-            Ok(arrival) => {
+        match outcome.recv_timeout(Duration::from_millis(100)) {
+            Ok(outcome) => {
                 walker.join().ok();
-                return arrival;
+                return outcome;
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => {
                 return Err(io::Error::other("the walk itself panicked"));
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                if let Some(law) = pulse.stopped(plan.patience * 2) {
+                if let Some(law) = progress.stopped(plan.patience * 2) {
                     return Ok(ScriptOutcome::Broken {
                         law,
                         what: format!(
@@ -131,9 +131,9 @@ fn walk_with(
     backend: &BoxBackend,
     dir: &Path,
     plan: &Plan,
-    pulse: &Pulse,
+    progress: &Progress,
 ) -> io::Result<ScriptOutcome> {
-    let mut walker = Walker::new(backend, dir, plan, pulse)?;
+    let mut walker = Walker::new(backend, dir, plan, progress)?;
     let walked = walker.begin().and_then(|()| {
         while walker.steps() < plan.steps && !walker.is_over() {
             walker.step()?;
@@ -146,7 +146,7 @@ fn walk_with(
         }),
         Err(Halt::Broken(law, what)) => {
             let trace = walker.trace();
-            // What was found broken may panic, or hang, once more.
+            // The broken backend may panic or hang again when its handles are dropped.
             std::mem::forget(walker);
             Ok(ScriptOutcome::Broken { law, what, trace })
         }
@@ -154,34 +154,34 @@ fn walk_with(
     }
 }
 
-/// Whether something still moves: the number of calls that began or ended, and whether the present
-/// one is a wait's.
+/// The progress of a walk: the number of calls that have begun or ended, and whether the present call
+/// polls a wait.
 #[derive(Debug, Default)]
-struct Pulse {
-    beats: AtomicU64,
+struct Progress {
+    calls: AtomicU64,
     waits: AtomicBool,
     seen: AtomicU64,
     since: std::sync::Mutex<Option<Instant>>,
 }
 
-impl Pulse {
-    fn beat(&self, waits: bool) {
+impl Progress {
+    fn record_call(&self, waits: bool) {
         self.waits.store(waits, Ordering::Relaxed);
-        self.beats.fetch_add(1, Ordering::Relaxed);
+        self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The law that is broken if there was no beat for so long.
-    fn stopped(&self, patience: Duration) -> Option<Law> {
-        let beats = self.beats.load(Ordering::Relaxed);
+    /// The law that is broken, if no call has begun or ended for this time.
+    fn stopped(&self, limit: Duration) -> Option<Law> {
+        let calls = self.calls.load(Ordering::Relaxed);
         let mut since = self
             .since
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if self.seen.swap(beats, Ordering::Relaxed) != beats {
+        if self.seen.swap(calls, Ordering::Relaxed) != calls {
             *since = None;
         }
         let since = since.get_or_insert_with(Instant::now);
-        let stands = since.elapsed() > patience;
+        let stands = since.elapsed() > limit;
         let law = if self.waits.load(Ordering::Relaxed) {
             Law::CancelSafety
         } else {
@@ -208,20 +208,15 @@ impl Style {
     }
 }
 
-/// Makes a directory for lock files, where there are directories: a backend that is in memory, and
-/// one that does not claim that its files are real, may have names only.
+/// Makes a directory for lock files, if the parent directory exists. The files of a backend in memory
+/// may be only names.
 pub(crate) fn make_directory(dir: &Path) -> io::Result<()> {
     let parent = dir.parent().unwrap_or(dir);
-    // The files of simulated worlds are below the root.
+    // The paths of a simulated world begin at the root.
     if parent == Path::new("/") || !parent.is_dir() {
         return Ok(());
     }
     fs::create_dir(dir)
-}
-
-/// Which capabilities a backend claims now.
-fn claims(backend: &BoxBackend) -> touchfile_core::Capabilities {
-    backend.capabilities()
 }
 
 #[cfg(test)]
@@ -251,9 +246,9 @@ mod tests {
             ] {
                 let dir = dir.path().join(format!("{}-{seed}", style.name()));
                 std::fs::create_dir(&dir).unwrap();
-                let arrival = walk_watched(&backend, &dir, &plan(style, seed)).unwrap();
-                let ScriptOutcome::Done { steps } = arrival else {
-                    panic!("{arrival:#?}");
+                let outcome = walk_watched(&backend, &dir, &plan(style, seed)).unwrap();
+                let ScriptOutcome::Done { steps } = outcome else {
+                    panic!("{outcome:#?}");
                 };
                 assert!(steps > 10);
             }

@@ -1,4 +1,4 @@
-//! The witness, who looks whether the lock is held; and why it is, if it should not be.
+//! The witness: a handle that checks whether the lock is held.
 
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{Attempt, LockHandle};
@@ -9,20 +9,20 @@ use super::expected::Expected;
 use super::walker::Walker;
 use crate::Law;
 
-/// How often a witness looks before it is replaced by another.
-const LOOKS: u32 = 12;
+/// How often a witness is used before a new one replaces it.
+const CHECKS: u32 = 12;
 
 impl Walker<'_> {
-    /// Looks whether the lock of a file is held, which is known.
+    /// Checks that the lock of a file is held or free, as it must be.
     pub(super) fn check_lock(&mut self, file: usize) -> Result<(), Halt> {
         let held = self
             .slots
             .iter()
             .any(|slot| slot.file == file && slot.held.is_some());
         if held && self.random.below(25) == 0 {
-            self.look_for_inheritable(file)?;
+            self.check_inheritable(file)?;
         }
-        // What has just happened is seen best by whom it would keep out.
+        // After an event the exclusive lock shows most, as it conflicts with all others.
         let shared = if self.files[file].events.is_empty() {
             50
         } else {
@@ -34,14 +34,14 @@ impl Walker<'_> {
             Exclusive
         };
         let mut witness = match self.files[file].witness.take() {
-            Some(witness) if self.files[file].looks < LOOKS => witness,
+            Some(witness) if self.files[file].checks < CHECKS => witness,
             _ => {
-                self.files[file].looks = 0;
+                self.files[file].checks = 0;
                 let path = self.files[file].path.clone();
                 self.open_quietly(&path, USUAL)?
             }
         };
-        self.files[file].looks += 1;
+        self.files[file].checks += 1;
         let expected = self.expect(file, mode);
         let (said, witness) = self.call(USUAL, "an attempt", Law::Errors, move |runtime, _| {
             let said = runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! Questions, which change nothing.
+//! Questions to handles and to the backend, which change nothing.
 
 use std::io::ErrorKind;
 use std::process;
@@ -12,7 +12,7 @@ use super::walker::Walker;
 use crate::Law;
 
 impl Walker<'_> {
-    /// Whether a handle is current: by the path of its own file or another.
+    /// Asks whether a handle is current for a path of its own file or of another.
     pub(super) fn ask_current(&mut self, slot: usize, caller: Caller) -> Result<(), Halt> {
         let (name, file, stale) = {
             let slot = &self.slots[slot];
@@ -107,7 +107,7 @@ impl Walker<'_> {
         }
     }
 
-    /// What the backend claims, and who holds the lock.
+    /// Asks the backend for its claims and for the holders of the lock.
     pub(super) fn ask_backend(&mut self, file: usize, caller: Caller) -> Result<(), Halt> {
         let claims = self.claims;
         for _ in 0..8 {
@@ -134,8 +134,7 @@ impl Walker<'_> {
         self.check_lock(file)
     }
 
-    /// Nobody may be named who has nothing to do with the lock. The answer may be old, but no other
-    /// process has ever used these files.
+    /// Asks who holds the lock. No other process may be named, because none has ever used these files.
     fn ask_holders(&mut self, file: usize, caller: Caller) -> Result<(), Halt> {
         let path = self.files[file].path.clone();
         let said = self.call(

@@ -100,9 +100,7 @@ impl Walker<'_> {
         for slot in &mut self.slots {
             slot.stale |= slot.file == file;
         }
-        let new = &mut self.files[file];
-        (new.witness, new.events) = (None, Vec::new());
-        new.replaced += 1;
+        self.files[file].witness = None;
         // The lock of a file without a name cannot be checked, so the waits for it are given up.
         while let Some(slot) = self
             .slots

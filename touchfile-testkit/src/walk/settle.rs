@@ -1,4 +1,4 @@
-//! When a lock has become free, somebody who waits for it must get it.
+//! A waiter must get the lock when it has become free.
 
 use std::time::Duration;
 
@@ -11,21 +11,22 @@ use super::walker::Walker;
 use crate::Law;
 
 impl Walker<'_> {
-    /// Lets the waiters of a file have what they must have: until nobody need be granted the lock.
+    /// Polls the waiters of a file until none of them must be granted the lock.
     ///
-    /// Waiters may stand in one line, and the first of them may be the only one who looks: so all of
-    /// them are polled. And one who may not go yet may keep those behind it from going.
+    /// All waiters are polled, because they may be in one queue of which only the head checks the lock.
+    /// A waiter that cannot get the lock may block those behind it.
     pub(super) fn settle(&mut self, file: usize) -> Result<(), Halt> {
-        while self.somebody_must_go(file) {
+        while self.one_must_be_granted(file) {
             self.grant_one(file)?;
         }
         Ok(())
     }
 
-    fn somebody_must_go(&self, file: usize) -> bool {
+    fn one_must_be_granted(&self, file: usize) -> bool {
         let waiting = self.waiters(file);
-        let can_go = |&(_, mode): &(usize, LockMode)| self.expect(file, mode) == Expected::Acquired;
-        !waiting.is_empty() && waiting.iter().all(can_go)
+        let can_be_granted =
+            |&(_, mode): &(usize, LockMode)| self.expect(file, mode) == Expected::Acquired;
+        !waiting.is_empty() && waiting.iter().all(can_be_granted)
     }
 
     fn waiters(&self, file: usize) -> Vec<(usize, LockMode)> {
@@ -39,7 +40,7 @@ impl Walker<'_> {
     fn grant_one(&mut self, file: usize) -> Result<(), Halt> {
         let waiting = self.waiters(file);
         let mut countdown = self.countdown();
-        // The first look costs no timer.
+        // The first polls need no timer.
         for &(slot, _) in &waiting {
             if self.poll(slot, 2, false)? {
                 return Ok(());

@@ -1,4 +1,4 @@
-//! Who walks: the choice of the next step.
+//! The state of a walk, and the choice of the next step.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,18 +11,18 @@ use touchfile_core::{BoxBackend, Capabilities, LockBackend, OpenOptions};
 use super::call::{Caller, USUAL};
 use super::files::{Event, File, files};
 use super::slot::{Kept, Slot};
-use super::{Halt, Plan, Pulse, Style, claims};
+use super::{Halt, Plan, Progress, Style};
 use crate::Law;
 use crate::countdown::Countdown;
 use crate::free::Random;
 use crate::handles::{Handle, runtime};
 
-/// What wearing handles may take. It is a fraction of that on a machine that is not busy.
+/// How long the preparation of handles may take. On an idle machine it takes much less.
 const PREPARATION: Duration = Duration::from_secs(4);
 
-/// How many lines of a trace are kept, and how many are told.
+/// How many lines of the trace are kept, and how many are reported.
 const KEPT: usize = 400;
-const TOLD: usize = 14;
+const REPORTED: usize = 14;
 
 pub(super) struct Walker<'a> {
     pub(super) backend: &'a BoxBackend,
@@ -34,14 +34,14 @@ pub(super) struct Walker<'a> {
     pub(super) slots: Vec<Slot>,
     pub(super) dir: PathBuf,
     pub(super) runtimes: Vec<Runtime>,
-    pub(super) pulse: &'a Pulse,
+    pub(super) progress: &'a Progress,
     trace: Vec<(usize, String)>,
     steps: u64,
     pub(super) names: u32,
     time: Duration,
-    /// When it is over.
+    /// When the walk ends.
     pub(super) end: Instant,
-    /// How many calls of each kind were slow, and how many others were in the meantime.
+    /// The kinds of calls that were slow, the law that this breaks, and how many were.
     pub(super) slow: Vec<(&'static str, Law, u32)>,
 }
 
@@ -50,9 +50,9 @@ impl<'a> Walker<'a> {
         backend: &'a BoxBackend,
         dir: &Path,
         plan: &Plan,
-        pulse: &'a Pulse,
+        progress: &'a Progress,
     ) -> io::Result<Self> {
-        let claims = claims(backend);
+        let claims = backend.capabilities();
         Ok(Self {
             backend,
             claims,
@@ -63,7 +63,7 @@ impl<'a> Walker<'a> {
             slots: Vec::new(),
             dir: dir.to_owned(),
             runtimes: vec![runtime()?, runtime()?],
-            pulse,
+            progress,
             trace: Vec::new(),
             steps: 0,
             names: 0,
@@ -81,14 +81,14 @@ impl<'a> Walker<'a> {
         Instant::now() > self.end
     }
 
-    /// The latest lines, about the file of the last of them.
+    /// The latest lines of the trace about the file of the last line.
     pub(super) fn trace(&self) -> Vec<String> {
         let Some((file, _)) = self.trace.last() else {
             return Vec::new();
         };
         let about = self.trace.iter().filter(|(about, _)| about == file);
         let mut lines: Vec<_> = about.map(|(_, line)| line.clone()).collect();
-        lines.drain(..lines.len().saturating_sub(TOLD));
+        lines.drain(..lines.len().saturating_sub(REPORTED));
         lines
     }
 
@@ -103,7 +103,7 @@ impl<'a> Walker<'a> {
         self.files[file].events.push(event);
     }
 
-    /// The handle of a slot, which is idle or holds its lock.
+    /// Takes the handle of a slot that does not wait.
     pub(super) fn take(&mut self, slot: usize) -> Handle {
         match std::mem::replace(&mut self.slots[slot].kept, Kept::Away) {
             Kept::Idle(handle) => handle,
@@ -115,7 +115,7 @@ impl<'a> Walker<'a> {
         Countdown::new(self.patience)
     }
 
-    /// What is there before the first step.
+    /// Opens and uses handles as the style demands, before the first step.
     pub(super) fn begin(&mut self) -> Result<(), Halt> {
         self.end = Instant::now() + PREPARATION;
         match self.style {
@@ -123,7 +123,7 @@ impl<'a> Walker<'a> {
                 for file in 0..self.files.len() {
                     let slot = self.open(file, USUAL)?;
                     self.wear(slot, 1_000)?;
-                    // And one that is not.
+                    // A second handle has no past.
                     self.open(file, USUAL)?;
                 }
             }
@@ -162,7 +162,7 @@ impl<'a> Walker<'a> {
         if random == 99 {
             return self.ask_backend(file, caller);
         }
-        // Handles on a file that was replaced do not live long.
+        // In styles with long-lived handles no file is replaced, because its handles would be dropped.
         if random == 98 && !self.lives_long() && self.claims.identity && self.claims.real_files {
             return self.replace(file);
         }
@@ -178,7 +178,7 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// Everybody lets go.
+    /// Drops all handles.
     pub(super) fn end(&mut self) -> Result<(), Halt> {
         while !self.slots.is_empty() {
             let holders = self.slots.iter().rposition(|slot| slot.held.is_some());
@@ -201,7 +201,7 @@ impl<'a> Walker<'a> {
             },
             0..40 => self.try_lock(slot, mode, false, caller),
             40..50 => self.try_lock(slot, mode, true, caller),
-            // A wait takes a hundred times what an attempt does.
+            // A wait takes a hundred times as long as an attempt.
             50..60 => self.start_waiting(slot, mode, caller),
             60..75 if !self.lives_long() => self.start_waiting(slot, mode, caller),
             60..75 => self.try_lock(slot, mode, false, caller),
@@ -216,7 +216,7 @@ impl<'a> Walker<'a> {
 
     fn step_of_holder(&mut self, slot: usize, caller: Caller) -> Result<(), Halt> {
         match self.random.below(100) {
-            // Nobody can look at the lock of a file that has no name.
+            // The lock of a file without a name cannot be checked.
             38..50 | 62..86 if self.slots[slot].stale => self.ask_current(slot, caller),
             0..38 => self.unlock(slot, caller),
             38..50 => self.ask_again(slot, caller),
@@ -263,7 +263,7 @@ impl<'a> Walker<'a> {
     fn some_file(&mut self) -> usize {
         let all = self.files.len() as u64;
         let any = usize::try_from(self.random.below(all)).unwrap_or(0);
-        // Mostly one, so that handles meet.
+        // Mostly the same file is chosen, so that its handles conflict.
         match self.style {
             Style::Everywhere => any,
             _ if self.random.chance(80) => 0,
@@ -278,7 +278,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Makes a new handle.
+    /// Opens a new handle on one of the paths of a file.
     pub(super) fn open(&mut self, file: usize, caller: Caller) -> Result<usize, Halt> {
         let paths = self.files[file].paths.len() as u64;
         let path = usize::try_from(self.random.below(paths)).unwrap_or(0);

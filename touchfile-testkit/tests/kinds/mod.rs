@@ -1,4 +1,4 @@
-//! Honest backends that are slow, late or particular, each in one way.
+//! Correct backends that are slow, late or unusual, each in one way.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -17,18 +17,18 @@ use touchfile_flock::{FlockBackend, FlockHandle};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
-    /// Each call begins with a pause of up to so many milliseconds.
+    /// Each call begins with a pause of up to this many milliseconds.
     Delays(u64),
-    /// Its release is known to it 20 ms after it took place.
+    /// An unlock returns 20 ms after the lock was released.
     ConfirmsLate,
-    /// Waiters of one process stand in one line, readers and writers, and only the first of them
-    /// looks at the lock.
-    OneLine,
-    /// It waits by trying again.
+    /// The waiters of one process, readers and writers, are in one queue, and only its head checks the
+    /// lock.
+    OneQueue,
+    /// A wait tries again after each pause.
     Polls,
-    /// Each call blocks its thread for five milliseconds, as one that asks a server does.
+    /// Each call blocks its thread for five milliseconds, like a call that asks a server.
     Remote,
-    /// It looks only now and then whether the file that it waits for was replaced.
+    /// A wait checks only at times whether its file was replaced.
     SlowToSee,
     /// A wait refuses, fails or succeeds at its second poll.
     YieldsFirst,
@@ -39,7 +39,7 @@ impl Kind {
         Self::Delays(3),
         Self::Delays(30),
         Self::ConfirmsLate,
-        Self::OneLine,
+        Self::OneQueue,
         Self::Polls,
         Self::Remote,
         Self::SlowToSee,
@@ -51,7 +51,7 @@ impl Kind {
             Self::Delays(3) => "delays-of-3-ms",
             Self::Delays(_) => "delays-of-30-ms",
             Self::ConfirmsLate => "confirms-late",
-            Self::OneLine => "one-line",
+            Self::OneQueue => "one-queue",
             Self::Polls => "polls",
             Self::Remote => "remote",
             Self::SlowToSee => "slow-to-see",
@@ -63,8 +63,8 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Backend(pub(crate) Kind);
 
-/// The lines of this process, by the path.
-static LINES: LazyLock<Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>> =
+/// The queues of this process, by the path.
+static QUEUES: LazyLock<Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>> =
     LazyLock::new(Mutex::default);
 
 #[async_trait]
@@ -77,14 +77,14 @@ impl LockBackend for Backend {
 
     fn capabilities(&self) -> Capabilities {
         let mut claims = FlockBackend::new().capabilities();
-        // They poll, or stand in lines of their own.
+        // They poll or have queues of their own.
         claims.fair = false;
         claims
     }
 
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Handle> {
         self.0.pause().await;
-        let line = LINES
+        let queue = QUEUES
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .entry(path.to_owned())
@@ -95,7 +95,7 @@ impl LockBackend for Backend {
             path: path.to_owned(),
             honest: FlockBackend::new().open(path, options).await?,
             holds: false,
-            line,
+            queue,
         })
     }
 
@@ -123,7 +123,7 @@ pub(crate) struct Handle {
     path: PathBuf,
     honest: FlockHandle,
     holds: bool,
-    line: Arc<tokio::sync::Mutex<()>>,
+    queue: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[async_trait]
@@ -139,13 +139,13 @@ impl LockHandle for Handle {
         self.kind.pause().await;
         match self.kind {
             Kind::YieldsFirst => tokio::task::yield_now().await,
-            // A handle that holds is refused, and does not wait for its turn to be.
-            Kind::OneLine if !self.holds => {
-                let line = self.line.clone();
-                let _turn = line.lock().await;
+            // A handle that holds a lock is refused at once.
+            Kind::OneQueue if !self.holds => {
+                let queue = self.queue.clone();
+                let _head = queue.lock().await;
                 return self.poll(mode).await;
             }
-            Kind::Polls | Kind::Remote | Kind::SlowToSee | Kind::OneLine => {
+            Kind::Polls | Kind::Remote | Kind::SlowToSee | Kind::OneQueue => {
                 return self.poll(mode).await;
             }
             _ => {}
@@ -179,11 +179,11 @@ impl LockHandle for Handle {
 impl Handle {
     async fn poll(&mut self, mode: LockMode) -> io::Result<()> {
         let mut backoff = Backoff::new();
-        let mut looks = 0;
+        let mut attempts = 0;
         while self.try_lock(mode).await? == Attempt::WouldBlock {
-            looks += 1;
-            let looks_now = self.kind == Kind::SlowToSee && looks % 12 == 0;
-            if looks_now && !self.honest.is_current(&self.path).await? {
+            attempts += 1;
+            let checks = self.kind == Kind::SlowToSee && attempts % 12 == 0;
+            if checks && !self.honest.is_current(&self.path).await? {
                 return Err(io::ErrorKind::StaleNetworkFileHandle.into());
             }
             backoff.pause().await;

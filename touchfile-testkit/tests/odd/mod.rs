@@ -1,4 +1,4 @@
-//! Backends that misbehave in ways that a test program must survive.
+//! Backends that misbehave in ways that the suite must survive.
 
 use std::io;
 use std::path::Path;
@@ -14,18 +14,18 @@ use crate::honest;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Odd {
-    /// Promises next to nothing, and refuses the rest.
+    /// It claims almost nothing, and refuses the rest.
     ClaimsLittle,
     ExitsInUnlock,
     HangsInUnlock,
-    /// As a network file system does, it releases the locks of the dead only after a while.
+    /// It releases the locks of killed processes after some time, as a network file system does.
     LingersAfterDeath,
-    /// After a while that no test on a busy machine outlasts.
+    /// It releases them after a time that is longer than any test.
     LingersForLong,
     LocksNothing,
-    /// Prints all the time, mostly without ending the line.
+    /// It prints all the time, mostly without ending the line.
     Noisy,
-    /// Not at all.
+    /// It does not misbehave.
     Not,
     PanicsInDrop,
     PanicsInTryLock,
@@ -123,7 +123,7 @@ impl LockHandle for OddHandle {
             Odd::LingersForLong => Duration::from_secs(10),
             _ => return Ok(attempt),
         };
-        // A child keeps the open file, but not beyond an unlock.
+        // A child keeps the file open, which prolongs the lock until it is unlocked.
         if attempt == Attempt::Acquired
             && let Ok(fork::Fork::Child) = fork::fork()
         {

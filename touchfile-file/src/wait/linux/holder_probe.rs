@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -164,7 +164,7 @@ fn marked_locks(goes_on: impl Fn() -> bool) -> io::Result<Vec<Lock>> {
         if !may_look {
             continue;
         }
-        let looked = each_descriptor(pid, |number, fdinfo| {
+        let looked = each_descriptor(pid, &goes_on, |number, fdinfo| {
             let mut listed = Entry::parse_fdinfo(fdinfo).peekable();
             if !is_marked(fdinfo) || listed.peek().is_none() {
                 return;
@@ -188,7 +188,13 @@ fn marked_locks(goes_on: impl Fn() -> bool) -> io::Result<Vec<Lock>> {
 /// The processes in an order in which the holder comes early: those that took a lock with flock(2), which
 /// the kernel lists, come first, and this process comes last.
 fn likeliest_first(mut processes: Vec<u32>) -> Vec<u32> {
-    let listed = fs::read_to_string("/proc/locks").unwrap_or_default();
+    const MOST: u64 = 1 << 18;
+
+    // Any user can take as many locks as it likes.
+    let mut listed = String::new();
+    if let Ok(list) = fs::File::open("/proc/locks") {
+        list.take(MOST).read_to_string(&mut listed).ok();
+    }
     let takers: BTreeSet<u32> = listed
         .lines()
         .filter_map(|line| Entry::parse(line)?.taker())
@@ -216,7 +222,7 @@ mod tests {
                 let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | mark;
                 let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).unwrap();
                 let mut marked = None;
-                each_descriptor(std::process::id(), |number, fdinfo| {
+                each_descriptor(std::process::id(), &|| true, |number, fdinfo| {
                     if number == file.as_raw_fd().to_string() {
                         marked = Some(is_marked(fdinfo));
                     }

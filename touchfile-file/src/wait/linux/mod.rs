@@ -21,9 +21,15 @@ use self::holder_probe::Probe;
 pub(crate) use self::holder_probe::is_marked;
 use self::kernel_wait::WaitingThread;
 use self::queue::Queue;
-use super::system::{FileEvents, Follower, HolderProbe, KernelWait, Place, System};
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::queue::take_message;
+use super::system::{FileEvents, HolderProbe, Joined, KernelWait, Place, System};
 use super::{Lock, Target, is_without};
 use crate::{BlockingLock, Symlinks};
+
+pub(crate) fn queue_place(keys: &[String]) -> crate::QueuePlace {
+    queue::place(keys)
+}
 
 /// Linux.
 #[derive(Debug)]
@@ -52,11 +58,11 @@ impl System for Linux {
         Queue::named(key).map_or(Place::Head(None), |queue| queue.enter())
     }
 
-    fn join_queue(&self, key: &str) -> Option<Box<dyn Follower>> {
+    fn join_queue(&self, key: &str) -> Joined {
         if is_without("queue") {
-            return None;
+            return Joined::Nobody;
         }
-        Some(Box::new(Queue::named(key)?.join()?))
+        Queue::named(key).map_or(Joined::Nobody, |queue| queue.join())
     }
 
     fn probe(&self, wanted: Lock) -> Option<Box<dyn HolderProbe>> {

@@ -1,4 +1,4 @@
-//! An honest backend with a fault.
+//! A correct backend with a fault.
 
 use std::io;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// Whether this is the fault, and it shows now.
+    /// Whether this is the fault of the mutant and shows now.
     pub(super) fn shows(
         &self,
         fault: Fault,
@@ -39,7 +39,7 @@ impl Common {
             && mutant.trigger.fires(&self.process, state, path)
     }
 
-    /// Does what this call is not asked to do, if that is the fault.
+    /// Has the side effect of this call, if that is the fault.
     pub(super) fn does(&self, op: Op, mode: Option<LockMode>, state: &HandleState, path: &Path) {
         if let Fault::Does(effect, _) = self.mutant.fault {
             if self.shows(Fault::Does(effect, op), mode, state, path) {
@@ -132,7 +132,7 @@ impl LockBackend for Mutated {
 }
 
 impl Mutated {
-    /// What the error of an open becomes.
+    /// Changes the error of an open, if that is the fault.
     fn failed(&self, error: io::Error, path: &Path) -> io::Error {
         use io::ErrorKind::{NotADirectory, NotFound, WouldBlock};
         if self.shows(Fault::LeaksFailedOpen, path) {

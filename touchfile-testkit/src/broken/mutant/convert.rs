@@ -1,4 +1,4 @@
-//! Conversions with a fault; and exclusive locks that are but a flag.
+//! Conversions with a fault, and exclusive locks that are only a flag.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -60,7 +60,7 @@ impl ConvertLock for Handle {
                 return Err(io::Error::other("something went wrong"));
             }
             if self.shows(Fault::UpgradeStaysShared, None) {
-                // Only if it could have been had.
+                // The fault shows only if the upgrade would have succeeded.
                 let attempt = self.converted()?.try_upgrade().await?;
                 if attempt == Attempt::Acquired {
                     self.converted()?.downgrade().await?;
@@ -80,7 +80,7 @@ impl ConvertLock for Handle {
 }
 
 impl Handle {
-    /// Whether that is all: a handle that holds nothing and does not mind.
+    /// Refuses a conversion if nothing is held. Returns true if the fault is not to refuse it.
     fn begins(&mut self) -> io::Result<bool> {
         self.common.process.called();
         self.state.converts();
@@ -113,8 +113,8 @@ impl Handle {
     }
 }
 
-/// The exclusive lock of a file among the handles of this process, and the open file that stands
-/// for all of them towards others.
+/// The exclusive lock of a file among the handles of this process, and the open file that locks it
+/// against other processes.
 #[derive(Debug)]
 pub(super) struct Flag {
     taken: AtomicBool,
@@ -123,7 +123,7 @@ pub(super) struct Flag {
 
 static FLAGS: Mutex<Option<HashMap<u64, Arc<Flag>>>> = Mutex::new(None);
 
-/// That of the file that a handle is being opened on.
+/// The flag of the file at this path.
 pub(super) fn flag(path: &Path) -> io::Result<Arc<Flag>> {
     let file = File::open(path)?;
     let inode = file.metadata()?.ino();
@@ -141,7 +141,7 @@ pub(super) fn flag(path: &Path) -> io::Result<Arc<Flag>> {
 }
 
 impl Flag {
-    /// An attempt at the exclusive lock in which two threads can be lucky.
+    /// An attempt at the exclusive lock, which two threads can make with success at the same time.
     pub(super) fn race(&self) -> io::Result<Attempt> {
         if self.taken.load(Ordering::Acquire) {
             return Ok(Attempt::WouldBlock);

@@ -1,4 +1,4 @@
-//! What can be wrong, whatever brings it about.
+//! The faults of mutants, without their triggers.
 
 use super::side_effect::{Op, SideEffect};
 use crate::Law;
@@ -76,7 +76,7 @@ pub(super) enum Fault {
     // Claims.
     Claims(Claim),
     Hides(Claim),
-    /// Something happens that has nothing to do with the call.
+    /// A call has a side effect.
     Does(SideEffect, Op),
 }
 
@@ -93,7 +93,7 @@ pub(super) enum Claim {
     Shared,
 }
 
-/// When in the state of a handle a fault is asked whether it is to show.
+/// The kind of call in which a fault can show.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Site {
     /// An attempt or a wait.
@@ -108,12 +108,12 @@ pub(super) enum Site {
     Ask,
     Open,
     Convert,
-    /// The backend as such.
+    /// A call of the backend.
     Claims,
 }
 
 impl Site {
-    /// Whether one mode or the other is asked for.
+    /// Whether the call has a mode.
     pub(super) fn has_mode(self) -> bool {
         matches!(
             self,
@@ -127,8 +127,8 @@ use Law::{
     Liveness, NoFalseBusy, Release,
 };
 
-/// Everything but the claims and the side effects: its name, what it is, where, and the laws that a suite
-/// is right to name, the first of which is the one it breaks.
+/// All faults except claims and side effects: the name, a sentence, the site, and the laws that a suite
+/// may name. The first law is the one that it breaks.
 #[rustfmt::skip]
 pub(super) const FAULTS: &[(Fault, &str, &str, Site, &[Law])] = &[
     (Fault::Grants, "grants", "who finds the lock held is told that it has it", Site::Acquire, &[Exclusion]),
@@ -204,7 +204,7 @@ impl Claim {
         Self::Removal,
         Self::Shared,
     ];
-    /// Those that something can be asked for; of the others, not to claim them is to be modest.
+    /// The claims for features that can be asked for. A backend may keep any other without claiming it.
     pub(super) const ASKED_FOR: [Self; 4] = [
         Self::Conversion,
         Self::Identity,
@@ -255,7 +255,7 @@ impl Fault {
 
     pub(super) fn laws(self) -> &'static [Law] {
         match self {
-            // A fair wait is a lively one, and who claims identity must answer.
+            // Fairness is a matter of liveness too, and a claim of identity one of errors.
             Self::Claims(Claim::Fair) => &[Capabilities, Liveness],
             Self::Claims(Claim::Identity) => &[Capabilities, Errors, Identity],
             Self::Claims(_) | Self::Hides(_) => &[Capabilities],

@@ -1,4 +1,4 @@
-//! A handle with a fault: attempts, releases and questions.
+//! A handle with a fault: its attempts, releases and questions.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -28,16 +28,16 @@ use super::side_effect::Op;
 use super::state::HandleState;
 use crate::broken::base::Flock;
 
-/// How long what takes its time takes.
+/// How long a slow call takes.
 pub(super) const SLOW: Duration = Duration::from_millis(700);
-/// How long after it a release takes place.
+/// How long after an unlock the lock is released.
 const LATE: Duration = Duration::from_millis(250);
 /// How long a lease lasts.
 const LEASE: Duration = Duration::from_millis(400);
 
 pub(super) type Honest = Box<dyn LockHandle>;
 
-/// The handles that nobody lets go of.
+/// The handles that are never dropped.
 static KEPT: Mutex<Vec<Honest>> = Mutex::new(Vec::new());
 
 /// A copy of the descriptor of each handle of this process, by the file.
@@ -49,19 +49,19 @@ pub(super) struct Handle {
     pub(super) state: HandleState,
     pub(super) path: PathBuf,
     options: OpenOptions,
-    /// Taken when this is dropped, and not before.
+    /// It is there until this is dropped.
     honest: Option<Honest>,
-    /// The handle on the file of the path, if that of another is locked.
+    /// The handle on the file of the path, if the lock of another file is taken.
     face: Option<Honest>,
-    /// What the caller was told.
+    /// The mode that the caller was told to hold.
     pub(super) held: Option<LockMode>,
-    /// What the honest handle holds though the caller let go of it.
+    /// The mode that the correct handle still holds after the caller has unlocked.
     kept: Option<LockMode>,
-    /// A copy of the honest handle's descriptor.
+    /// A copy of the descriptor of the correct handle.
     copy: Option<Arc<File>>,
-    /// This process has locked with the copy.
+    /// Whether this process has locked with the copy.
     locked_by_copy: bool,
-    /// The flag that stands for the exclusive lock among the handles of this process is ours.
+    /// Whether this handle holds the flag of the exclusive lock.
     flagged: bool,
     flag: Option<Arc<Flag>>,
 }
@@ -119,12 +119,12 @@ impl Handle {
         self.honest.as_mut().expect(UNTIL_DROPPED)
     }
 
-    /// Whether this is the fault, and it shows now, to whom asks for this mode.
+    /// Whether this is the fault of the mutant and shows now, for this mode.
     pub(super) fn shows(&self, fault: Fault, mode: Option<LockMode>) -> bool {
         self.common.shows(fault, mode, &self.state, &self.path)
     }
 
-    /// Whether the honest handle holds what the caller let go of.
+    /// Whether the correct handle still holds the lock after the caller has unlocked.
     pub(super) fn is_kept(&self) -> bool {
         self.kept.is_some()
     }
@@ -133,7 +133,7 @@ impl Handle {
         self.common.does(op, mode, &self.state, &self.path);
     }
 
-    /// The mode that is asked of the honest handle.
+    /// The mode in which the correct handle is locked.
     pub(super) fn asked(&self, mode: LockMode) -> LockMode {
         match mode {
             Exclusive if self.shows(Fault::TakesShared, Some(mode)) => Shared,
@@ -142,12 +142,12 @@ impl Handle {
         }
     }
 
-    /// What happens before anything is asked of the honest handle; the answer, if that is all.
+    /// The answer that is given without a call of the correct handle, if there is one.
     pub(super) fn refuses(&mut self, mode: LockMode) -> Option<io::Result<()>> {
         if self.common.mutant.fault == Fault::Claims(Claim::Shared) && mode == Shared {
             return Some(Err(io::ErrorKind::Unsupported.into()));
         }
-        // In a child it is the parent's, and the honest handle knows what that means.
+        // In a child the lock is the parent's, and the correct handle decides.
         if self.held.is_some() && !self.common.process.is_child() {
             if self.shows(Fault::AsksAgain, self.held) {
                 return Some(Ok(()));
@@ -164,7 +164,7 @@ impl Handle {
         None
     }
 
-    /// One attempt of the honest handle, or what takes its place.
+    /// One attempt, with the correct handle unless the fault replaces it.
     pub(super) async fn attempt(&mut self, mode: LockMode, fair: bool) -> io::Result<Attempt> {
         if let Some(kept) = self.kept.take() {
             if kept == mode {
@@ -194,7 +194,7 @@ impl Handle {
         }
     }
 
-    /// The lock has been had in this mode, or is said to have been.
+    /// The lock was taken in this mode. A fault may change the answer or release the lock.
     pub(super) async fn granted(&mut self, mode: LockMode) -> io::Result<Attempt> {
         if self.shows(Fault::FailsHolding, Some(mode)) {
             return Err(io::Error::other("it did not work"));
@@ -219,7 +219,7 @@ impl Handle {
         Ok(Attempt::Acquired)
     }
 
-    /// The caller is told that it has the lock, whether it has or not.
+    /// Notes that the caller is told to have the lock.
     pub(super) fn is_held(&mut self, mode: LockMode) {
         self.held = Some(mode);
         self.state.acquired();
@@ -258,7 +258,7 @@ impl Handle {
 
     fn end_race(&mut self) {
         self.flagged = false;
-        // In a child it is the parent's.
+        // In a child the lock is the parent's.
         if let Some(flag) = &self.flag {
             if !self.common.process.is_child() {
                 flag.unlock();
@@ -266,7 +266,7 @@ impl Handle {
         }
     }
 
-    /// The lock is gone, and nobody says so.
+    /// Loses the lock without telling the caller.
     fn lose(&self) {
         if let Some(copy) = &self.copy {
             flock(&**copy, FlockOperation::Unlock).ok();
@@ -279,7 +279,7 @@ impl Handle {
         }
     }
 
-    /// Unlocks every handle of this process on this file.
+    /// Unlocks all handles of this process on this file.
     fn release_all(&self) {
         let Some(file) = inode(&self.path) else {
             return;
@@ -383,7 +383,7 @@ impl LockHandle for Handle {
 }
 
 impl Handle {
-    /// The lock is released by a thread, later, and this handle goes on with another open file.
+    /// Releases the lock later, in a thread, and goes on with another open file.
     fn release_late(&mut self) -> io::Result<()> {
         let mut options = self.options.clone();
         options.create = false;
@@ -425,8 +425,8 @@ impl Drop for Handle {
     }
 }
 
-/// Unlocks a file when its lease is over: in one thread for all, so that it is not the thread that
-/// is wrong.
+/// Unlocks a file when its lease is over. One thread does this for all, so that threads are not a second
+/// fault.
 fn lease(file: Arc<File>) {
     static LEASES: OnceLock<mpsc::Sender<(Instant, Arc<File>)>> = OnceLock::new();
     let leases = LEASES.get_or_init(|| {
@@ -468,7 +468,7 @@ fn needs_copy(fault: Fault) -> bool {
     )
 }
 
-/// flock(2), as the backend of touchfile has it.
+/// flock(2) with the same queue and kernel listing as `touchfile-flock`.
 #[derive(Debug)]
 struct Seen;
 
@@ -494,7 +494,7 @@ fn inode(path: &Path) -> Option<u64> {
     Some(fs::metadata(path).ok()?.ino())
 }
 
-/// What a future that does not wait comes to.
+/// The output of a future that is ready at its first poll.
 pub(super) fn now<F: Future>(future: F) -> Result<F::Output, ()> {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(future).poll(&mut context) {

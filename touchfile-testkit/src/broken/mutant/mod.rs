@@ -1,8 +1,12 @@
-//! Mutants: honest backends with one fault, each a value of a product.
+//! Mutants: correct backends with one fault.
 //!
-//! A mutant is a *fault* (it grants wrongly, keeps after a release, leaves a descriptor), a
-//! *trigger* (always, once its handle has had the lock a thousand times, in a forked child, while a
-//! panic unwinds) and a *scope* (the exclusive lock only). Its name says all three:
+//! A mutant has a *fault* (it grants wrongly, does not release, leaks a descriptor), a *trigger*
+//! (always, after a thousand locks of its handle, in a forked child, while a panic unwinds) and a
+//! *scope* (the exclusive lock only). Its name has all three.
+//!
+//! Mutants measure a suite: how many of them does it reject? The example `kill-rate` counts that.
+//!
+//! # Examples
 //!
 //! ```
 //! use touchfile_flock::FlockBackend;
@@ -12,9 +16,6 @@
 //! println!("{} It breaks {}.", mutant.what(), mutant.law());
 //! let backend = mutant.over(FlockBackend::new());
 //! ```
-//!
-//! They are for measuring a suite: how many of them does it reject, and which not? The example
-//! `kill-rate` does that.
 
 mod backend;
 mod convert;
@@ -35,7 +36,18 @@ use self::fault::{Claim, Fault, Site};
 use self::trigger::{Scope, Trigger};
 use crate::Law;
 
-/// An honest backend with one fault, which shows when its trigger says so.
+/// A correct backend with one fault, which shows under the conditions of its trigger.
+///
+/// # Examples
+///
+/// ```
+/// use touchfile_flock::FlockBackend;
+/// use touchfile_testkit::broken::Mutant;
+///
+/// let mutant = Mutant::named("grants/after-64/exclusive").unwrap();
+/// println!("{} It breaks {}.", mutant.what(), mutant.law());
+/// let backend = mutant.over(FlockBackend::new());
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Mutant {
     fault: Fault,
@@ -44,20 +56,20 @@ pub struct Mutant {
 }
 
 impl Mutant {
-    /// All of them, in a fixed order.
+    /// All mutants, in a fixed order.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let sensible = |(mutant, out): (Self, Option<_>)| out.is_none().then_some(mutant);
         product::every().filter_map(sensible).collect()
     }
 
-    /// That with this name.
+    /// The mutant with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::all().into_iter().find(|mutant| mutant.name() == name)
     }
 
-    /// How many combinations of a fault, a trigger and a scope are none of them, by the reason.
+    /// How many combinations of a fault, a trigger and a scope are not mutants, by the reason.
     #[must_use]
     pub fn left_out() -> BTreeMap<&'static str, usize> {
         let mut counts = BTreeMap::new();
@@ -67,7 +79,7 @@ impl Mutant {
         counts
     }
 
-    /// Its name, `fault/trigger/scope`, which does not change when others are added.
+    /// Its name, `fault/trigger/scope`. It stays the same when mutants are added.
     #[must_use]
     pub fn name(self) -> String {
         let Self {
@@ -97,21 +109,21 @@ impl Mutant {
         self.laws()[0]
     }
 
-    /// The laws that a suite may name: that which it breaks, and those that forbid the same thing
-    /// seen from another side.
+    /// The laws that a suite may name: the law that it breaks, and others that forbid the same
+    /// behaviour.
     #[must_use]
     pub fn laws(self) -> &'static [Law] {
         self.fault.laws()
     }
 
-    /// What its trigger is about, in a word: the dimension of the product.
+    /// The kind of its trigger, in a word.
     #[must_use]
     pub fn dimension(self) -> &'static str {
         self.trigger.dimension()
     }
 
-    /// Whether it is to be made over a backend that can convert its locks. If not, over one that
-    /// locks with flock(2).
+    /// Whether it needs a backend that can convert locks. Otherwise it needs one that locks with
+    /// flock(2).
     #[must_use]
     pub fn converts(self) -> bool {
         self.fault.site() == Site::Convert
@@ -122,9 +134,8 @@ impl Mutant {
             )
     }
 
-    /// `honest` with the fault.
-    ///
-    /// Some faults need what flock(2) does; see [`converts`](Self::converts).
+    /// The correct backend `honest` with the fault. [`converts`](Self::converts) says which backend the
+    /// fault needs.
     #[must_use]
     pub fn over(self, honest: impl LockBackend) -> BoxBackend {
         BoxBackend::new(backend::Mutated::new(self, BoxBackend::new(honest)))

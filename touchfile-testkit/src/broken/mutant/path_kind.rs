@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 
-/// What is unusual about a path, or about the file that it names.
+/// An unusual kind of path or file.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum PathKind {
     /// Through `..`.
@@ -58,7 +58,7 @@ impl PathKind {
         }
     }
 
-    /// Whether this is true of a path.
+    /// Whether a path is of this kind.
     pub(super) fn fits(self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().as_bytes();
         let metadata = || fs::metadata(path).ok();
@@ -79,7 +79,7 @@ impl PathKind {
     }
 }
 
-/// How many shared locks there are on a file, of any kind and process.
+/// The number of shared locks on a file, of any kind and process.
 pub(super) fn readers(path: &Path) -> u64 {
     let Ok(metadata) = fs::metadata(path) else {
         return 0;

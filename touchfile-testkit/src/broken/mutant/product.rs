@@ -1,4 +1,4 @@
-//! Which faults go with which triggers and scopes, and why the others do not.
+//! Which combinations of faults, triggers and scopes are mutants, and why the others are not.
 
 use touchfile_core::LockMode::{Exclusive, Shared};
 
@@ -54,7 +54,7 @@ fn faults() -> Vec<Fault> {
     faults
 }
 
-/// Every combination, and why it is left out, if it is.
+/// All combinations, with the reason if one is left out.
 pub(super) fn every() -> impl Iterator<Item = (Mutant, Option<&'static str>)> {
     faults().into_iter().flat_map(|fault| {
         triggers().into_iter().flat_map(move |trigger| {
@@ -76,7 +76,7 @@ const OFTEN: &str = "the dimension is covered by the faults that stand for their
 const ONE_SCOPE: &str = "the scope is covered by what is always so";
 const RARE: &str = "nobody could find it in half a minute";
 
-/// Why a combination is none of the mutants. The first reason counts.
+/// Why a combination is left out. The first reason counts.
 fn left_out(fault: Fault, trigger: Trigger, scope: Scope) -> Option<&'static str> {
     scope_is_out(fault, trigger, scope)
         .or_else(|| is_nonsense(fault, trigger))
@@ -92,7 +92,7 @@ fn scope_is_out(fault: Fault, trigger: Trigger, scope: Scope) -> Option<&'static
         // A handle that is being opened has no mode.
         Scope::Mode(_) if fault == Fault::LostByOpening => Some(NEVER),
         Scope::Mode(Shared) if fault == Fault::ThreadRace => Some(SAME),
-        // Where the mode is what chance does not give.
+        // Random walks seldom reach these triggers in this mode.
         Scope::Mode(Exclusive)
             if fault == Grants
                 && matches!(trigger, Trigger::Worn(_) | Trigger::AfterGivenUpWait) =>
@@ -114,14 +114,14 @@ fn scope_is_out(fault: Fault, trigger: Trigger, scope: Scope) -> Option<&'static
     }
 }
 
-/// What cannot be, or is honest.
+/// Why a combination is impossible or correct.
 fn is_nonsense(fault: Fault, trigger: Trigger) -> Option<&'static str> {
     let site = fault.site();
     let new = matches!(site, Site::Open | Site::Claims)
         || fault == Fault::LostByOpening
         || matches!(fault, Fault::Does(_, Op::Open | Op::AskHolders));
     match trigger {
-        // A handle that is being opened has no past, and a backend has no handle.
+        // A new handle has no past, and a call of the backend has no handle.
         Trigger::Worn(_)
         | Trigger::AfterFailedTry
         | Trigger::AfterWait
@@ -132,13 +132,13 @@ fn is_nonsense(fault: Fault, trigger: Trigger) -> Option<&'static str> {
             Some(NEVER)
         }
         Trigger::AfterConversion if site != Site::Convert => Some(OFTEN),
-        // A call that is driven has a runtime, or something like it.
+        // Only a drop can happen without a runtime or while a panic unwinds.
         Trigger::WithoutRuntime | Trigger::Unwinding if site != Site::Drop => Some(NEVER),
         Trigger::Early if !matches!(fault, Fault::NeverWakes | Fault::WakesLate) => Some(NEVER),
         Trigger::Unwinding if fault == Fault::DropPanics => {
             Some("a panic in a panic ends the process, whoever wrote the backend")
         }
-        // A child may not convert, and has no lock to give up.
+        // A child must not convert, and has no lock.
         Trigger::InChild | Trigger::InSecondChild
             if matches!(site, Site::Convert | Site::Hold | Site::Ask) =>
         {
@@ -154,19 +154,19 @@ fn is_nonsense(fault: Fault, trigger: Trigger) -> Option<&'static str> {
                 Some(NEVER)
             }
             Fault::BusyIsAnError if trigger == Trigger::AfterFailedTry => Some(SAME),
-            // A question that has no answer yet.
+            // Giving up a wait has this trigger from the second time on.
             Fault::Does(_, Op::GiveUp) if trigger == Trigger::AfterGivenUpWait => Some(SAME),
             Fault::LostByRefusing | Fault::AsksAgain if trigger == Trigger::AfterError => {
                 Some(SAME)
             }
-            // The same is so without its trigger.
+            // The trigger makes no difference.
             Fault::ConvertsNothing if trigger != Trigger::Always => Some(SAME),
             _ => None,
         },
     }
 }
 
-/// What would only make the table longer.
+/// Why a combination is not needed.
 fn is_enough(fault: Fault, trigger: Trigger) -> Option<&'static str> {
     use Fault::*;
     let kind = matches!(
@@ -180,7 +180,7 @@ fn is_enough(fault: Fault, trigger: Trigger) -> Option<&'static str> {
             return (!rare).then_some(RARE);
         }
         Trigger::OneIn(_) => match fault {
-            // Of these a run makes a handful, which is what makes them rare.
+            // A run makes too few such calls for a fault that shows rarely.
             Claims(_) | Hides(_) | Does(..) | ThreadRace | Inherited | Lease => true,
             IgnoresMode | FollowsLinks | CreatesAnyway | OtherLock | ConvertsNothing => true,
             OpensAsBusy | OpensAsOther | OpensAsBusyElse | OpensAsOtherElse => true,

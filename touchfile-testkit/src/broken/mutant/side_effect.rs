@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use super::fault::Site;
 use crate::Law;
 
-/// Something that no call has to do.
+/// A side effect that no call may have.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum SideEffect {
     ChangesMode,
@@ -23,7 +23,7 @@ pub(super) enum SideEffect {
     Writes,
 }
 
-/// The call that does it.
+/// The call with the side effect.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Op {
     AskCurrent,
@@ -75,8 +75,8 @@ impl SideEffect {
         }
     }
 
-    /// A suite may call what is done to a file an error, or a question of which file it is; what is
-    /// left behind by a wait is a matter of cancelling, and by a release one of releasing.
+    /// The laws that a suite may name. A changed file may be an error or a matter of identity. A leak of
+    /// a wait is a matter of cancelling, and a leak of a release one of releasing.
     pub(super) fn laws(self, op: Op) -> &'static [Law] {
         match (self, op) {
             (Self::LeaksDescriptor | Self::LeaksThread, Op::GiveUp | Op::Wait) => {
@@ -88,18 +88,18 @@ impl SideEffect {
             (Self::LeaksDescriptor | Self::LeaksThread, _) => {
                 &[Law::AcquiredMeansAcquired, Law::CancelSafety]
             }
-            // A handle on a file that was replaced locks a file that nobody else opens.
+            // A handle on a replaced file locks a file that no other handle opens.
             (Self::ReplacesFile, _) => &[Law::Identity, Law::Errors, Law::Exclusion],
             _ => &[Law::Errors, Law::Identity],
         }
     }
 
-    /// Does it, as well as it can: what fails is not seen.
+    /// Has the side effect on a file. Errors are ignored.
     pub(super) fn on(self, path: &Path) {
         match self {
             Self::ChangesMode => {
                 let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
-                // A bit that keeps nobody out.
+                // This bit does not change who may open the file.
                 fs::set_permissions(path, Permissions::from_mode(mode ^ 0o001)).ok();
             }
             Self::ChangesTime => {

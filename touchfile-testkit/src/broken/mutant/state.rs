@@ -1,4 +1,4 @@
-//! What has happened so far, to a process and to a handle.
+//! What has happened so far in a process and to a handle.
 
 use std::fs::File;
 use std::io::{Seek, Write};
@@ -10,26 +10,26 @@ use std::thread::{self, ThreadId};
 
 use tokio::runtime;
 
-/// What has happened in a process, as its backend saw it.
+/// What has happened in a process.
 #[derive(Debug)]
 pub(super) struct ProcessState {
-    /// That which made the backend.
+    /// The process that made the backend.
     pid: u32,
-    /// The calling thread and runtime of the first call.
+    /// The thread and the runtime of the first call.
     thread: OnceLock<ThreadId>,
     runtime: OnceLock<runtime::Id>,
     opened: AtomicU64,
     handles: AtomicU64,
     paths: Mutex<Vec<PathBuf>>,
-    /// A nameless file that all children of this process have open: its length says how many of
-    /// them have used a handle.
+    /// A file without a name that all children of this process have open. Its length is the number of
+    /// children that have used a handle.
     children: Option<File>,
-    /// In a child: which process this is, and its number among the children.
+    /// In a child: the id of this process, and its number among the children.
     child: Mutex<(u32, u64)>,
 }
 
 impl ProcessState {
-    /// `counts_children` costs a descriptor.
+    /// With `counts_children` it needs a descriptor.
     pub(super) fn new(counts_children: bool) -> Self {
         Self {
             pid: process::id(),
@@ -43,7 +43,7 @@ impl ProcessState {
         }
     }
 
-    /// To be called at the beginning of each call that a runtime drives.
+    /// Notes the beginning of a call that a runtime drives.
     pub(super) fn called(&self) {
         self.thread.get_or_init(|| thread::current().id());
         if let Ok(current) = runtime::Handle::try_current() {
@@ -79,14 +79,14 @@ impl ProcessState {
         self.pid != process::id()
     }
 
-    /// Whether this is a forked child, and not the first that used a handle.
+    /// Whether this is a forked child other than the first that used a handle.
     pub(super) fn is_later_child(&self) -> bool {
         let (true, Some(mut children)) = (self.is_child(), self.children.as_ref()) else {
             return false;
         };
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         if child.0 != process::id() {
-            // The offset is shared: it is the number of children that have written.
+            // All children share the offset, which is the number of children that have written.
             children.write_all(b".").ok();
             *child = (process::id(), children.stream_position().unwrap_or(0));
         }
@@ -107,10 +107,10 @@ impl ProcessState {
     }
 }
 
-/// What has happened to a handle. Shared with the futures of its calls.
+/// What has happened to a handle. The futures of its calls share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HandleState {
-    /// Its number in its process, and that of its path.
+    /// The numbers of the handle and of its path in the process.
     pub(super) handle: u64,
     pub(super) path: usize,
     seen: Arc<Seen>,
@@ -175,7 +175,7 @@ impl HandleState {
         self.seen.converted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Before the conversion that is under way.
+    /// Whether there was a conversion before the one under way.
     pub(super) fn has_converted(&self) -> bool {
         self.seen.converted.load(Ordering::Relaxed) > 1
     }

@@ -1,4 +1,4 @@
-//! What brings a fault about, and whom it concerns.
+//! When a fault shows, and for which locks.
 
 use std::path::Path;
 use std::thread;
@@ -13,18 +13,18 @@ use super::state::{HandleState, ProcessState};
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Trigger {
     Always,
-    /// Once in so many times.
+    /// Once in this many times, at random.
     OneIn(u64),
-    /// Once the handle has had the lock so many times.
+    /// The handle has had the lock this many times.
     Worn(u64),
-    /// An attempt on the handle has failed since it last let go.
+    /// An attempt of the handle has failed since its last release.
     AfterFailedTry,
-    /// The handle has had to wait, for the lock that it holds or one before.
+    /// The handle has had to wait, for this lock or an earlier one.
     AfterWait,
     AfterGivenUpWait,
-    /// A call on the handle was refused.
+    /// A call of the handle was refused.
     AfterError,
-    /// The lock has changed its mode, or an attempt at that has failed.
+    /// The lock was converted, or a conversion has failed.
     AfterConversion,
     InChild,
     InSecondChild,
@@ -32,11 +32,11 @@ pub(super) enum Trigger {
     InSecondRuntime,
     WithoutRuntime,
     Unwinding,
-    /// The path leads there in another way than from directory to directory.
+    /// The path or its file is of this kind.
     OnPath(PathKind),
-    /// There are so many shared locks on the file, ours included.
+    /// There are this many shared locks on the file, with this one.
     AtReader(u64),
-    /// The process has so many handles open.
+    /// The process has this many open handles.
     AtHandles(u64),
     /// The lock is free for the first time within 300 µs of the beginning of a wait.
     Early,
@@ -100,7 +100,7 @@ impl Trigger {
         }
     }
 
-    /// The dimension it is of, as the report adds up.
+    /// The kind of trigger, by which the report adds up.
     pub(super) fn dimension(self) -> &'static str {
         match self {
             Self::Always => "always",
@@ -141,7 +141,7 @@ impl Trigger {
             Self::OnPath(kind) => kind.fits(path),
             Self::AtReader(k) => path_kind::readers(path) + 1 >= k,
             Self::AtHandles(n) => process.handles() >= n,
-            // Looked at by the wait itself.
+            // The wait itself checks this.
             Self::Early => true,
         }
     }

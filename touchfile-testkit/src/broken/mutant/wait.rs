@@ -1,4 +1,4 @@
-//! A wait with a fault, and what becomes of it when it is given up.
+//! Waits with a fault, and what happens when they are given up.
 
 use std::future::{self, poll_fn};
 use std::io;
@@ -18,7 +18,7 @@ use super::side_effect::Op;
 use super::state::HandleState;
 use super::trigger::Trigger;
 
-/// In which a release is missed, or not.
+/// The time at the beginning of a wait in which a release is missed.
 const WINDOW: Duration = Duration::from_micros(300);
 
 impl Handle {
@@ -30,7 +30,7 @@ impl Handle {
             return answer;
         }
         let fault = self.common.mutant.fault;
-        // Before it waits: what happens after a wait is another trigger.
+        // The trigger is checked before the wait, since a wait changes the state of the handle.
         let shows = self.shows(fault, Some(mode));
         let by_turns = matches!(fault, Fault::ThreadRace | Fault::SharesInChild);
         if by_turns || self.is_kept() {
@@ -41,11 +41,11 @@ impl Handle {
             self.wait_honestly(mode, shows).await?;
         }
         if self.held.is_some() {
-            return Ok(()); // it was told so
+            return Ok(()); // the fault has told the caller that it has the lock
         }
         match self.granted(mode).await? {
             Attempt::Acquired => Ok(()),
-            // A wait has no such answer.
+            // A wait cannot answer "busy".
             Attempt::WouldBlock => Err(io::Error::other("it did not work")),
         }
     }
@@ -130,7 +130,7 @@ impl Handle {
         }
     }
 
-    /// Whether the lock becomes free at once.
+    /// Whether the lock becomes free at the beginning of the wait.
     fn is_released_early(&mut self, mode: LockMode) -> bool {
         let begun = Instant::now();
         while begun.elapsed() < WINDOW {
@@ -143,7 +143,7 @@ impl Handle {
     }
 }
 
-/// What happens if the future of a wait is dropped.
+/// What happens when the future of a wait is dropped.
 struct GivenUp {
     armed: bool,
     common: Arc<Common>,
@@ -165,7 +165,7 @@ impl GivenUp {
         }
     }
 
-    /// Another honest handle on the same file.
+    /// Another correct handle on the same file.
     fn another(&self) -> Option<Honest> {
         let mut options = OpenOptions::new();
         options.create = false;

@@ -1,4 +1,4 @@
-//! The steps that are calls of a backend.
+//! The steps that call the backend.
 
 use std::thread;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use touchfile_core::{LockMode, OpenOptions};
 use super::{Drive, Halt, PAUSE, SHORT_POLL, slot};
 use crate::Law;
 use crate::countdown::Countdown;
-use crate::lockstep::model::{Doubt, State, unexpected};
+use crate::lockstep::model::{State, WrongAnswer, unexpected};
 use crate::lockstep::step::{HandleId, Step};
 use crate::process::{Answer, Command};
 
@@ -50,7 +50,8 @@ impl Drive<'_> {
             } else {
                 self.model.tried(id, mode, &answer)
             };
-            if !matches!(judged, Err(Doubt::FalseBusy(_))) || !self.fixture.killed_may_hold() {
+            if !matches!(judged, Err(WrongAnswer::FalseBusy(_))) || !self.fixture.killed_may_hold()
+            {
                 break (answer, judged);
             }
             thread::sleep(PAUSE);
@@ -58,12 +59,13 @@ impl Drive<'_> {
         self.record(step, &answer.to_string());
         match judged {
             Ok(()) => Ok(()),
-            Err(Doubt::FalseBusy(inode)) => Err(self.investigate(id, mode, inode)?),
-            Err(doubt) => Err(self.halt(doubt)),
+            Err(WrongAnswer::FalseBusy(inode)) => Err(self.investigate(id, mode, inode)?),
+            Err(wrong) => Err(self.halt(wrong)),
         }
     }
 
-    /// A wait that must be refused may be so at any poll, since a call may have to ask somebody.
+    /// Polls a wait until it is refused. A wait that must be refused may be refused at any poll, since
+    /// the backend may have to ask a server.
     fn poll_until_refused(&mut self, id: HandleId) -> Result<Answer, Halt> {
         let mut countdown = Countdown::new(self.limits.grant);
         while let Some(slice) = countdown.slice() {
@@ -106,7 +108,7 @@ impl Drive<'_> {
         Err(self.blame_wait(id, mode)?)
     }
 
-    /// Whether the wait ended.
+    /// Polls a wait for this time, and returns whether it has ended.
     pub(super) fn poll_once(&mut self, id: HandleId, time: Duration) -> Result<bool, Halt> {
         let answer = self.ask(id, Law::CancelSafety, &Command::Poll(slot(id), time))?;
         if answer != Answer::Pending {
@@ -114,7 +116,7 @@ impl Drive<'_> {
         }
         self.model
             .polled(id, &answer)
-            .map_err(|doubt| self.halt(doubt))?;
+            .map_err(|wrong| self.halt(wrong))?;
         Ok(answer != Answer::Pending)
     }
 
@@ -164,7 +166,7 @@ impl Drive<'_> {
         self.record(Step::AskCurrent { process, handle }, &answer.to_string());
         self.model
             .asked_current(id, &answer)
-            .map_err(|doubt| self.halt(doubt))
+            .map_err(|wrong| self.halt(wrong))
     }
 
     pub(super) fn expect_done(&self, law: Law, call: &str, answer: &Answer) -> Result<(), Halt> {

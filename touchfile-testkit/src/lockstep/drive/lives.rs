@@ -1,4 +1,4 @@
-//! The steps that are about processes, their children, and files.
+//! The steps about processes, their children and files.
 
 use super::{Drive, Halt, slot};
 use crate::Law;
@@ -10,7 +10,7 @@ use crate::process::{Answer, Command};
 impl Drive<'_> {
     pub(super) fn kill(&mut self, process: u8) {
         self.fixture.kill(usize::from(process));
-        // A child with copies keeps the locks of a parent that could not unlock, and cannot help it.
+        // A forked child keeps the locks of a killed parent, which no backend can prevent.
         for child in self.forked.remove(&process).unwrap_or_default() {
             self.fixture.end_orphan(child);
         }

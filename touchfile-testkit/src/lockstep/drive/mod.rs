@@ -1,4 +1,4 @@
-//! Plays a schedule with real workers, and holds each answer against the model.
+//! Plays a schedule with workers, and compares each answer with the model.
 
 mod calls;
 mod investigate;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use touchfile_core::Capabilities;
 
-use super::model::{Blame, Busy, Doubt, Model, State};
+use super::model::{Blame, Busy, Model, State, WrongAnswer};
 use super::step::{FILES, HandleId, Step};
 use crate::Law;
 use crate::fixture::{Fixture, Host};
@@ -40,21 +40,23 @@ pub(crate) struct TimeLimits {
     pub(crate) long_polls: bool,
 }
 
-/// A law that was broken, and how it came to that.
+/// A law that was found to be broken.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Found {
     pub(crate) blame: Blame,
-    /// What happened before, a line for each step.
+    /// What happened before, with a line for each step.
     pub(crate) trace: Vec<String>,
-    /// It is a wait that showed it, which may have taken its time.
+    /// Whether the answer of a wait showed it, which may depend on time.
     pub(crate) in_a_wait: bool,
 }
 
 /// Plays a schedule from beginning to end.
 ///
+/// Returns what was found, if anything was.
+///
 /// # Errors
 ///
-/// `Ok(Some(_))` is what was found. An error is the suite's own.
+/// The suite's own.
 pub(crate) fn play(
     host: &Host,
     claims: Capabilities,
@@ -95,10 +97,10 @@ pub(crate) fn play(
     }
 }
 
-/// Why a schedule is not played on.
+/// Why a schedule ends early.
 enum Halt {
     Found(Blame),
-    /// The suite's own failure.
+    /// The suite itself failed, for this reason.
     Own(String),
 }
 
@@ -125,9 +127,9 @@ struct Drive<'h> {
     model: Model,
     limits: TimeLimits,
     trace: Vec<String>,
-    /// The children that live on and would die with their parents, if they could.
+    /// The forked children that live on. They are killed with their parents.
     forked: BTreeMap<u8, Vec<u32>>,
-    /// The last answer is that of a wait.
+    /// Whether the last answer is that of a wait.
     in_a_wait: bool,
 }
 
@@ -188,7 +190,7 @@ impl Drive<'_> {
         Ok(())
     }
 
-    /// After the last step everybody lets go, and every wait must end.
+    /// Releases everything after the last step. Every wait must end.
     fn wind_up(&mut self, poll: Duration) -> Result<(), Halt> {
         for process in self.model.stopped() {
             self.resume(process);
@@ -199,7 +201,7 @@ impl Drive<'_> {
         for id in self.model.handles() {
             self.poll_for(id, poll)?;
         }
-        // Each round ends at least one wait, for whoever is granted the lock lets go of it.
+        // Each round ends at least one wait, because the waiter that was granted the lock releases it.
         loop {
             for id in self.model.handles() {
                 if let Some(State::Held(_)) = self.model.state(id) {
@@ -223,7 +225,7 @@ impl Drive<'_> {
         Ok(())
     }
 
-    /// An answer, unless the worker is lost: then `law` is broken.
+    /// Sends a command and receives the answer. If the worker is lost, `law` is broken.
     fn ask(&mut self, id: HandleId, law: Law, command: &Command) -> Result<Answer, Halt> {
         let extra = match command {
             Command::Poll(_, time) => *time,
@@ -247,10 +249,12 @@ impl Drive<'_> {
         })
     }
 
-    fn halt(&self, doubt: Doubt) -> Halt {
-        match doubt {
-            Doubt::Breach(blame) => Halt::Found(blame),
-            Doubt::FalseBusy(inode) => Halt::Found(self.model.blame_busy(inode, Busy::ForAMoment)),
+    fn halt(&self, wrong: WrongAnswer) -> Halt {
+        match wrong {
+            WrongAnswer::Breach(blame) => Halt::Found(blame),
+            WrongAnswer::FalseBusy(inode) => {
+                Halt::Found(self.model.blame_busy(inode, Busy::ForAMoment))
+            }
         }
     }
 

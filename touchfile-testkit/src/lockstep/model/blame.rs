@@ -1,4 +1,4 @@
-//! Which law is broken: what is seen, together with what happened before.
+//! Which law is broken, judged by the wrong answer and what happened before.
 
 use touchfile_core::LockMode;
 
@@ -6,7 +6,7 @@ use super::{Inode, Model, State};
 use crate::Law;
 use crate::lockstep::step::HandleId;
 
-/// What may be why a lock is still held though nobody holds it.
+/// What may be the cause of a lock that is busy though no handle holds it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Event {
     Cancelled,
@@ -14,22 +14,22 @@ pub(super) enum Event {
     Released { child_lives: bool },
 }
 
-/// A law was broken, or may have been.
+/// A wrong answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Doubt {
-    /// Certainly.
+pub(crate) enum WrongAnswer {
+    /// It breaks this law.
     Breach(Blame),
-    /// An attempt said "busy" with nobody holding. Which law that breaks depends on
-    /// [for how long](Model::blame_busy) it does.
+    /// An attempt found the lock busy though no handle holds it. Which law that breaks depends on
+    /// [how long](Model::blame_busy) the lock is busy.
     FalseBusy(Inode),
 }
 
-/// For how long a lock is busy though nobody holds it.
+/// How long a lock is busy though no handle holds it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Busy {
-    /// The next attempts succeed: nothing can have held it.
+    /// The next attempts succeed, so nothing can have held it.
     ForAMoment,
-    /// Something holds it and lets go of it.
+    /// Something holds it and releases it.
     ForAWhile,
     /// Something holds it.
     Stays,
@@ -38,9 +38,10 @@ pub(crate) enum Busy {
 /// A broken law.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Blame {
-    /// In a schedule with nothing in it that does not matter.
+    /// The law that is broken, if all steps of the schedule matter.
     pub(crate) law: Law,
-    /// In any other: the law that forbids what was seen, whatever happened before.
+    /// The law that forbids the answer, whatever happened before. It is used if the schedule has steps
+    /// that may not matter.
     pub(crate) at_sight: Law,
     pub(crate) what: String,
 }
@@ -56,12 +57,11 @@ impl Blame {
 }
 
 impl Model {
-    /// Which law is broken by a lock that could not be had though nobody holds it.
+    /// The law that is broken by a lock that is busy though no handle holds it.
     pub(crate) fn blame_busy(&self, inode: Inode, busy: Busy) -> Blame {
         let events = self.events.get(&inode).map_or(&[][..], Vec::as_slice);
         let has = |event| events.contains(&event) && busy != Busy::ForAMoment;
-        // A schedule that was shrunk has nothing in it that does not matter: the less usual a
-        // thing is, the more likely it is to blame.
+        // All steps of a shrunk schedule matter, and the least usual one is most likely the cause.
         let (law, why) = if has(Event::Released { child_lives: true }) {
             (
                 Law::ForkAndExec,
@@ -89,26 +89,26 @@ impl Model {
         )
     }
 
-    /// Whether somebody surely holds the lock of this file.
+    /// Whether a handle surely holds the lock of this file.
     pub(crate) fn is_held(&self, inode: Inode) -> bool {
         let mut handles = self.handles.values();
         handles.any(|handle| handle.inode == inode && matches!(handle.state, State::Held(_)))
     }
 
-    /// Somebody was let in beside a holder: the handle `id`, or one that is not of the schedule.
+    /// A handle got the lock beside a holder: the handle `id`, or one that is not of the schedule.
     pub(crate) fn double_grant(
         &self,
         id: Option<HandleId>,
         inode: Option<Inode>,
         mode: LockMode,
-    ) -> Doubt {
+    ) -> WrongAnswer {
         let holder = self.handles.iter().find(|(other, handle)| {
             Some(**other) != id
                 && Some(handle.inode) == inode
                 && matches!(handle.state, State::Held(held) if held.conflicts_with(mode))
         });
         let Some((holder, handle)) = holder else {
-            unreachable!("a grant is wrong only where somebody holds a conflicting lock");
+            unreachable!("a grant is wrong only if a conflicting lock is held");
         };
         let HandleId {
             process,
@@ -123,7 +123,7 @@ impl Model {
         } else {
             Law::Exclusion
         };
-        Doubt::Breach(Blame {
+        WrongAnswer::Breach(Blame {
             law,
             at_sight: Law::Exclusion,
             what: format!(

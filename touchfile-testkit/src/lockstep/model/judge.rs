@@ -1,10 +1,10 @@
-//! Holding answers against the model.
+//! Compares answers with the model.
 
 use std::io::ErrorKind;
 
 use touchfile_core::LockMode;
 
-use super::blame::{Blame, Doubt, Event};
+use super::blame::{Blame, Event, WrongAnswer};
 use super::{Expected, Model, State};
 use crate::Law;
 use crate::lockstep::step::HandleId;
@@ -17,7 +17,7 @@ impl Model {
         id: HandleId,
         mode: LockMode,
         answer: &Answer,
-    ) -> Result<(), Doubt> {
+    ) -> Result<(), WrongAnswer> {
         let expected = self.expect(id, mode);
         match (expected, answer) {
             (Expected::Acquired | Expected::Either, Answer::Acquired) => {
@@ -26,7 +26,7 @@ impl Model {
             }
             (Expected::Busy | Expected::Either, Answer::WouldBlock) => Ok(()),
             (Expected::Acquired, Answer::WouldBlock) => match self.inode_of(id) {
-                Some(inode) => Err(Doubt::FalseBusy(inode)),
+                Some(inode) => Err(WrongAnswer::FalseBusy(inode)),
                 None => Ok(()),
             },
             (expected, answer) => self.refused_or_wrong(id, mode, expected, answer),
@@ -39,7 +39,7 @@ impl Model {
         id: HandleId,
         mode: LockMode,
         answer: &Answer,
-    ) -> Result<(), Doubt> {
+    ) -> Result<(), WrongAnswer> {
         let expected = self.expect(id, mode);
         match (expected, answer) {
             (Expected::Refused(_), Answer::Pending) => {
@@ -59,7 +59,7 @@ impl Model {
     }
 
     /// Judges the answer to a later poll.
-    pub(crate) fn polled(&mut self, id: HandleId, answer: &Answer) -> Result<(), Doubt> {
+    pub(crate) fn polled(&mut self, id: HandleId, answer: &Answer) -> Result<(), WrongAnswer> {
         let Some(State::Waiting(mode)) = self.state(id) else {
             return Ok(());
         };
@@ -77,14 +77,14 @@ impl Model {
         }
     }
 
-    /// A wait may end with this error, and only when its path names another file by now.
+    /// Whether a wait ended with the error that is allowed if its path names another file by now.
     fn gave_up_a_stale_file(&self, id: HandleId, answer: &Answer) -> bool {
         let current = self.inode_of(id) == self.files[usize::from(id.file())];
         !current && answer.is_kind(ErrorKind::StaleNetworkFileHandle)
     }
 
     /// Judges the answer to the question whether a handle is current.
-    pub(crate) fn asked_current(&self, id: HandleId, answer: &Answer) -> Result<(), Doubt> {
+    pub(crate) fn asked_current(&self, id: HandleId, answer: &Answer) -> Result<(), WrongAnswer> {
         let current = self.inode_of(id) == self.files[usize::from(id.file())];
         match (self.claims.identity, current, answer) {
             (true, true, Answer::Yes) | (true, false, Answer::No) => Ok(()),
@@ -114,7 +114,7 @@ impl Model {
         mode: LockMode,
         expected: Expected,
         answer: &Answer,
-    ) -> Result<(), Doubt> {
+    ) -> Result<(), WrongAnswer> {
         if let Expected::Refused(kind) = expected {
             return self.refused(id, mode, kind, answer);
         }
@@ -137,7 +137,7 @@ impl Model {
         mode: LockMode,
         kind: ErrorKind,
         answer: &Answer,
-    ) -> Result<(), Doubt> {
+    ) -> Result<(), WrongAnswer> {
         let held = matches!(self.state(id), Some(State::Held(_)));
         if answer.is_kind(kind) || (held && answer.is_kind(ErrorKind::InvalidInput)) {
             if !held {
@@ -169,12 +169,12 @@ impl Model {
     }
 }
 
-fn breach(law: Law, what: impl Into<String>) -> Result<(), Doubt> {
-    Err(Doubt::Breach(Blame::new(law, what)))
+fn breach(law: Law, what: impl Into<String>) -> Result<(), WrongAnswer> {
+    Err(WrongAnswer::Breach(Blame::new(law, what)))
 }
 
-/// A failure, or an answer that fits no question.
-pub(crate) fn unexpected(call: &str, answer: &Answer) -> Doubt {
+/// A failure, or an answer that does not fit the command.
+pub(crate) fn unexpected(call: &str, answer: &Answer) -> WrongAnswer {
     let what = format!("{call} came to: {}", answer);
-    Doubt::Breach(Blame::new(Law::Errors, what))
+    WrongAnswer::Breach(Blame::new(Law::Errors, what))
 }

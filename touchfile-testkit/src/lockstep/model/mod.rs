@@ -1,9 +1,9 @@
-//! The oracle: what a correct backend may answer, in every state. Pure: it knows no processes.
+//! The model: what a correct backend may answer in every state. It uses no processes.
 //!
-//! Of a holder the model is *sure*: it answered "acquired", and nothing released it. A waiter holds
-//! *maybe*: it can have been granted the lock without having been polled since. What a sure
-//! conflicting holder excludes must be refused; what nothing excludes must be granted; beside
-//! somebody who maybe holds, both are right.
+//! A handle surely holds the lock after the answer "acquired", until it is released. A waiter possibly
+//! holds it, because it may have been granted the lock since its last poll. An attempt must be busy if
+//! a conflicting handle surely holds the lock, and must succeed if no conflicting handle possibly holds
+//! it. Otherwise both answers are right.
 
 mod blame;
 mod judge;
@@ -16,11 +16,11 @@ use std::io::ErrorKind;
 use touchfile_core::{Capabilities, LockMode};
 
 use self::blame::Event;
-pub(crate) use self::blame::{Blame, Busy, Doubt};
+pub(crate) use self::blame::{Blame, Busy, WrongAnswer};
 pub(crate) use self::judge::unexpected;
 use super::step::{FILES, HandleId};
 
-/// A file, whatever its names.
+/// A file, which may have several names or none.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Inode(u32);
 
@@ -35,9 +35,9 @@ pub(crate) enum State {
 struct Handle {
     inode: Inode,
     state: State,
-    /// A forked child has dropped its copy since the lock was taken.
+    /// Whether a forked child has dropped its copy since the lock was taken.
     child_dropped: bool,
-    /// A child that lives on has copies of the descriptors, or is a program that closed them.
+    /// Whether a child lives on that has or had copies of the descriptors.
     child_lives: bool,
 }
 
@@ -88,12 +88,12 @@ impl Model {
         self.files[usize::from(file)].is_some()
     }
 
-    /// Every open handle.
+    /// All open handles.
     pub(crate) fn handles(&self) -> Vec<HandleId> {
         self.handles.keys().copied().collect()
     }
 
-    /// A path of the file that a handle locks, if it has one.
+    /// The number of a path of this file, if it has one.
     pub(crate) fn file_of(&self, inode: Inode) -> Option<u8> {
         (0..FILES).find(|&file| self.files[usize::from(file)] == Some(inode))
     }
@@ -125,7 +125,7 @@ impl Model {
         self.handles.insert(id, handle);
     }
 
-    /// What an attempt, or a wait that is polled to its end, must come to.
+    /// What an attempt must come to, or a wait that is polled to its end.
     pub(crate) fn expect(&self, id: HandleId, mode: LockMode) -> Expected {
         if mode == LockMode::Shared && !self.claims.shared {
             return Expected::Refused(ErrorKind::Unsupported);
@@ -148,13 +148,13 @@ impl Model {
         }
     }
 
-    /// Whether somebody who asks for the lock must be refused.
+    /// Whether a request of this handle must be refused with an error.
     pub(crate) fn must_refuse(&self, id: HandleId, mode: LockMode) -> bool {
         matches!(self.expect(id, mode), Expected::Refused(_))
     }
 
-    /// Who must be granted the lock if this wait and those beside it are polled long enough: one
-    /// of these. Empty if nobody need be.
+    /// The waiters one of which must be granted the lock, if this wait and the others on the file are
+    /// polled long enough. Empty if none must be granted it.
     pub(crate) fn must_be_granted(&self, id: HandleId) -> Vec<HandleId> {
         let (Some(State::Waiting(mode)), Some(inode)) = (self.state(id), self.inode_of(id)) else {
             return Vec::new();
@@ -174,8 +174,8 @@ impl Model {
         if !can_go(&(id, mode)) {
             return Vec::new();
         }
-        // They may stand in one line, readers and writers alike, in any order, and the first may be the
-        // only one who looks. Somebody who cannot go may keep others from going.
+        // All waiters may be in one queue, in any order, and only its head may check the lock. A
+        // waiter that cannot get the lock may block the others.
         if waiting.iter().all(can_go) {
             waiting.into_iter().map(|(id, _)| id).collect()
         } else {
@@ -183,7 +183,7 @@ impl Model {
         }
     }
 
-    /// The future of a wait was dropped. It may have been done already.
+    /// The future of a wait was dropped. The lock may have been granted just before.
     pub(crate) fn cancelled(&mut self, id: HandleId) {
         self.remember(id, Event::Cancelled);
         self.set(id, State::Idle);
@@ -202,7 +202,7 @@ impl Model {
     pub(crate) fn killed(&mut self, process: u8) {
         for id in self.of_process(process) {
             if let Some(State::Waiting(mode)) = self.state(id) {
-                self.set(id, State::Held(mode)); // it may have been, when it was killed
+                self.set(id, State::Held(mode)); // the lock may have been granted before
             }
             self.dropped(id);
         }

@@ -1,4 +1,4 @@
-//! The oracle by itself: no process, no backend.
+//! Tests of the model, without processes and without a backend.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use crate::process::Answer;
 const A: HandleId = handle(0, 0);
 const B: HandleId = handle(1, 0);
 const C: HandleId = handle(2, 1);
-/// On the other file.
+/// A handle on the other file.
 const OTHER: HandleId = handle(1, 2);
 
 const fn handle(process: u8, handle: u8) -> HandleId {
@@ -42,9 +42,9 @@ fn failure(kind: io::ErrorKind) -> Answer {
     Answer::failed(&kind.into())
 }
 
-fn broken(judged: Result<(), Doubt>) -> Law {
+fn broken(judged: Result<(), WrongAnswer>) -> Law {
     match judged {
-        Err(Doubt::Breach(blame)) => blame.law,
+        Err(WrongAnswer::Breach(blame)) => blame.law,
         other => panic!("no breach: {other:?}"),
     }
 }
@@ -89,7 +89,7 @@ fn a_lock_lost_by_a_child_that_dropped_its_copy_breaks_the_law_of_forks() {
         broken(model.tried(B, Exclusive, &Answer::Acquired)),
         Law::ForkAndExec
     );
-    // Another lock than the one that the child had a copy of.
+    // Since then the handle has taken another lock, of which the child has no copy.
     let mut model = held(A, Exclusive);
     model.child_dropped(A);
     model.unlocked(A);
@@ -116,7 +116,7 @@ fn busy_with_nobody_there_is_in_doubt() {
     let mut model = model();
     assert!(matches!(
         model.tried(A, Exclusive, &Answer::WouldBlock),
-        Err(Doubt::FalseBusy(_))
+        Err(WrongAnswer::FalseBusy(_))
     ));
 }
 

@@ -8,12 +8,13 @@ use std::task::{Context, Poll, ready};
 
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, Shutdown, recvmsg, shutdown,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, Shutdown, recvmsg, shutdown, sockopt,
 };
 use rustix::process::Uid;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
+use super::directory::SocketFile;
 use super::head::Head;
 use crate::ForkGeneration;
 use crate::reactor::reactor;
@@ -23,8 +24,15 @@ use crate::wait::system::{Follower, Turn};
 #[derive(Debug)]
 pub(in crate::wait::linux) struct Following {
     connection: Connection,
-    user: Uid,
+    queue: Known,
     process: ForkGeneration,
+}
+
+/// What a follower knows of its queue.
+#[derive(Clone, Debug)]
+struct Known {
+    user: Uid,
+    file: Option<SocketFile>,
 }
 
 #[derive(Debug)]
@@ -46,21 +54,22 @@ impl Follower for Following {
         if let Connection::Idle(_) = self.connection {
             self.watch();
         }
-        let user = self.user;
+        let queue = &self.queue;
         let turn = loop {
             match &self.connection {
                 Connection::Watched(stream) => {
                     if ready!(stream.poll_read_ready(cx)).is_err() {
                         break Turn::Broken; // the runtime is gone
                     }
-                    let received = stream.try_io(Interest::READABLE, || Ok(receive(stream, user)?));
+                    let received =
+                        stream.try_io(Interest::READABLE, || Ok(receive(stream, queue)?));
                     match received {
                         Ok(turn) => break turn,
                         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                         Err(_) => break Turn::Broken,
                     }
                 }
-                Connection::Unwatched(socket) => match receive(socket, user) {
+                Connection::Unwatched(socket) => match receive(socket, queue) {
                     Ok(turn) => break turn,
                     Err(Errno::AGAIN) => return Poll::Pending,
                     Err(_) => break Turn::Broken,
@@ -74,10 +83,10 @@ impl Follower for Following {
 }
 
 impl Following {
-    pub(super) fn new(socket: OwnedFd, user: Uid) -> Self {
+    pub(super) fn new(socket: OwnedFd, user: Uid, file: Option<SocketFile>) -> Self {
         Self {
             connection: Connection::Idle(socket),
-            user,
+            queue: Known { user, file },
             process: ForkGeneration::current(),
         }
     }
@@ -107,8 +116,8 @@ impl Drop for Following {
         // A child that was forked meanwhile may have a copy, so closing this one does not leave the
         // queue. After the shutdown nothing can come any more, and what has come is still there.
         let received = match &self.connection {
-            Connection::Idle(socket) | Connection::Unwatched(socket) => leave(socket, self.user),
-            Connection::Watched(stream) => leave(stream, self.user),
+            Connection::Idle(socket) | Connection::Unwatched(socket) => leave(socket, &self.queue),
+            Connection::Watched(stream) => leave(stream, &self.queue),
             Connection::Closed => return,
         };
         // If this has just become the head, dropping that hands over to the next.
@@ -116,13 +125,13 @@ impl Drop for Following {
     }
 }
 
-fn leave(connection: impl AsFd, user: Uid) -> Result<Turn, Errno> {
+fn leave(connection: impl AsFd, queue: &Known) -> Result<Turn, Errno> {
     shutdown(&connection, Shutdown::Both)?;
-    receive(connection, user)
+    receive(connection, queue)
 }
 
 /// Receives what the head hands over; `EAGAIN` if it has handed over nothing yet.
-fn receive(from: impl AsFd, user: Uid) -> Result<Turn, Errno> {
+fn receive(from: impl AsFd, queue: &Known) -> Result<Turn, Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
@@ -139,7 +148,64 @@ fn receive(from: impl AsFd, user: Uid) -> Result<Turn, Errno> {
         RecvAncillaryMessage::ScmRights(mut sockets) => sockets.next(),
         _ => None,
     });
+    // What is no listening socket is no queue.
+    let socket = socket.filter(|socket| sockopt::socket_acceptconn(socket) == Ok(true));
     Ok(socket.map_or(Turn::Broken, |socket| {
-        Turn::Head(Box::new(Head::new(socket, user)))
+        Turn::Head(Box::new(Head::new(socket, queue.user, queue.file.clone())))
     }))
+}
+
+/// Has a follower receive a message, with as many descriptors as its first byte says.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn take_message(message: &[u8]) {
+    use std::io::IoSlice;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+    static NAMES: AtomicU64 = AtomicU64::new(0);
+
+    let Some((kinds, text)) = message.split_first() else {
+        return;
+    };
+    let (ours, theirs) = StdStream::pair().expect("a pair of sockets");
+    let (reading, writing) = StdStream::pair().expect("a pair of sockets");
+    let number = NAMES.fetch_add(1, Ordering::Relaxed);
+    let name = format!("touchfile-fuzz/{}/{number}", std::process::id());
+    let address = SocketAddr::from_abstract_name(name).expect("it is short");
+    let listener = UnixListener::bind_addr(&address).expect("nobody has the name");
+    let is_listener = |n: u8| kinds >> (2 + n) & 1 == 1;
+    let passed: Vec<_> = (0..kinds & 3)
+        .map(|n| match is_listener(n) {
+            true => listener.as_fd(),
+            false => writing.as_fd(),
+        })
+        .collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !passed.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(&passed));
+    }
+    sendmsg(
+        &ours,
+        &[IoSlice::new(text)],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )
+    .ok();
+    let queue = Known {
+        user: rustix::process::geteuid(),
+        file: None,
+    };
+    let received = receive(&theirs, &queue);
+    let is_head = matches!(received, Ok(Turn::Head(_)));
+    let is_queue = !text.is_empty() && !passed.is_empty() && is_listener(0);
+    assert_eq!(is_head, is_queue, "{received:?}");
+    drop((received, ours, theirs, writing));
+    let mut end = [PollFd::new(&reading, PollFlags::IN)];
+    let ended = poll(&mut end, Some(&Timespec::default()));
+    assert_eq!(ended, Ok(1), "a descriptor is kept");
 }

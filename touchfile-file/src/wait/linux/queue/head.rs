@@ -13,6 +13,7 @@ use rustix::net::{
 };
 use rustix::process::Uid;
 
+use super::directory::SocketFile;
 use super::is_friend;
 use crate::ForkGeneration;
 use crate::wait::system::QueueHead;
@@ -24,14 +25,17 @@ pub(super) struct Head {
     socket: Option<OwnedFd>,
     /// The user whose queue it is, even if this process has another user by now.
     user: Uid,
+    /// Where the socket is, unless its name is an abstract one.
+    file: Option<SocketFile>,
     process: ForkGeneration,
 }
 
 impl Head {
-    pub(super) fn new(socket: OwnedFd, user: Uid) -> Self {
+    pub(super) fn new(socket: OwnedFd, user: Uid, file: Option<SocketFile>) -> Self {
         Self {
             socket: Some(socket),
             user,
+            file,
             process: ForkGeneration::current(),
         }
     }
@@ -78,6 +82,9 @@ impl Drop for Head {
         self.hand_over();
         let socket = self.socket.as_ref().filter(|_| self.process.is_current());
         if let Some(socket) = socket {
+            if let Some(file) = &self.file {
+                file.remove();
+            }
             // Nobody follows, or there are too many strangers. A child that was just forked may have a
             // copy of the socket, and nobody is to wait for that. A process that has just connected
             // sees that the queue is broken.

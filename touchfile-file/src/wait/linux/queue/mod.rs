@@ -4,8 +4,7 @@
 //! wakes up when the lock is released and not all of them, they are served in the order in which they
 //! came, and whoever wants the lock again stands behind them.
 //!
-//! A queue is a listening socket (unix(7)) with a name in the abstract namespace, made from the lock
-//! file's identity. Whoever finds nobody listening listens, and is the head; whoever connects follows,
+//! A queue is a listening socket (unix(7)) whose name is made from the lock file's identity. Whoever finds nobody listening listens, and is the head; whoever connects follows,
 //! and the kernel keeps the connections in order. A head that gives up or is done accepts the first
 //! connection and passes the socket itself through it: that process is the head now, with the rest of
 //! the queue behind it. If a head dies, the queue breaks, its followers notice at once and form a new
@@ -18,16 +17,20 @@
 //!
 //! # Strangers
 //!
-//! Each user has queues of its own, and root may stand in all of them. Others need not even be able to
-//! open the lock file. Who they are is told by SO_PEERCRED, and they are not waited for. But anybody on
-//! the host can take an abstract name, and connect to it:
+//! Each user has queues of its own. Others need not even be able to open the lock file. Who they are is
+//! told by SO_PEERCRED, and they are not waited for.
 //!
-//! - If a stranger has the name, this user's processes use a socket in a directory instead, which only
-//!   this user can write: `/run/user/UID`, `/run` for root. It is not used first, because not every
-//!   process of a user has that directory; and all of them see the stranger. Where there is no such
-//!   directory, they wait without a queue, and the log says so once.
-//! - A head accepts a limited number of connections when it hands over. If these are all strangers', it
-//!   breaks the queue, which its followers notice.
+//! - The socket is in a [`directory`] that only this user can write: `/run/user/UID`, `/run` for root.
+//!   Nobody else can take its name, or connect to it.
+//! - Where there is no such directory, it has a name in the abstract namespace, which anybody on the
+//!   host can take, and connect to. If a stranger has the name there is no queue: waits have no order but
+//!   the kernel's, holders pause before they lock again, and the log says so once. A head accepts a
+//!   limited number of connections when it hands over. If these are all strangers', it breaks the queue,
+//!   which its followers notice.
+//!
+//! Processes of one user with and without the directory, as in a container that shares the network
+//! namespace, have two queues. So have two users. The heads of all queues meet in the kernel's own, which is
+//! in the order in which they came there.
 
 mod directory;
 mod follower;
@@ -44,9 +47,13 @@ use rustix::net::{
 use rustix::process::Uid;
 use tracing::warn;
 
+use self::directory::SocketFile;
 use self::follower::Following;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::follower::take_message;
 use self::head::Head;
-use crate::wait::system::Place;
+use crate::QueuePlace;
+use crate::wait::system::{Joined, Place};
 
 /// A queue, by its name.
 #[derive(Debug)]
@@ -87,19 +94,20 @@ impl<'a> Queue<'a> {
 
     /// Takes the last place in the queue, which is its head if nobody stands in it.
     pub(super) fn enter(&self) -> Place {
+        if let Some(place) = self.enter_in_directory() {
+            return place;
+        }
         for _ in 0..MAX_ROUNDS {
-            match self.follow(&self.address) {
+            match self.follow(&self.address, None) {
                 Ok(follower) => return Place::Behind(Box::new(follower)),
                 Err(Refusal::Empty) => {}
                 Err(Refusal::Stranger(stranger)) => {
-                    return self.enter_in_directory().unwrap_or_else(|| {
-                        log_stranger(stranger);
-                        Place::Head(None)
-                    });
+                    log_stranger(stranger);
+                    return Place::Head(None);
                 }
                 Err(Refusal::System) => return Place::Head(None),
             }
-            match self.lead(&self.address) {
+            match self.lead(&self.address, None) {
                 Ok(head) => return Place::Head(Some(Box::new(head))),
                 // Somebody else does, and will listen in a moment.
                 Err(Errno::ADDRINUSE) => std::thread::yield_now(),
@@ -110,21 +118,39 @@ impl<'a> Queue<'a> {
     }
 
     /// Takes the last place in the queue if somebody stands in it.
-    pub(super) fn join(&self) -> Option<Following> {
-        match self.follow(&self.address) {
-            Err(Refusal::Stranger(_)) => self.join_in_directory(),
-            joined => joined.ok(),
+    pub(super) fn join(&self) -> Joined {
+        let joined = match self.join_in_directory() {
+            Some(joined) => joined,
+            None => match self.follow(&self.address, None) {
+                Err(Refusal::Stranger(_)) => return Joined::Taken,
+                joined => joined.ok(),
+            },
+        };
+        joined.map_or(Joined::Nobody, |follower| {
+            Joined::Behind(Box::new(follower))
+        })
+    }
+
+    /// The user who has taken the name of this queue from the one whose queue it is.
+    pub(super) fn taken_by(&self) -> Option<Uid> {
+        match self.follow(&self.address, None) {
+            Err(Refusal::Stranger(stranger)) => Some(stranger),
+            _ => None,
         }
     }
 
-    fn lead(&self, address: &SocketAddrUnix) -> Result<Head, Errno> {
+    fn lead(&self, address: &SocketAddrUnix, file: Option<&SocketFile>) -> Result<Head, Errno> {
         let socket = new_socket()?;
         bind(&socket, address)?;
         listen(&socket, LONGEST_QUEUE)?;
-        Ok(Head::new(socket, self.user))
+        Ok(Head::new(socket, self.user, file.cloned()))
     }
 
-    fn follow(&self, address: &SocketAddrUnix) -> Result<Following, Refusal> {
+    fn follow(
+        &self,
+        address: &SocketAddrUnix,
+        file: Option<&SocketFile>,
+    ) -> Result<Following, Refusal> {
         let socket = new_socket()?;
         // Never blocks: EAGAIN if the queue is too long.
         retry_on_intr(|| connect(&socket, address))?;
@@ -132,7 +158,20 @@ impl<'a> Queue<'a> {
         if !is_friend(peer, self.user) {
             return Err(Refusal::Stranger(peer));
         }
-        Ok(Following::new(socket, self.user))
+        Ok(Following::new(socket, self.user, file.cloned()))
+    }
+}
+
+/// Where a queue of this process's user would be whose key is one of `keys`.
+pub(super) fn place(keys: &[String]) -> QueuePlace {
+    if let Some(directory) = directory::path() {
+        return QueuePlace::Directory(directory);
+    }
+    let queues = keys.iter().filter_map(|key| Queue::named(key));
+    let mut strangers = queues.filter_map(|queue| queue.taken_by());
+    match strangers.next() {
+        Some(stranger) => QueuePlace::Taken(stranger.as_raw()),
+        None => QueuePlace::Abstract,
     }
 }
 
@@ -148,7 +187,7 @@ fn log_stranger(stranger: Uid) {
         warn!(
             target: "touchfile",
             uid,
-            "another user has taken the name of the queue: waiting in no order"
+            "another user has taken the name of the queue: waiting in no order of its own"
         );
     });
 }
