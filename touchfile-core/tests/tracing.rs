@@ -70,6 +70,7 @@ async fn waiting_in_the_queue_of_the_process_is_contention_too() {
         log.events(),
         [
             "DEBUG contended by=this process",
+            "WARN waiting for a lock that the same task or thread has taken and not released",
             "DEBUG gave up holders=held by process a for 500.0ms waited=1s"
         ]
     );
