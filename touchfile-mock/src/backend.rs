@@ -1,14 +1,13 @@
 //! The lock backend of a simulated process.
 
 use std::fmt;
-use std::future;
 use std::io;
-use std::path::{MAIN_SEPARATOR, Path, PathBuf};
+use std::path::Path;
 
 use async_trait::async_trait;
-use tokio::runtime;
-use touchfile_core::{Capabilities, Holder, LockBackend, OpenOptions, Platform, Result};
+use touchfile_core::{Capabilities, Holder, LockBackend, OpenOptions, Platform};
 
+use crate::paths::{Simulated, absolute};
 use crate::state::ProcessRef;
 use crate::{Call, MockHandle, World};
 
@@ -53,14 +52,6 @@ impl MockBackend {
     #[must_use]
     pub fn new() -> Self {
         World::new().process("main")
-    }
-
-    pub(crate) fn of(world: World, process: ProcessRef) -> Self {
-        Self {
-            world,
-            process,
-            capabilities: simulated(),
-        }
     }
 
     /// A backend of the same process with other claims. So a program can be tested with backends that
@@ -109,6 +100,20 @@ impl MockBackend {
     }
 }
 
+impl World {
+    /// The backend of the process with this name. The process is started if there is none.
+    ///
+    /// Another call with this name returns the same process, until it is [killed](Self::kill).
+    #[must_use]
+    pub fn process(&self, name: &str) -> MockBackend {
+        MockBackend {
+            world: self.clone(),
+            process: self.0.with(|state| state.process(name)),
+            capabilities: simulated(),
+        }
+    }
+}
+
 impl Default for MockBackend {
     fn default() -> Self {
         Self::new()
@@ -143,7 +148,7 @@ impl LockBackend for MockBackend {
     /// dropped then, nothing was opened or created.
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<MockHandle> {
         let path = &absolute(path);
-        enter(&self.world, &self.process, path, Call::Open).await?;
+        self.world.enter(&self.process, path, Call::Open).await?;
         let id = self
             .world
             .0
@@ -175,30 +180,6 @@ impl LockBackend for MockBackend {
     }
 }
 
-/// The paths of a [`World`], which are the same on every system.
-#[derive(Debug)]
-struct Simulated;
-
-impl Platform for Simulated {
-    fn resolve(&self, name: &Path, _: &OpenOptions) -> Result<PathBuf> {
-        Ok(absolute(name))
-    }
-
-    fn temporary_directory(&self) -> PathBuf {
-        "/tmp".into()
-    }
-}
-
-/// The absolute form of a path in a world, where a relative path starts at `/`.
-pub(crate) fn absolute(path: &Path) -> PathBuf {
-    let path: PathBuf = Path::new("/").join(path).components().collect();
-    if MAIN_SEPARATOR == '/' {
-        return path;
-    }
-    // A history reads the same on every system.
-    path.to_string_lossy().replace(MAIN_SEPARATOR, "/").into()
-}
-
 impl fmt::Debug for MockBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MockBackend")
@@ -220,29 +201,4 @@ fn simulated() -> Capabilities {
     capabilities.exclusive_read_only = true;
     capabilities.atomic_conversion = true;
     capabilities
-}
-
-/// The beginning of every call: it waits while its process is stopped and during a delay fault.
-pub(crate) async fn enter(
-    world: &World,
-    process: &ProcessRef,
-    path: &Path,
-    call: Call,
-) -> io::Result<()> {
-    let running = || {
-        future::poll_fn(|cx| {
-            world
-                .0
-                .with(|state| state.poll_running(process, cx.waker()))
-        })
-    };
-    running().await?;
-    if let Some(by) = world.0.with(|state| state.begin_delay(call, process, path)) {
-        if runtime::Handle::try_current().is_err() {
-            return Err(io::Error::other("a delay fault needs a tokio runtime"));
-        }
-        tokio::time::sleep(by).await;
-        running().await?;
-    }
-    Ok(())
 }

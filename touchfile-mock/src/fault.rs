@@ -146,7 +146,7 @@ impl Fault {
 
     /// Affects only calls on this path or on handles that were opened with it.
     pub fn on_path(mut self, path: impl Into<PathBuf>) -> Self {
-        self.path = Some(crate::backend::absolute(&path.into()));
+        self.path = Some(crate::paths::absolute(&path.into()));
         self
     }
 

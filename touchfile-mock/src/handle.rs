@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use async_trait::async_trait;
 use touchfile_core::{Attempt, ConvertLock, LockHandle, LockMode};
 
-use crate::backend::enter;
 use crate::state::{HandleId, ProcessRef};
 use crate::{Call, World};
 
@@ -37,7 +36,7 @@ impl MockHandle {
     }
 
     async fn enter(&self, call: Call) -> io::Result<()> {
-        enter(&self.world, &self.process, &self.path, call).await
+        self.world.enter(&self.process, &self.path, call).await
     }
 }
 
@@ -82,7 +81,7 @@ impl LockHandle for MockHandle {
 
     async fn is_current(&self, path: &Path) -> io::Result<bool> {
         self.enter(Call::IsCurrent).await?;
-        let path = crate::backend::absolute(path);
+        let path = crate::paths::absolute(path);
         self.world.0.with(|state| state.is_current(self.id, &path))
     }
 

@@ -74,6 +74,7 @@ mod claim;
 mod fault;
 mod handle;
 mod history;
+mod paths;
 mod state;
 mod world;
 

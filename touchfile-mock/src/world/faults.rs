@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::World;
-use crate::backend::absolute;
+use crate::paths::absolute;
 use crate::{Call, Failure, Fault};
 
 impl World {

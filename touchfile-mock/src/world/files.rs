@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::World;
-use crate::backend::absolute;
+use crate::paths::absolute;
 
 impl World {
     /// Whether `path` names a file.

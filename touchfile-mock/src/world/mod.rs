@@ -1,5 +1,6 @@
 //! The world of a test.
 
+mod calls;
 mod faults;
 mod files;
 
@@ -7,9 +8,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::backend::absolute;
+use crate::paths::absolute;
 use crate::state::Shared;
-use crate::{Claim, Event, MockBackend};
+use crate::{Claim, Event};
 
 /// A simulated machine: named files, and processes that lock them.
 ///
@@ -43,17 +44,9 @@ impl World {
         Self(Arc::new(Shared::new()))
     }
 
-    /// The backend of the process with this name. The process is started if there is none.
-    ///
-    /// Another call with this name returns the same process, until it is [killed](Self::kill).
-    #[must_use]
-    pub fn process(&self, name: &str) -> MockBackend {
-        MockBackend::of(self.clone(), self.0.with(|state| state.process(name)))
-    }
-
     /// Kills a process, as SIGKILL does. Returns false if there is no process of this name.
     ///
-    /// Its locks are released, unless its backend [does not claim](MockBackend::with_capabilities)
+    /// Its locks are released, unless its backend [does not claim](crate::MockBackend::with_capabilities)
     /// `crash_release`: then they are held until [`lose_lock`](Self::lose_lock). Files that it would
     /// have removed on release stay. Its pending calls and all later ones fail with "process … was
     /// killed". [`process`](Self::process) can start another process of this name, with which the old
