@@ -26,6 +26,10 @@ pub struct OpenOptions {
     /// Follow a symbolic link that is the last component of the path. Default: false, so that a
     /// link planted in a directory others can write to leads nowhere.
     pub follow_symlinks: bool,
+    /// Refuse a path with a symbolic link anywhere in it. Default: false, so that a directory on the way
+    /// may be a link. Set it where others can write a directory above the file: they could lead it
+    /// elsewhere, where it would be created. It excludes [`follow_symlinks`](Self::follow_symlinks).
+    pub no_symlinks: bool,
     /// Remove the file as the last act of the last holder. Default: false.
     pub remove_on_release: bool,
     /// Open the file for writing too, where that is allowed. Default: false, so that a backend opens
@@ -42,6 +46,7 @@ impl OpenOptions {
             create: true,
             create_mode: None,
             follow_symlinks: false,
+            no_symlinks: false,
             remove_on_release: false,
             write: false,
         }

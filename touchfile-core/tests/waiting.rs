@@ -105,13 +105,23 @@ async fn a_timeout_of_zero_takes_a_free_lock_and_gives_up_at_once_on_a_held_one(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_timeout_of_zero_names_the_holder() {
+async fn a_refused_timeout_of_zero_looks_for_the_holder_once() {
     let world = World::new();
-    let touch = touch(&world, "a");
-    let _held = self::touch(&world, "b").lock_shared_owned().await.unwrap();
-    let refused = touch.lock_timeout(Exclusive, Duration::ZERO).await;
+    let (wait, times) = asked(&world, true);
+    drop(wait.lock_timeout(Exclusive, Duration::ZERO).await.unwrap());
+    assert_eq!(times.load(Ordering::Relaxed), 0, "the lock was free");
+    let _held = touch(&world, "b").lock_shared_owned().await.unwrap();
+    let refused = wait.lock_timeout(Exclusive, Duration::ZERO).await;
     let message = refused.unwrap_err().to_string();
     assert!(message.ends_with(", held by process b"), "{message}");
+    assert_eq!(times.load(Ordering::Relaxed), 1);
+
+    // Nobody answers: that delays the refusal by a quarter of a second.
+    let (wait, _) = asked(&world, false);
+    let started = Instant::now();
+    let refused = wait.lock_timeout(Exclusive, Duration::ZERO).await;
+    assert!(refused.unwrap_err().is_timeout());
+    assert!(started.elapsed() <= Duration::from_millis(252));
 }
 
 #[tokio::test(start_paused = true)]
@@ -405,7 +415,6 @@ async fn nobody_looks_for_holders_where_nobody_waits_long() {
     drop(wait.lock_exclusive().await.unwrap());
     let held = touch(&world, "b").lock_exclusive_owned().await.unwrap();
     assert!(wait.try_lock(Exclusive).await.unwrap().is_none());
-    assert!(wait.lock_timeout(Exclusive, Duration::ZERO).await.is_err());
     let releasing = async {
         sleep(Duration::from_millis(200)).await;
         drop(held);

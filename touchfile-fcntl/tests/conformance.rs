@@ -1,3 +1,3 @@
-//! The laws of locking, checked for fcntl.
+//! Runs the conformance suite with fcntl.
 
 touchfile_testkit::conformance_main!(|_| touchfile_fcntl::FcntlBackend::new());

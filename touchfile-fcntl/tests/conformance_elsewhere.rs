@@ -1,4 +1,4 @@
-//! The laws of locking, checked for fcntl in memory, and for a range of bytes.
+//! Runs the conformance suite with fcntl on a file system in memory, and with ranges of bytes.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,11 +9,11 @@ use touchfile_fcntl::FcntlBackend;
 use touchfile_file::file_system_name;
 use touchfile_testkit::Suite;
 
-/// Where Linux systems have a tmpfs (shm_overview(7)).
+/// The directory of a tmpfs on Linux (shm_overview(7)).
 const TMPFS: &str = "/dev/shm";
 
 fn main() -> ExitCode {
-    // Every suite that has workers, so that they find it.
+    // A worker executes the commands of its suite here.
     on_tmpfs().work();
     on_a_range().work();
     let there = File::open(TMPFS).map_or("missing".into(), |dir| file_system_name(&dir));
@@ -37,7 +37,7 @@ fn on_tmpfs() -> Suite {
     Suite::new("fcntl-tmpfs", |_| FcntlBackend::new()).dir(Path::new(TMPFS))
 }
 
-/// Fewer schedules: what differs is the numbers in the system calls.
+/// There are fewer schedules, since only the numbers in the system calls differ.
 fn on_a_range() -> Suite {
     let range = |_: &_| FcntlBackend::range(1 << 40, 7).expect("there are as many bytes");
     Suite::new("fcntl-range", range).cases(64)

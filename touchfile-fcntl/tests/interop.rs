@@ -1,7 +1,7 @@
-//! Other programs that use fcntl(2) on the same bytes: each keeps the other out.
+//! Exclusion with other programs that use fcntl(2) on the same bytes.
 //!
-//! They are run as processes: Python with classic locks (`fcntl.lockf`) and with open file
-//! description locks, and flock(1) of util-linux with `--fcntl`, where these are installed.
+//! The programs are Python with classic locks (`fcntl.lockf`) and with open file description locks, and
+//! flock(1) of util-linux with `--fcntl`, if these are installed.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs::File;
@@ -16,8 +16,8 @@ use touchfile_core::TouchFile;
 use touchfile_fcntl::FcntlBackend;
 use touchfile_testkit::worker::{Lost, Worker};
 
-/// Obeys lines on standard input: `try MODE START LEN`, `unlock START LEN` and `reopen`, which
-/// opens and closes the file once more.
+/// A program that executes the commands `try MODE START LEN`, `unlock START LEN` and `reopen`, which opens
+/// and closes the file once more.
 const PYTHON: &str = "
 import fcntl, os, struct, sys
 how, path = sys.argv[1:3]
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// A test, which is reported as ignored if something it needs is missing.
+/// A test, which is reported as ignored if a program that it needs is missing.
 fn trial(sentence: &str, test: fn(), missing: Option<String>) -> Trial {
     let trial = Trial::test(sentence, move || {
         test();
@@ -93,7 +93,7 @@ fn trial(sentence: &str, test: fn(), missing: Option<String>) -> Trial {
     }
 }
 
-/// What is missing here, unless `program` runs with `arguments` and mentions `word`.
+/// Why a test is ignored: nothing if `program` runs with `arguments` and prints `word`.
 fn missing(program: &str, arguments: &str, word: &str) -> Option<String> {
     if !cfg!(target_os = "linux") {
         return Some("skipped: this system has no such locks".into());
@@ -145,7 +145,7 @@ impl Program {
     }
 }
 
-/// Bytes 10 to 19 of the file, and others.
+/// Ranges around the bytes 10 to 19 of a file, as start and length.
 const RANGES: [(u64, u64); 6] = [(0, 0), (10, 10), (0, 10), (20, 0), (19, 1), (0, 11)];
 
 fn have_a_byte_in_common((start, len): (u64, u64), (other, other_len): (u64, u64)) -> bool {
@@ -157,7 +157,7 @@ fn touch(path: &Path, (start, len): (u64, u64)) -> TouchFile<FcntlBackend> {
     TouchFile::new(FcntlBackend::range(start, len).unwrap(), path).unwrap()
 }
 
-/// Each range with each, in all modes, both ways.
+/// Tries each pair of ranges and of modes, in both directions.
 fn excludes(how: &str) {
     let dir = tempdir().unwrap();
     let path = dir.path().join("a.lock");
@@ -193,7 +193,8 @@ fn excludes(how: &str) {
     python.finish();
 }
 
-/// A classic lock is lost when its process closes another descriptor; ours beside it is not.
+/// A classic lock is lost when its process closes another descriptor of the file. The lock of touchfile
+/// beside it is not lost.
 fn loses_its_classic_lock() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("a.lock");

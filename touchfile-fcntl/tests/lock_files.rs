@@ -1,4 +1,4 @@
-//! What can be locked with fcntl(2), by whom, and what a child of the holder can do.
+//! Which files can be locked with fcntl(2) and by which users, and the effects of a child of the holder.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -23,9 +23,9 @@ fn bytes(path: &Path, start: u64, len: u64) -> TouchFile<FcntlBackend> {
     TouchFile::new(FcntlBackend::range(start, len).unwrap(), path).unwrap()
 }
 
-/// Does it without root's right to open every file.
+/// Calls a function without root's right to open every file.
 fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    // The file system's idea of who asks is that of a thread (setfsuid(2)): this one ends at once.
+    // The user id for file systems is that of a thread (setfsuid(2)), and this thread ends at once.
     let in_thread = || {
         if Uid::effective().is_root() {
             setfsuid(Uid::from_raw(65534));
@@ -35,8 +35,8 @@ fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| scope.spawn(in_thread).join().unwrap())
 }
 
-/// A file that cannot be opened for writing can be locked shared, and the refusal of the rest says
-/// what to do.
+/// A file that cannot be opened for writing can be locked shared. The refusal of an exclusive lock has a
+/// hint.
 fn only_shared(path: &Path) {
     let touch = touch(path);
     for error in [
@@ -97,7 +97,7 @@ fn what_could_not_be_removed_safely_is_refused_when_it_is_opened() {
     let error = open(FcntlBackend::range(0, 1).unwrap()).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
     assert!(!path.exists());
-    open(FcntlBackend::range(0, 0).unwrap()).unwrap(); // that is the whole file
+    open(FcntlBackend::range(0, 0).unwrap()).unwrap(); // this is the whole file
 
     fs::write(&path, "").unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
@@ -118,7 +118,7 @@ fn ranges_without_a_byte_in_common_are_locks_of_their_own() {
     let far = last.blocking().lock_exclusive().unwrap();
     let busy = |touch: &TouchFile<_>, mode| touch.blocking().try_lock(mode).unwrap().is_none();
     assert!(busy(&both, Shared) && busy(&touch(&path), Shared));
-    // Letting go of one leaves the others.
+    // Releasing one lock leaves the others.
     drop(held);
     assert!(busy(&both, Shared) && !busy(&first, Exclusive));
     assert!(busy(&bytes(&path, 1, 1), Shared));
@@ -211,7 +211,7 @@ fn a_failed_upgrade_keeps_the_shared_lock_and_behind_a_box_too() {
     assert!(other.blocking().try_lock(Shared).unwrap().is_some());
 }
 
-/// The trap of the classic locks (fcntl(2), "Advisory record locking").
+/// Tries what would release classic locks (fcntl(2), "Advisory record locking").
 #[test]
 fn closing_another_descriptor_of_the_file_releases_nothing() {
     let dir = tempdir().unwrap();
@@ -230,7 +230,7 @@ fn a_file_system_without_such_locks_is_unsupported() {
         eprintln!("skipped: there is no /proc here");
         return;
     }
-    // Whatever it says, it must not be taken for contention.
+    // Any error is right, but not one that looks like contention.
     match touch(file).blocking().try_lock(Shared) {
         Ok(guard) => assert!(guard.is_some()),
         Err(error) => assert!(matches!(error, Error::Unsupported { .. }), "{error:?}"),

@@ -27,6 +27,8 @@ mod handle;
 mod holders;
 #[cfg(any(unix, windows))]
 mod identity;
+#[cfg(unix)]
+mod location;
 #[cfg(any(unix, windows))]
 mod mount;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -34,8 +36,6 @@ mod nfs;
 #[cfg(any(unix, windows))]
 mod open;
 mod platform;
-#[cfg(any(unix, windows))]
-mod queue_place;
 #[cfg(target_os = "linux")]
 mod reactor;
 #[cfg(any(unix, windows))]
@@ -59,10 +59,10 @@ pub use mount::Mount;
 #[cfg(any(unix, windows))]
 pub use open::{Access, open};
 pub use platform::platform;
-#[cfg(any(unix, windows))]
-pub use queue_place::QueuePlace;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use stall::opening_may_stall;
+#[cfg(any(unix, windows))]
+pub use wait::QueuePlace;
 
 #[cfg(any(unix, windows))]
 use std::io;

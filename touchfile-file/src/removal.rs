@@ -3,31 +3,26 @@
 use std::io;
 use std::path::Path;
 
-use crate::FileId;
+use crate::{FileId, Symlinks};
 
 /// Removes `path` if it names the file `id`.
 ///
 /// The directory is opened once, so that whoever can exchange one above it cannot have the name looked
 /// up in one and removed in another.
 #[cfg(unix)]
-pub(crate) fn remove(path: &Path, id: FileId) -> io::Result<()> {
-    use rustix::fs::{AtFlags, Mode, OFlags};
+pub(crate) fn remove(path: &Path, symlinks: Symlinks, id: FileId) -> io::Result<()> {
+    use rustix::fs::AtFlags;
     use rustix::io::Errno;
 
-    /// To look up names in it takes no right to read it where the system has `O_PATH`.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    const PLACE: OFlags = OFlags::PATH;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    const PLACE: OFlags = OFlags::RDONLY;
+    use crate::location::Location;
 
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
-        return Ok(()); // the root directory
-    };
-    let flags = PLACE | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let removed = rustix::io::retry_on_intr(|| {
-        let directory = rustix::fs::open(directory, flags, Mode::empty())?;
-        if FileId::from_name_in(&directory, name)? == id {
-            rustix::fs::unlinkat(&directory, name, AtFlags::empty())?;
+        let Some(location) = Location::held(path, symlinks)? else {
+            return Ok(()); // the root directory
+        };
+        if FileId::from_location(&location)? == id {
+            let (directory, name) = (location.directory(), location.name());
+            rustix::fs::unlinkat(directory, name, AtFlags::empty())?;
         }
         Ok(())
     });
@@ -44,7 +39,7 @@ pub(crate) fn remove(path: &Path, id: FileId) -> io::Result<()> {
 /// on), it would stay until everybody has closed the file. Whoever is killed in between leaves the file
 /// there under a name that nobody looks for.
 #[cfg(windows)]
-pub(crate) fn remove(path: &Path, id: FileId) -> io::Result<()> {
+pub(crate) fn remove(path: &Path, _: Symlinks, id: FileId) -> io::Result<()> {
     use std::fs;
     use std::hash::{BuildHasher, RandomState};
 

@@ -16,7 +16,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, mkfifo, setfsgid, setfsuid, setsid};
 use tempfile::tempdir;
 use touchfile_core::OpenOptions;
-use touchfile_file::open;
+use touchfile_file::{FileId, Symlinks, open};
 
 const NOBODY: u32 = 65_534;
 
@@ -204,6 +204,30 @@ fn a_symbolic_link_is_refused_unless_it_is_to_be_followed() {
         opened.metadata().unwrap().ino(),
         fs::metadata(&target).unwrap().ino()
     );
+}
+
+#[test]
+fn a_link_on_the_way_is_refused_where_links_are() {
+    let dir = tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    fs::create_dir(root.join("directory")).unwrap();
+    symlink("directory", root.join("link")).unwrap();
+    symlink("directory/a.lock", root.join("a.link")).unwrap();
+    let mut options = OpenOptions::new();
+    options.no_symlinks = true;
+    for path in ["link/a.lock", "directory/../link/a.lock", "a.link"] {
+        let error = open(&root.join(path), &options).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path}");
+        assert!(error.to_string().contains("no_symlinks"), "{error}");
+    }
+    assert_eq!(fs::read_dir(root.join("directory")).unwrap().count(), 0);
+    open(&root.join("directory/a.lock"), &options).unwrap();
+    let file = FileId::from_path(&root.join("link/a.lock"), Symlinks::NoFollow).unwrap();
+    assert!(file.is_some());
+    let refused = FileId::from_path(&root.join("link/a.lock"), Symlinks::Refuse).unwrap();
+    assert_eq!(refused, None);
+    let file_again = FileId::from_path(&root.join("directory/a.lock"), Symlinks::Refuse).unwrap();
+    assert_eq!(file_again, file);
 }
 
 #[test]

@@ -1,3 +1,3 @@
-//! The laws of locking, checked for flock.
+//! Runs the conformance suite with flock.
 
 touchfile_testkit::conformance_main!(|_| touchfile_flock::FlockBackend::new());

@@ -1,5 +1,5 @@
-//! The laws of locking, checked for flock where the system offers nothing to those who wait: what other
-//! systems than Linux do, and Linux where each part is refused.
+//! Runs the conformance suite with flock without the help of the system for waiters, as on other systems
+//! than Linux and on Linux where these calls are refused.
 #![cfg(target_os = "linux")]
 
 use std::env;
@@ -9,7 +9,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use touchfile_flock::FlockBackend;
 use touchfile_testkit::Suite;
 
-/// What waiting is to do without; worker processes inherit it.
+/// The variable that names the parts which waiting must not use. Worker processes inherit it.
 const WITHOUT: &str = "TOUCHFILE_WAIT_WITHOUT";
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! Without tokio, with several runtimes, from threads: waiting works wherever it is done.
+//! Waiting without tokio, in several runtimes and from threads.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use touchfile_flock::FlockBackend;
 
 type Touch = TouchFile<FlockBackend>;
 
-/// Two touch files on one path: the second waits as if in another process.
+/// Two touch files on one path. The second waits as if it were in another process.
 fn pair() -> (Arc<Touch>, Arc<Touch>) {
     let one = Arc::new(TouchFile::temporary(FlockBackend::new()).unwrap());
     let two = Arc::new(TouchFile::new(FlockBackend::new(), one.path()).unwrap());
@@ -131,7 +131,7 @@ fn a_guard_needs_no_runtime_to_be_dropped() {
     assert!(other.blocking().try_lock(Exclusive).unwrap().is_some());
 }
 
-/// The smallest executor there is, to stand for all that are not tokio.
+/// A minimal executor, which stands for all executors other than tokio.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(thread::Thread);
     impl std::task::Wake for Unpark {

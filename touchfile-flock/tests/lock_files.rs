@@ -1,4 +1,4 @@
-//! What can be a lock file for flock(2), and what a file system without it says.
+//! Which files can be locked with flock(2), and the error of a file system without it.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

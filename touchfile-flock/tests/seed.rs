@@ -1,4 +1,4 @@
-//! The behaviours of the Go package that touchfile grew from, each kept, and the one it lacked.
+//! The behaviour of the Go package from which touchfile grew, and one law that it did not keep.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -15,10 +15,10 @@ use touchfile_flock::FlockBackend;
 
 type Touch = TouchFile<FlockBackend>;
 
-/// Long enough for a waiter to be found waiting; no result hangs on it.
+/// How long a waiter is given to begin its wait. No result depends on it.
 const A_WHILE: Duration = Duration::from_millis(30);
 
-/// Two touch files on one path, each as foreign to the other as if it were another process's.
+/// Two touch files on one path, which exclude each other like those of two processes.
 fn two() -> (Touch, Touch) {
     let one = Touch::temporary(FlockBackend::new()).unwrap();
     let other = Touch::new(FlockBackend::new(), one.path()).unwrap();
@@ -39,8 +39,8 @@ fn without_a_path_there_is_a_temporary_file_that_exists() {
 
 #[test]
 fn an_empty_path_is_no_path() {
-    // In Go an empty string asks for a temporary file; here that has a name of its own, and an
-    // empty path, which is most often a setting somebody forgot, is told.
+    // In Go an empty string asks for a temporary file. Here that has a method of its own, and an empty
+    // path is an error, because it is most often a forgotten setting.
     let error = Touch::new(FlockBackend::new(), "").unwrap_err();
     assert!(matches!(error, Error::InvalidPath { .. }), "{error:?}");
 }
@@ -148,7 +148,7 @@ async fn with_lock_releases_when_an_async_closure_panics() {
     assert!(other.try_lock(Exclusive).await.unwrap().is_some());
 }
 
-/// The Go package fails this one: both its goroutines "hold" the lock.
+/// The Go package fails this test: both goroutines hold the lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_tasks_on_one_touch_file_exclude_each_other() {
     let touch = Arc::new(Touch::temporary(FlockBackend::new()).unwrap());

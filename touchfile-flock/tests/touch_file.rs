@@ -1,4 +1,4 @@
-//! `TouchFile` over real files: what it makes of paths, temporary files and removal.
+//! `TouchFile` with real files: paths, temporary files and removal.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io;
@@ -11,7 +11,7 @@ use touchfile_core::{
 };
 use touchfile_flock::{FlockBackend, FlockHandle};
 
-/// Does not claim that it can tell which file a path names.
+/// A backend that does not claim `identity`.
 #[derive(Debug)]
 struct WithoutIdentity(FlockBackend);
 

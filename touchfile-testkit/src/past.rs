@@ -29,7 +29,7 @@ pub(crate) enum Past {
 /// An answer that no correct backend gives while a past is made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Misstep {
-    /// A lock that nobody holds was busy.
+    /// A free lock was busy.
     Busy,
     /// A lock that another handle holds was granted.
     Granted,
@@ -81,7 +81,7 @@ impl Past {
     }
 }
 
-/// Takes a lock that nobody holds.
+/// Takes a free lock.
 pub(crate) async fn acquire(handle: &mut Handle, mode: LockMode) -> io::Result<()> {
     match handle.try_lock(mode).await? {
         Attempt::Acquired => Ok(()),

@@ -1,4 +1,4 @@
-//! The testkit's suite, its processes split over the clients and the server.
+//! The conformance suite, with its processes on the clients and the server.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use touchfile_testkit::{CaseReport, Observer, Place, Suite, Verdict};
 use crate::lab::{At, DEADLINE, Lab};
 use crate::runner::{Outcome, Scenario, Undone};
 
-/// How much is tried: a small part of what is tried locally, as every call is a message and back.
+/// The number of random schedules. It is small, because every call is a message to the server.
 const CASES: u32 = 16;
 
-/// If this is a worker of a suite, obeys and exits.
+/// If this is a worker of a suite, executes its commands and exits.
 pub(crate) fn work() {
     flock().work();
     fcntl().work();
@@ -21,7 +21,7 @@ pub(crate) fn work() {
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("conformance::flock_on_two_clients", |lab| {
-            // The server's own flock(2) knows nothing of the clients' (fs/nfsd locks byte ranges).
+            // The server locks byte ranges for its clients, which its own flock(2) ignores.
             check(lab, flock(), &[At::A, At::B])
         }),
         Scenario::new("conformance::fcntl_on_two_clients_and_the_server", |lab| {
@@ -43,9 +43,9 @@ fn check(lab: &Lab, suite: Suite, places: &[At]) -> Outcome {
         .cases(CASES)
         .patience(DEADLINE / 4)
         .death_grace(Duration::from_secs(60))
-        // Whom the suite runs itself are clients, too: foreign programs, and who replaces files.
+        // The suite itself and other programs that it runs are on a client, too.
         .dir(lab.dir(At::A));
-    // The line in which waiters stand is in the memory of a host.
+    // The queue of waiters is in the memory of one host.
     suite = suite
         .skip(
             "liveness::a_writer_among_readers",
@@ -72,7 +72,7 @@ fn check(lab: &Lab, suite: Suite, places: &[At]) -> Outcome {
     }
 }
 
-/// Says what went wrong as soon as it does, since the rest may take long.
+/// Prints each finding at once, since the rest may take long.
 struct Progress;
 
 impl Observer for Progress {

@@ -1,4 +1,4 @@
-//! The machine this runs in: a server, two clients, and what can happen to them.
+//! The lab: a server, two clients, and faults of their network.
 
 use std::cell::Cell;
 use std::env;
@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use crate::runner::{Outcome, Undone};
 
-/// How long anything may take that must happen at all: the lab may be one of many things that this
-/// machine does.
+/// How long anything may take that must happen. The machine may be busy with other things.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Where a process runs.
+/// The host on which a process runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum At {
     A,
@@ -32,7 +31,7 @@ pub(crate) struct Lab {
     names: Cell<u32>,
 }
 
-/// A client without a network, until this is dropped.
+/// A client without a network. The network is restored when this is dropped.
 #[derive(Debug)]
 #[must_use = "the link comes back when this is dropped"]
 pub(crate) struct Cut(At);
@@ -40,7 +39,7 @@ pub(crate) struct Cut(At);
 impl Lab {
     /// # Errors
     ///
-    /// The variable that is missing outside the lab.
+    /// The name of the variable that is missing outside of the lab.
     pub(crate) fn from_environment() -> Result<Self, String> {
         let variable = |name: &str| env::var(name).map_err(|_| format!("{name} is not set"));
         let lease = variable("NFS_LEASE")?;
@@ -64,12 +63,12 @@ impl Lab {
         self.version == "3"
     }
 
-    /// How long the server keeps the locks of a client it does not hear of.
+    /// How long the server keeps the locks of a client that does not answer.
     pub(crate) fn lease(&self) -> Duration {
         self.lease
     }
 
-    /// The shared directory, as it is called there.
+    /// The path of the shared directory on a host.
     pub(crate) fn dir(&self, at: At) -> &Path {
         match at {
             At::A => &self.a,
@@ -78,12 +77,12 @@ impl Lab {
         }
     }
 
-    /// What to mount for another mount on client A.
+    /// The source for another mount on client A.
     pub(crate) fn share_for_a(&self) -> String {
         format!("10.9.1.1:{}", self.share)
     }
 
-    /// A name that no scenario had before.
+    /// A new name for a lock file.
     pub(crate) fn new_name(&self) -> String {
         self.names.set(self.names.get() + 1);
         format!("{}.lock", self.names.get())
@@ -107,7 +106,7 @@ impl Lab {
 }
 
 impl At {
-    /// What starts a program there.
+    /// The command that starts a program on a host.
     pub(crate) fn launcher(self) -> Vec<OsString> {
         match self {
             Self::A | Self::B => vec!["as-client".into(), self.letter().into()],
@@ -132,7 +131,7 @@ impl Drop for Cut {
     }
 }
 
-/// Runs one of the lab's commands.
+/// Runs a command of the lab.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Outcome {
     let output = Command::new(program).args(arguments).output()?;
     if output.status.success() {

@@ -1,7 +1,7 @@
-//! What touchfile promises on NFS, tried in the lab: `nfs-lab/run nfs-lab/suite [--list] [NAME…]`.
+//! Tries in the lab what touchfile promises on NFS: `nfs-lab/run nfs-lab/suite [--list] [NAME…]`.
 //!
-//! Each scenario is a sentence. Its processes are this program, executed again: as [workers](worker)
-//! that hold a `TouchFile` and do as they are told, or as those of the conformance suite.
+//! Each scenario is a sentence. Its processes are this program, executed again: [workers](worker) with a
+//! `TouchFile` that execute commands, or workers of the conformance suite.
 #![forbid(unsafe_code)]
 
 mod conformance;

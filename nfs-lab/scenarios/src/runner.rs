@@ -1,4 +1,4 @@
-//! Runs scenarios one by one, and says how each ended.
+//! Runs scenarios one by one, and prints the result of each.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::lab::Lab;
 
-/// One sentence that is true or not.
+/// A scenario: a sentence that is true or not.
 pub(crate) struct Scenario {
     pub(crate) name: String,
     pub(crate) run: Box<dyn Fn(&Lab) -> Outcome>,
@@ -38,7 +38,7 @@ impl<E: Display> From<E> for Undone {
     }
 }
 
-/// Fails a scenario unless something holds.
+/// Fails a scenario unless a condition holds.
 pub(crate) fn must(holds: bool, what: impl Into<String>) -> Outcome {
     if holds {
         Ok(())
@@ -47,7 +47,7 @@ pub(crate) fn must(holds: bool, what: impl Into<String>) -> Outcome {
     }
 }
 
-/// Runs those whose names contain one of `words`, or all if there are none.
+/// Runs the scenarios whose names contain one of `words`, or all if there are none.
 pub(crate) fn run(lab: &Lab, scenarios: &[Scenario], words: &[String]) -> ExitCode {
     let (options, parts): (Vec<_>, Vec<_>) = words.iter().partition(|word| word.starts_with("--"));
     let chosen: Vec<_> = scenarios
@@ -77,7 +77,7 @@ pub(crate) fn run(lab: &Lab, scenarios: &[Scenario], words: &[String]) -> ExitCo
     let (mut passed, mut skipped, mut failed) = (0, 0, Vec::new());
     for scenario in chosen {
         print!("{} ... ", scenario.name);
-        // It may be a pipe that somebody reads to see how far this is.
+        // Standard output may be a pipe, whose reader follows the progress.
         io::stdout().flush().ok();
         let begun = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| (scenario.run)(lab)))

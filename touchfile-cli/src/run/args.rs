@@ -145,6 +145,11 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) follow_symlinks: bool,
 
+    /// Refuse a LOCKFILE with a symbolic link anywhere in its path; another user who can write a
+    /// directory of the path could make it lead elsewhere
+    #[arg(long, conflicts_with = "follow_symlinks")]
+    pub(super) no_symlinks: bool,
+
     /// Run CMD with /bin/sh once if the wait takes longer than a second, with the name of the lock file
     /// in TOUCHFILE_WAITING; touchfile does not wait for its end
     #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]

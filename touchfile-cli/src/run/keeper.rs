@@ -1,10 +1,10 @@
-//! The keeper: the process that leaves a lock with a command which must not write to the lock file.
+//! The keeper: a process that keeps a lock for a command which must not write to the lock file.
 //!
-//! A lock stays with a command because that inherits the descriptor on which the lock is. An exclusive
-//! lock of fcntl(2) needs a descriptor that is open for writing, and a command of another user would be
-//! able to write to the lock file through it. So such a command inherits the reading end of a pipe instead.
-//! The keeper has the descriptors of the locks, and ends when nobody has that end of the pipe any
-//! more: the lock stays for as long as it would have stayed with the command.
+//! A command keeps a lock by inheriting its descriptor. An exclusive lock of fcntl(2) needs a descriptor
+//! that is open for writing, through which a command of another user could write to the lock file. So such
+//! a command inherits the reading end of a pipe instead. The keeper has the descriptors of the locks, and
+//! ends when the last process with that end of the pipe has ended. So the lock is held as long as if the
+//! command had inherited it.
 
 use std::ffi::OsString;
 use std::io;
@@ -21,7 +21,7 @@ use rustix::io::FdFlags;
 
 use crate::exit::Failure;
 
-/// Signals that end a process, and are meant for the command.
+/// Signals that end a process. They are meant for the command, and the keeper ignores them.
 const ENDING: [Signal; 6] = [
     Signal::SIGHUP,
     Signal::SIGINT,
@@ -31,7 +31,7 @@ const ENDING: [Signal; 6] = [
     Signal::SIGUSR2,
 ];
 
-/// What a keeper is started with.
+/// The arguments of a keeper.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Start another one, whose parent ends at once
@@ -42,16 +42,16 @@ pub(crate) struct Args {
     locks: Vec<RawFd>,
 }
 
-/// Whether others could write to the file through this descriptor.
+/// Whether this descriptor is open for writing.
 pub(super) fn is_writable(lock: BorrowedFd<'_>) -> io::Result<bool> {
     let flags = rustix::fs::fcntl_getfl(lock)?;
     Ok(flags & OFlags::RWMODE != OFlags::RDONLY)
 }
 
-/// Starts a keeper of these locks, and returns what the command is to inherit.
+/// Starts a keeper of these locks, and returns the end of the pipe that the command inherits.
 ///
-/// The keeper is no child of this process: a process that becomes the command has none that the command
-/// does not know of.
+/// The keeper is no child of this process. If this process becomes the command, the command has no child
+/// that it does not know.
 pub(super) fn start(locks: &[BorrowedFd<'_>]) -> io::Result<OwnedFd> {
     let (reading, writing) = io::pipe()?;
     for lock in locks {
@@ -64,7 +64,7 @@ pub(super) fn start(locks: &[BorrowedFd<'_>]) -> io::Result<OwnedFd> {
         .stdin(writing)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .current_dir("/") // which it keeps from being unmounted
+        .current_dir("/") // a file system with its current directory could not be unmounted
         .status();
     for lock in locks {
         rustix::io::fcntl_setfd(lock, FdFlags::CLOEXEC)?;
@@ -75,17 +75,17 @@ pub(super) fn start(locks: &[BorrowedFd<'_>]) -> io::Result<OwnedFd> {
     }
 }
 
-/// This program, whatever has become of its file.
+/// This program, even if its file was replaced or removed.
 fn keeper(numbers: &[OsString]) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg0("touchfile").arg("lock-keeper").args(numbers);
     command
 }
 
-/// Keeps the locks until nobody has the other end of the pipe at standard input.
+/// Keeps the locks until no process has the other end of the pipe at standard input.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if args.detach {
-        // The words as they came, but for the one that asks for this.
+        // The same arguments without the one that asks for this.
         let numbers: Vec<OsString> = env::args_os()
             .skip(2)
             .filter(|word| word != "--detach")
@@ -98,12 +98,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     for signal in ENDING {
         signal_hook::flag::register(signal as i32, Arc::default()).ok();
     }
-    // Signals for the group of a terminal are not for it either.
+    // In a session of its own it receives no signals of a terminal.
     rustix::process::setsid().ok();
     close_all_but(&args.locks).map_err(|error| Failure::inherit(&error))?;
     let stdin = io::stdin();
     loop {
-        // The error is that there is no reader, and is told unasked.
+        // Poll reports the error that there is no reader even if it is not asked for.
         let mut pipe = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
         match poll(&mut pipe, PollTimeout::NONE) {
             Ok(_) => return Ok(ExitCode::SUCCESS),
@@ -113,7 +113,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Closes what this process has inherited and does not need. Others may wait for the end of a pipe.
+/// Closes the inherited descriptors that this process does not need. Other processes may wait for the end
+/// of a pipe.
 fn close_all_but(locks: &[RawFd]) -> io::Result<()> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir("/proc/self/fd")? {

@@ -36,7 +36,7 @@ const MAX_REPLACED: u32 = 1_000;
 pub(super) struct Wanted {
     pub(super) mode: LockMode,
     pub(super) limit: WaitLimit,
-    pub(super) follow_symlinks: bool,
+    pub(super) symlinks: Symlinks,
     pub(super) verbosity: Verbosity,
 }
 
@@ -68,7 +68,9 @@ pub(super) fn acquire<B: LockBackend + Clone>(
     let mut touches = Vec::new();
     for path in paths {
         let builder = TouchFile::builder(backend.clone()).path(reachable(path));
-        let builder = builder.follow_symlinks(wanted.follow_symlinks);
+        let builder = builder
+            .follow_symlinks(wanted.symlinks == Symlinks::Follow)
+            .no_symlinks(wanted.symlinks == Symlinks::Refuse);
         touches.push(Arc::new(progress.show_waits_of(builder).build()?));
     }
     let started = Instant::now();
@@ -106,7 +108,8 @@ fn in_order<B: LockBackend>(
                 break id;
             }
             let mut options = OpenOptions::new();
-            options.follow_symlinks = wanted.follow_symlinks;
+            options.follow_symlinks = wanted.symlinks == Symlinks::Follow;
+            options.no_symlinks = wanted.symlinks == Symlinks::Refuse;
             if touchfile_file::open(path, &options).is_err() {
                 // This reports the same error as for a single lock.
                 drop(touch.blocking().try_lock(wanted.mode)?);
@@ -120,12 +123,7 @@ fn in_order<B: LockBackend>(
 }
 
 fn identity(path: &Path, wanted: &Wanted) -> Option<FileId> {
-    let symlinks = if wanted.follow_symlinks {
-        Symlinks::Follow
-    } else {
-        Symlinks::NoFollow
-    };
-    FileId::from_path(path, symlinks).ok().flatten()
+    FileId::from_path(path, wanted.symlinks).ok().flatten()
 }
 
 fn acquire_one<B: LockBackend>(
@@ -252,7 +250,7 @@ mod tests {
         let wanted = Wanted {
             mode: LockMode::Exclusive,
             limit: WaitLimit::Time { time, conflict: 7 },
-            follow_symlinks: false,
+            symlinks: Symlinks::NoFollow,
             verbosity: Verbosity::Normal,
         };
         let now = Instant::now();

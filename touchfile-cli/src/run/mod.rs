@@ -18,6 +18,8 @@ use std::process::ExitCode;
 
 use touchfile::{AutoBackend, LockBackend, LockMode};
 
+use touchfile_file::Symlinks;
+
 use crate::exit::{self, Failure};
 use crate::progress::{OnWait, Progress};
 pub(crate) use args::Args;
@@ -87,7 +89,11 @@ where
             },
             None => WaitLimit::Unlimited,
         },
-        follow_symlinks: args.follow_symlinks,
+        symlinks: match (args.follow_symlinks, args.no_symlinks) {
+            (true, _) => Symlinks::Follow,
+            (false, true) => Symlinks::Refuse,
+            (false, false) => Symlinks::NoFollow,
+        },
         verbosity: args.verbosity(),
     };
     let held = locks::acquire(&backend, paths, &wanted, &progress);

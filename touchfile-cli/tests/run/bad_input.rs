@@ -212,3 +212,37 @@ fn unprivileged(place: &Place) -> Option<Output> {
         }
     }
 }
+
+#[test]
+fn a_link_on_the_way_is_refused_if_that_is_asked_for() {
+    let place = Place::new();
+    fs::create_dir(place.file("directory")).unwrap();
+    symlink("directory", place.file("link")).unwrap();
+    let through = place.file("link/a.lock");
+    let refused = run()
+        .arg("--no-symlinks")
+        .arg(&through)
+        .arg("true")
+        .assert();
+    let refused = refused.code(66);
+    let said = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    assert!(said.contains("symbolic link on the way"), "{said}");
+    // Several are identified before they are locked.
+    let mut two = run();
+    two.arg("--no-symlinks").arg(&through).arg(place.lock());
+    two.args(["--", "true"]).assert().code(66);
+    assert!(!place.file("directory/a.lock").exists());
+    let direct = place.file("directory/a.lock");
+    run()
+        .arg("--no-symlinks")
+        .arg(direct)
+        .arg("true")
+        .assert()
+        .success();
+    run().arg(through).arg("true").assert().success();
+    let mut both = run();
+    both.args(["--no-symlinks", "--follow-symlinks"])
+        .arg(place.lock())
+        .arg("true");
+    both.assert().code(64);
+}

@@ -154,6 +154,35 @@ impl<B: LockBackend> TouchFileBuilder<B> {
         self
     }
 
+    /// Whether a path with a symbolic link anywhere in it is refused. Default: false, so that a directory on
+    /// the way may be a link.
+    ///
+    /// It is for files below a directory that others can write, who could lead it elsewhere. It excludes
+    /// [`follow_symlinks`](Self::follow_symlinks).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::{Error, TouchFile};
+    /// use touchfile_flock::FlockBackend;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let root = dir.path().canonicalize().unwrap();
+    ///
+    /// std::fs::create_dir(root.join("directory")).unwrap();
+    /// std::os::unix::fs::symlink("directory", root.join("link")).unwrap();
+    /// let at = |path| TouchFile::builder(FlockBackend::new()).path(root.join(path)).no_symlinks(true);
+    /// assert!(at("directory/a.lock").build()?.blocking().lock_exclusive().is_ok());
+    /// let refused = at("link/b.lock").build()?;
+    /// let refused = refused.blocking().lock_exclusive().unwrap_err();
+    /// assert!(matches!(refused, Error::InvalidPath { .. }));
+    /// assert!(!root.join("directory/b.lock").exists());
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
+    pub fn no_symlinks(mut self, refuse: bool) -> Self {
+        self.options.no_symlinks = refuse;
+        self
+    }
+
     /// Whether the last holder removes the file as its last act. Default: false, which is faster
     /// and needs no right to remove files.
     ///

@@ -166,7 +166,7 @@ impl<R: RawFileLock> LockFile<R> {
         if self.file_system.may_stall() && !self.is_at(&self.path)? {
             return Ok(());
         }
-        remove(&self.path, self.id)
+        remove(&self.path, self.symlinks(), self.id)
     }
 
     /// Whether `path` names this file.
@@ -366,6 +366,12 @@ fn open_once(
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
             "removing on release would remove a followed link and leave the file behind it",
+        ));
+    }
+    if options.no_symlinks && options.follow_symlinks {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "symbolic links cannot be followed (follow_symlinks) and refused (no_symlinks) at once",
         ));
     }
     let file = open_with(path, options, access, mark)?;

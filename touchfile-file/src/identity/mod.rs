@@ -25,14 +25,16 @@ pub enum Symlinks {
     Follow,
     /// The link is not followed: it is itself the file.
     NoFollow,
+    /// The same, and there is to be no link on the way to it either.
+    Refuse,
 }
 
 impl Symlinks {
     pub(crate) fn in_options(options: &OpenOptions) -> Self {
-        if options.follow_symlinks {
-            Self::Follow
-        } else {
-            Self::NoFollow
+        match (options.no_symlinks, options.follow_symlinks) {
+            (true, _) => Self::Refuse,
+            (false, true) => Self::Follow,
+            (false, false) => Self::NoFollow,
         }
     }
 }
@@ -78,9 +80,9 @@ impl FileId {
 
     /// The identity of what `path` names, or `None` if it names nothing.
     ///
-    /// A symbolic link as the last component is itself the answer unless it is followed. On Windows, a
-    /// file that was removed and is still open somewhere is named by nothing, even if its name cannot be
-    /// used again yet.
+    /// A symbolic link as the last component is itself the answer unless it is followed. Where links are
+    /// refused, a path with one on the way names nothing. On Windows, a file that was removed and is still
+    /// open somewhere is named by nothing, even if its name cannot be used again yet.
     ///
     /// # Errors
     ///

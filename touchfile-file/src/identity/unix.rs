@@ -1,15 +1,14 @@
 //! stat(2).
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
 
 use super::{FileId, Symlinks};
+use crate::location::Location;
 use crate::retry_interrupted;
 
 pub(super) fn from_file(file: &File) -> io::Result<FileId> {
@@ -21,18 +20,25 @@ pub(super) fn from_path(path: &Path, symlinks: Symlinks) -> io::Result<Option<Fi
     let stat = rustix::io::retry_on_intr(|| match symlinks {
         Symlinks::Follow => rustix::fs::stat(path),
         Symlinks::NoFollow => rustix::fs::lstat(path),
+        Symlinks::Refuse => {
+            let location = Location::of(path, symlinks)?;
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            rustix::fs::statat(location.directory(), location.name(), flags)
+        }
     });
     match stat {
         Ok(stat) => Ok(Some(FileId::from_stat(&stat))),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(Errno::LOOP) if symlinks == Symlinks::Refuse => Ok(None),
         Err(errno) => Err(errno.into()),
     }
 }
 
 impl FileId {
-    /// The identity of what `name` is in an open directory, which is no link that is followed.
-    pub(crate) fn from_name_in(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<Self> {
-        let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    /// The identity of what is at a location, where no link is followed.
+    pub(crate) fn from_location(location: &Location<'_>) -> rustix::io::Result<Self> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let stat = rustix::fs::statat(location.directory(), location.name(), flags)?;
         Ok(Self::from_stat(&stat))
     }
 

@@ -10,7 +10,8 @@ use rustix::io::Errno;
 use touchfile_core::OpenOptions;
 
 use super::{Access, MAX_ROUNDS, invalid, is_symlink};
-use crate::retry_interrupted;
+use crate::location::Location;
+use crate::{Symlinks, retry_interrupted};
 
 /// Flags of open(2).
 pub(crate) use rustix::fs::OFlags as OpenFlags;
@@ -39,22 +40,34 @@ pub(crate) fn open_with(
     } else {
         ALWAYS | OFlags::NOFOLLOW | mark
     };
+    let location = match Location::of(path, Symlinks::in_options(options)) {
+        Err(Errno::LOOP) => {
+            return Err(invalid(
+                "there is a symbolic link on the way to it, which is refused (no_symlinks)",
+            ));
+        }
+        location => location?,
+    };
     for _ in 0..MAX_ROUNDS {
-        match open_existing(path, flags, access) {
-            Err(Errno::NOENT) if options.create => match create(path, flags, access, options) {
-                Err(Errno::EXIST) if is_symlink(path) => {
-                    return Err(invalid("it is a symbolic link that leads nowhere"));
+        match open_existing(&location, flags, access) {
+            Err(Errno::NOENT) if options.create => {
+                match create(&location, flags, access, options) {
+                    Err(Errno::EXIST) if is_symlink(path) => {
+                        return Err(invalid("it is a symbolic link that leads nowhere"));
+                    }
+                    // Somebody else created it in between: open theirs.
+                    Err(Errno::EXIST) => {}
+                    created => return Ok(created?),
                 }
-                // Somebody else created it in between: open theirs.
-                Err(Errno::EXIST) => {}
-                created => return Ok(created?),
-            },
+            }
             Err(errno)
                 if is_link_refused(errno) && !options.follow_symlinks && is_symlink(path) =>
             {
-                return Err(invalid(
-                    "it is a symbolic link, which is followed only if asked for (follow_symlinks)",
-                ));
+                return Err(invalid(if options.no_symlinks {
+                    "it is a symbolic link, which is refused (no_symlinks)"
+                } else {
+                    "it is a symbolic link, which is followed only if asked for (follow_symlinks)"
+                }));
             }
             Err(Errno::LOOP) => {
                 return Err(invalid("the symbolic links on the way to it form a loop"));
@@ -72,10 +85,15 @@ pub(crate) fn open_with(
     ))
 }
 
-fn open_existing(path: &Path, flags: OFlags, access: Access) -> rustix::io::Result<File> {
+fn open_existing(
+    location: &Location<'_>,
+    flags: OFlags,
+    access: Access,
+) -> rustix::io::Result<File> {
+    let (directory, name) = (location.directory(), location.name());
     let open = |access: Access| {
         let flags = flags | access.flags();
-        rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
+        rustix::io::retry_on_intr(|| rustix::fs::openat(directory, name, flags, Mode::empty()))
     };
     match open(access) {
         Err(Errno::ACCESS | Errno::ISDIR | Errno::PERM | Errno::ROFS | Errno::TXTBSY)
@@ -89,14 +107,15 @@ fn open_existing(path: &Path, flags: OFlags, access: Access) -> rustix::io::Resu
 }
 
 fn create(
-    path: &Path,
+    location: &Location<'_>,
     flags: OFlags,
     access: Access,
     options: &OpenOptions,
 ) -> rustix::io::Result<File> {
     let mode = Mode::from_raw_mode(options.create_mode.unwrap_or(0o666) as _);
     let flags = flags | access.flags() | OFlags::CREATE | OFlags::EXCL;
-    let fd = rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, mode))?;
+    let (directory, name) = (location.directory(), location.name());
+    let fd = rustix::io::retry_on_intr(|| rustix::fs::openat(directory, name, flags, mode))?;
     if options.create_mode.is_some() {
         // The mode was asked for as it is, and the umask has taken its part.
         rustix::io::retry_on_intr(|| rustix::fs::fchmod(&fd, mode))?;

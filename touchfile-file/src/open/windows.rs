@@ -52,6 +52,12 @@ pub(crate) fn open_with(
             "permission bits (create_mode) exist on Unix only: a new file has the permissions that its directory hands down",
         ));
     }
+    if options.no_symlinks {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "links on the way to a file cannot be refused on Windows (no_symlinks)",
+        ));
+    }
     if let Some(reason) = no_file(path) {
         return Err(invalid(reason));
     }
@@ -141,7 +147,7 @@ fn how(access: Access, flags: u32) -> fs::OpenOptions {
 pub(crate) fn open_to_identify(path: &Path, symlinks: Symlinks) -> io::Result<File> {
     let link = match symlinks {
         Symlinks::Follow => 0,
-        Symlinks::NoFollow => OPEN_LINK,
+        Symlinks::NoFollow | Symlinks::Refuse => OPEN_LINK,
     };
     how(Access::Read, link | BACKUP_SEMANTICS)
         .access_mode(0)

@@ -21,6 +21,7 @@ mod hold_timer;
 #[cfg(target_os = "linux")]
 mod linux;
 mod poll_interval;
+mod queue_place;
 mod system;
 
 use std::fs::File;
@@ -37,6 +38,7 @@ use self::fairness::Fairness;
 use self::follower::Followed;
 #[cfg(all(feature = "fuzzing", target_os = "linux"))]
 pub(crate) use self::linux::{is_marked, take_message};
+pub use self::queue_place::QueuePlace;
 pub(crate) use self::system::Lock;
 use self::system::{Follower, Joined, Place, System, Unaided};
 use crate::open::OpenFlags;
@@ -263,16 +265,6 @@ fn is_without(part: &str) -> bool {
 /// Flags to open a lock file with, by which other processes see that its release is announced.
 pub(crate) fn open_flags() -> OpenFlags {
     system().open_flags()
-}
-
-/// Where those who wait for a lock with one of these keys stand in line.
-pub(crate) fn queue_place(keys: &[String]) -> crate::QueuePlace {
-    #[cfg(target_os = "linux")]
-    if !is_without("queue") && !is_without("all") {
-        return linux::queue_place(keys);
-    }
-    let _ = keys;
-    crate::QueuePlace::None
 }
 
 fn notify_waiters(lock: &impl Contended) {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use touchfile_core::{LockKind, LockMode};
 
-use super::Target;
+use super::{QueuePlace, Target};
 use crate::open::OpenFlags;
 use crate::{BlockingLock, FileId, Symlinks};
 
@@ -48,6 +48,12 @@ pub(crate) trait System: fmt::Debug + Sync {
     fn join_queue(&self, key: &str) -> Joined {
         let _ = key;
         Joined::Nobody
+    }
+
+    /// Where the queue of this user's processes is that is called one of `keys`.
+    fn queue_place(&self, keys: &[String]) -> QueuePlace {
+        let _ = keys;
+        QueuePlace::None
     }
 
     /// Starts to find out who holds a lock that excludes `wanted`.

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         _ => {}
     }
     let is_root = rustix::process::geteuid().is_root();
-    let trials: [(&str, fn()); 8] = [
+    let trials: [(&str, fn()); 9] = [
         ("a_release_does_not_wait_for_strangers", flood),
         ("a_storm_of_events_delays_no_deadline", storm),
         (
@@ -60,6 +60,10 @@ fn main() -> ExitCode {
         (
             "nothing_is_removed_on_release_that_was_not_locked",
             removal::exchanged_directory,
+        ),
+        (
+            "nothing_is_created_behind_a_link_where_links_are_refused",
+            removal::planted_link,
         ),
         (
             "root_s_queue_is_not_handed_to_the_user_that_a_process_becomes",

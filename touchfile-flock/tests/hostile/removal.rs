@@ -94,6 +94,57 @@ pub(crate) fn exchanged_directory() {
     assert!(locked > 0 && !gone);
 }
 
+/// A link in the place of a directory needs no race: whoever opens the file creates it where the link
+/// leads, unless links are refused.
+pub(crate) fn planted_link() {
+    let lock = |no_symlinks: bool| {
+        let scene = Scene::new();
+        let touch = TouchFile::builder(FlockBackend::new())
+            .path(scene.theirs.join("link/planted.lock"))
+            .no_symlinks(no_symlinks)
+            .build()
+            .unwrap();
+        let locked = touch.blocking().lock_exclusive().is_ok();
+        (
+            locked,
+            scene.protected.with_file_name("planted.lock").exists(),
+        )
+    };
+    eprintln!(
+        "(locked, created behind the link): {:?}; no_symlinks: {:?}",
+        lock(false),
+        lock(true)
+    );
+    assert_eq!(lock(false), (true, true), "the control is no attack");
+    assert_eq!(lock(true), (false, false));
+
+    // And while the directory and the link change places.
+    let race = |no_symlinks: bool| {
+        let scene = Scene::new();
+        let _attack = Attack::start("exchange", scene.theirs.to_str().unwrap());
+        let planted = scene.protected.with_file_name("planted.lock");
+        let started = Instant::now();
+        let (mut locked, mut created) = (0, 0);
+        while started.elapsed() < TIME / 2 {
+            let touch = TouchFile::builder(FlockBackend::new())
+                .path(scene.theirs.join("real/planted.lock"))
+                .remove_on_release(true)
+                .no_symlinks(no_symlinks)
+                .build()
+                .unwrap();
+            let guard = touch.blocking().lock_timeout(LockMode::Exclusive, TIME);
+            locked += u32::from(guard.is_ok());
+            created += u32::from(planted.exists());
+            drop(guard);
+        }
+        (locked, created)
+    };
+    let (control, refused) = (race(false), race(true));
+    eprintln!("(locked, created behind the link) in a race: {control:?}; no_symlinks: {refused:?}");
+    assert!(control.1 > 0, "the control is no attack");
+    assert!(refused.0 > 0 && refused.1 == 0);
+}
+
 /// Locks it, and removes it if the path still names it.
 fn by_whole_path(path: &Path) -> io::Result<()> {
     let file = File::options()

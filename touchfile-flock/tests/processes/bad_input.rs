@@ -1,4 +1,4 @@
-//! Whatever a path may turn out to be: a clear error, nothing hangs, nothing is created or leaked.
+//! Bad paths: each gives a clear error, and nothing hangs, is created or leaks.
 
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
@@ -28,7 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// In a process of its own, because descriptors are counted and limits are set.
+/// The paths are tried in a process of its own, because descriptors are counted and limits are set.
 fn bad_paths() {
     let dir = tempdir().unwrap();
     fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
@@ -45,7 +45,7 @@ fn bad_paths() {
 
 fn read_only() {
     let dir = tempdir().unwrap();
-    // A mount of our own, in a mount namespace of our own, gone with the last process in it.
+    // The mount is in a new mount namespace, and ends with the last process in it.
     let script = "mount -t tmpfs tmpfs \"$0\" && : > \"$0/there\" \
                   && mount -o remount,ro \"$0\" && echo '@touchfile mounted' && cat";
     let mut command = Command::new("unshare");
@@ -60,7 +60,7 @@ fn read_only() {
         eprintln!("skipped: mounting is not permitted here");
         return;
     }
-    // The mount as seen from outside its namespace.
+    // This is the path of the mount from outside of its namespace.
     let inside = PathBuf::from(format!(
         "/proc/{}/root{}",
         shell.pid(),
@@ -85,7 +85,7 @@ const TRANSIENT: Variant = |error| matches!(error, Error::Transient { .. });
 pub(crate) fn meet_all(unused: &Path) {
     let dir = unused.parent().expect("it is in a directory");
     let at = |name: &str| dir.join(name);
-    // Before anything is counted: the first error message opens nothing later ones would not.
+    // The first error is made before anything is counted, since it may open something that is kept.
     drop(fails(&at("a/missing/parent")));
 
     meet(dir, "a missing parent", INVALID_PATH, || {
@@ -128,7 +128,7 @@ pub(crate) fn meet_all(unused: &Path) {
         meet(dir, "a FIFO", INVALID_PATH, || {
             mkfifo(&at("fifo"), nix::sys::stat::Mode::empty()).expect("a FIFO");
             fs::set_permissions(at("fifo"), Permissions::from_mode(mode)).expect("it is ours");
-            // Unprivileged, so that one is opened for reading only, which waits for a writer.
+            // Without privileges a FIFO is opened for reading only, which would wait for a writer.
             let error = unprivileged(|| fails(&at("fifo")));
             fs::remove_file(at("fifo")).expect("it was there");
             error
@@ -202,13 +202,13 @@ pub(crate) fn meet_all(unused: &Path) {
     say("done");
 }
 
-/// One bad input: the error, and that it has left nothing.
+/// Tries one bad path, and checks the error and that nothing is left.
 fn meet(dir: &Path, what: &str, is_expected: Variant, happens: impl FnOnce() -> Error) {
     let before = (belongings(), listing(dir));
     let error = happens();
     assert!(is_expected(&error), "{what}: {error:?}");
     assert!(!error.to_string().is_empty());
-    // A thread that has been joined may still be listed for a moment.
+    // A joined thread may still be listed for a moment.
     wait_until(&format!("{what} leaves nothing behind"), || {
         (belongings(), listing(dir)) == before
     });
@@ -247,12 +247,12 @@ fn with_link<R>(target: &Path, link: &Path, work: impl FnOnce(&Path) -> R) -> R 
     result
 }
 
-/// Runs `work` in a thread that has no rights over files of others. Only root has any to lose.
+/// Runs `work` in a thread without rights to files of other users. Only root has such rights.
 fn unprivileged<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     const NOBODY: u32 = 65_534;
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            // Of this thread alone (setfsuid(2)), and gone with it.
+            // These ids are those of this thread only (setfsuid(2)).
             setfsgid(Gid::from_raw(NOBODY));
             setfsuid(Uid::from_raw(NOBODY));
             work()

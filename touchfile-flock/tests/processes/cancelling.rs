@@ -33,7 +33,7 @@ fn leaves_nothing() {
         waiter.send("wait and cancel");
         assert_eq!(waiter.answer(), "nothing left");
         assert_eq!(holder.ask("unlock"), "released");
-        // Nothing takes the lock now that it is free, and the other process gets it at once.
+        // Nothing takes the free lock, and the other process gets it at once.
         waiter.send("race");
         assert_eq!(holder.ask("lock exclusive"), "held");
         assert_eq!(holder.ask("unlock"), "released");
@@ -43,7 +43,7 @@ fn leaves_nothing() {
     }
 }
 
-/// Waits many times, gives up each time, and looks at what it has got then.
+/// Gives up many waits, and then counts what the process has open.
 pub(crate) fn cancel_many(path: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -66,7 +66,7 @@ pub(crate) fn cancel_many(path: &Path) {
     }
 }
 
-/// What a process needs for waiting, it makes once and keeps: one inotify instance.
+/// A process makes one inotify instance for its waits, and keeps it.
 async fn wait_once(path: &Path) {
     let path = path.with_extension("first");
     let touch = || TouchFile::new(FlockBackend::new(), &path).expect("a touch file");
@@ -80,14 +80,14 @@ async fn wait_once(path: &Path) {
     drop(held);
 }
 
-/// Whether this process has waited for long enough to need it.
+/// Whether this process has an inotify instance.
 pub(crate) fn has_inotify() -> bool {
     let open = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted");
     open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
         .any(|open| open.ends_with("anon_inode:inotify"))
 }
 
-/// Somebody else holds the lock: half of the waits meet a deadline, half are aborted.
+/// While another process holds the lock, half of the waits meet a deadline, and half are aborted.
 async fn give_up_while_held(touch: &Arc<TouchFile<FlockBackend>>) {
     let mut waits = JoinSet::new();
     for number in 0..200 {
@@ -113,14 +113,14 @@ async fn give_up_while_held(touch: &Arc<TouchFile<FlockBackend>>) {
     waits.shutdown().await;
 }
 
-/// The lock comes and goes while waits are given up, so that some are given up as they get it.
+/// The lock is taken and released while waits are given up, so that some are given up when they are granted.
 async fn give_up_in_a_race(touch: &Arc<TouchFile<FlockBackend>>) {
     let is_over = Arc::new(AtomicBool::new(false));
     let holder = {
         let (path, is_over) = (touch.path().to_owned(), is_over.clone());
         std::thread::spawn(move || hold_now_and_then(&path, &is_over))
     };
-    // Three times, with two waits in each round: more than ten thousand.
+    // With three repetitions and two waits in each round these are more than ten thousand.
     for round in 0..1_700 {
         let timeout = Duration::from_micros(round * 7 % 900);
         let first = touch.lock_timeout(LockMode::Exclusive, timeout);
@@ -133,7 +133,7 @@ async fn give_up_in_a_race(touch: &Arc<TouchFile<FlockBackend>>) {
     holder.join().expect("no panic");
 }
 
-/// Excludes the waits, as another process would.
+/// A holder that excludes the waits, as another process would.
 fn hold_now_and_then(path: &Path, is_over: &AtomicBool) {
     let touch = TouchFile::new(FlockBackend::new(), path).expect("a touch file");
     let mut round = 0;
@@ -149,7 +149,7 @@ fn hold_now_and_then(path: &Path, is_over: &AtomicBool) {
 }
 
 fn report(touch: &TouchFile<FlockBackend>, before: &BTreeMap<&'static str, usize>) {
-    // Free or not, the handle of the attempt is kept for the next, and holds no lock.
+    // The handle of the attempt is kept for the next attempt, and holds no lock.
     let attempt = touch.blocking().try_lock(LockMode::Exclusive);
     drop(attempt.expect("an attempt"));
     let mut allowed = before.clone();

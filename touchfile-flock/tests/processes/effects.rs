@@ -1,4 +1,4 @@
-//! What locking does to the file, and what it leaves as it is.
+//! The effects of locking on the file.
 
 use std::ffi::CString;
 use std::fs::{self, File, Permissions};
@@ -53,7 +53,7 @@ fn script() {
     let path = dir.path().join("job.sh");
     fs::write(&path, "#!/bin/sh\nexit 7\n").unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-    // A child that another test has just forked may have the file open, as it was written.
+    // A child of another test may have a copy of the descriptor with which the file was written.
     wait_until("it can be run", || run(&path).is_ok());
 
     let mut holder = Worker::new(&path);
@@ -61,7 +61,7 @@ fn script() {
     assert_eq!(run(&path).unwrap(), Some(7), "while it is locked");
     let mut waiter = Worker::new(&path);
     waiter.send("lock exclusive");
-    wait_until("it waits", || waiter.is_in_line());
+    wait_until("it waits", || waiter.is_in_queue());
     assert_eq!(run(&path).unwrap(), Some(7), "while it is waited for");
     assert_eq!(holder.ask("unlock"), "released");
     assert_eq!(waiter.answer(), "held");
@@ -78,7 +78,7 @@ fn events() {
     let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
     inotify::add_watch(&inotify, dir.path(), WatchFlags::CLOSE).unwrap();
     for mode in [LockMode::Exclusive, LockMode::Shared] {
-        // The first creates the file.
+        // The first lock creates the file.
         let touch = TouchFile::new(FlockBackend::new(), &path).unwrap();
         let guard = touch.blocking().lock(mode).unwrap();
         drop(guard);
@@ -112,17 +112,17 @@ fn written() {
     assert_eq!(fs::read(&path).unwrap(), b"mine");
 }
 
-/// An overlayfs whose lower layer has the file `a.lock`; it goes when this is dropped.
+/// An overlayfs whose lower layer has the file `a.lock`. It is unmounted when this is dropped.
 struct Overlay(TempDir);
 
 impl Overlay {
-    /// `None` where nobody lets us mount one.
+    /// `None` if mounting is not permitted.
     fn new() -> Option<Self> {
         let none = MountFlags::empty();
         let overlay = Self(tempdir().unwrap());
         let layers = overlay.0.path().join("layers");
         fs::create_dir(&layers).unwrap();
-        // A layer cannot be on an overlayfs, as the temporary directory of a container is.
+        // A layer cannot be on an overlayfs, which the temporary directory of a container often is.
         mount("tmpfs", &layers, "tmpfs", none, None).ok()?;
         for layer in ["lower", "upper", "work"] {
             fs::create_dir(layers.join(layer)).unwrap();

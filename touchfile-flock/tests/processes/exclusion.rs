@@ -1,4 +1,4 @@
-//! Laws 1, 5 and 8: who excludes whom, and what releases.
+//! Laws 1, 5 and 8: exclusion, release and waiting.
 
 use libtest_mimic::Trial;
 use tempfile::tempdir;
@@ -109,7 +109,7 @@ fn excludes_flock() {
     assert_eq!(flock(&path).unwrap().code(), Some(1), "flock(1) got in");
     assert_eq!(a.ask("unlock"), "released");
     assert!(flock(&path).unwrap().success());
-    // `flock FILE cat` holds the lock until its standard input ends.
+    // This flock(1) holds the lock until its standard input ends.
     let mut command = std::process::Command::new("flock");
     command
         .arg(&path)

@@ -1,4 +1,4 @@
-//! Law 6: what a forked child does to its parent's lock, which is nothing.
+//! Law 6: a forked child does not change the lock of its parent.
 
 use std::future::Future;
 use std::os::unix::net::UnixStream;
@@ -81,7 +81,7 @@ fn child_tries() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("a.lock");
     let mut parent = Worker::new(&path);
-    // An idle handle is what the child would reuse.
+    // The child could reuse an idle handle.
     assert_eq!(parent.ask("lock exclusive"), "held");
     assert_eq!(parent.ask("unlock"), "released");
     assert_eq!(parent.ask("fork-and-try"), "child was excluded");
@@ -125,7 +125,7 @@ fn exec() {
     let dir = tempdir().unwrap();
     let touch = Touch::new(FlockBackend::new(), dir.path().join("a.lock")).unwrap();
     let guard = touch.blocking().lock_exclusive().unwrap();
-    // Other tests open descriptors at the same time, so only ours are looked for.
+    // Other tests open descriptors at the same time, so only those of this test are counted.
     let listing = Command::new("ls")
         .args(["-l", "/proc/self/fd"])
         .output()
@@ -160,8 +160,8 @@ pub(crate) fn fork_with_a_temporary() -> &'static str {
     answer
 }
 
-/// Waits for a lock that is held, under an executor that is not tokio's: with the parent's timer
-/// running, and then in a child that has none.
+/// Waits for a held lock in another executor than tokio, first with the timer thread of the parent and
+/// then in a child, which has none.
 pub(crate) fn fork_and_wait(touch: &Touch) -> &'static str {
     let gives_up = || {
         let lock = touch.lock_timeout(LockMode::Exclusive, Duration::from_millis(10));
@@ -171,7 +171,7 @@ pub(crate) fn fork_and_wait(touch: &Touch) -> &'static str {
     in_child(gives_up)
 }
 
-/// The smallest of executors.
+/// A minimal executor.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(thread::Thread);
     impl Wake for Unpark {
@@ -190,12 +190,12 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 pub(crate) fn fork_and_try(touch: &Arc<Touch>) -> &'static str {
-    // The child is made while the handle is idle; the parent locks, then lets the child try.
+    // The child is forked while the handle is idle. Then the parent locks, and the child tries.
     let (mut reader, writer) = UnixStream::pair().expect("a pair of sockets");
     match fork().expect("a child") {
         Fork::Child => {
             drop(writer);
-            // The end of the stream says that the parent holds the lock.
+            // The stream ends when the parent holds the lock.
             std::io::copy(&mut reader, &mut std::io::sink()).expect("the end of the stream");
             let excluded = touch
                 .blocking()
@@ -223,7 +223,7 @@ pub(crate) fn fork_while_holding(path: &Path) {
     let guard = touch.blocking().lock_exclusive().expect("a lock");
     match fork().expect("a child") {
         Fork::Child => {
-            // Keeps its copy of the descriptor until the test has ended.
+            // The child keeps its copy of the descriptor until the end of the test.
             std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).expect("standard input");
             std::mem::forget(guard);
         }
@@ -241,8 +241,8 @@ pub(crate) fn lock_and_unlock_in_a_storm(touch: &Touch) -> &'static str {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    // With a user id, though it is our own, std forks and execs: a longer window
-                    // than that of posix_spawn, which it uses otherwise.
+                    // With a user id std uses fork and exec in place of posix_spawn. Between them the
+                    // child has a copy of each descriptor for longer.
                     let uid = rustix::process::getuid().as_raw();
                     Command::new("true").uid(uid).status().expect("true(1)");
                 }

@@ -1,4 +1,4 @@
-//! Many at once: processes on one counter, tasks on one TouchFile.
+//! Many processes on one counter, and many tasks on one `TouchFile`.
 
 use std::collections::HashSet;
 use std::fs;
@@ -51,7 +51,7 @@ fn processes() {
     assert_eq!(total, PROCESSES * INCREMENTS);
 }
 
-/// Reads the counter and writes it anew, with nothing but the lock to make that atomic.
+/// Reads the counter and writes the next number. Only the lock makes this atomic.
 pub(crate) fn increment(path: &Path) {
     let touch = TouchFile::new(FlockBackend::new(), path).expect("a touch file");
     say("ready");
@@ -75,7 +75,7 @@ fn tasks() {
     let dir = tempdir().unwrap();
     let touch = TouchFile::new(FlockBackend::new(), dir.path().join("a.lock")).unwrap();
     let touch = Arc::new(touch);
-    // One thread: the tasks start, and so queue, in the order they are spawned.
+    // In one thread the tasks start, and join the queue, in the order in which they are spawned.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,7 +1,7 @@
-//! TouchFile over flock, between real processes.
+//! `TouchFile` with flock, between real processes.
 //!
-//! Each test talks to workers: this very binary, run again with a role (see `worker`), which obey
-//! commands on standard input and answer on standard output, a line each.
+//! Each test uses workers: this program, executed again with a role (see `worker`). A worker executes the
+//! commands of the test and replies to them.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bad_input;
@@ -10,10 +10,10 @@ mod effects;
 mod exclusion;
 mod forking;
 mod load;
-mod looking;
+mod notifying;
+mod polling;
 mod relocking;
 mod replacing;
-mod telling;
 mod waiting;
 mod worker;
 
@@ -32,15 +32,15 @@ fn main() -> ExitCode {
     trials.extend(exclusion::trials());
     trials.extend(forking::trials());
     trials.extend(load::trials());
-    trials.extend(looking::trials());
+    trials.extend(polling::trials());
     trials.extend(relocking::trials());
     trials.extend(replacing::trials());
-    trials.extend(telling::trials());
+    trials.extend(notifying::trials());
     trials.extend(waiting::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// A test that needs a program, and is reported as ignored where that is missing.
+/// A test that needs a program, and is reported as ignored if the program is missing.
 fn trial_with(program: &str, sentence: &'static str, test: fn()) -> Trial {
     let missing = Command::new(program).arg("-V").output().is_err();
     trial(sentence, test)
@@ -52,7 +52,7 @@ fn trial_with(program: &str, sentence: &'static str, test: fn()) -> Trial {
         })
 }
 
-/// One test: a sentence, and a function that panics if it is not true.
+/// A test: a sentence, and a function that panics if the sentence is not true.
 fn trial(sentence: &'static str, test: fn()) -> Trial {
     Trial::test(sentence, move || {
         test();

@@ -1,5 +1,5 @@
-//! Law 8: who waits gets the lock beside programs that unlock it and lock it again at once, as soon as
-//! a thread would that is blocked in the kernel.
+//! Law 8: a waiter gets the lock beside programs that unlock it and lock it again at once, as soon as a
+//! thread would that is blocked in the kernel.
 
 use std::fs::File;
 use std::io;
@@ -36,8 +36,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 const ROUNDS: u32 = 10;
 
-/// Who polls gets the lock once in some ten thousand holds of 20 ms, which is never; a thread in the
-/// kernel, within a few of them.
+/// How long a waiter may wait for the lock. A thread that is blocked in the kernel gets it after a few holds
+/// of 20 ms, while a polling waiter would need some ten thousand.
 const LONGEST: Duration = Duration::from_secs(20);
 
 fn beside(programs: usize, mode: LockMode) {
@@ -86,8 +86,8 @@ fn giving_up() {
     worker.finish();
 }
 
-/// Gives up waits for a holder that stays, and for one that locks again and again, when there is a
-/// thread in the kernel for them.
+/// Gives up waits for which a thread is blocked in the kernel, while one holder keeps the lock and while
+/// another locks again and again.
 pub(crate) fn give_up_in_the_kernel(path: &Path) {
     let touch = TouchFile::new(FlockBackend::new(), path).expect("a touch file");
     let file = File::create(path).expect("a file");
@@ -98,7 +98,7 @@ pub(crate) fn give_up_in_the_kernel(path: &Path) {
         let waited = touch.blocking().lock_timeout(LockMode::Exclusive, timeout);
         assert!(waited.expect_err("it is held").is_timeout());
         fs4::FileExt::unlock(&file).expect("a release");
-        // Nobody else waits for it: whoever takes it now was given up.
+        // There is no other waiter, so only a wait that was given up could take it now.
         fs4::FileExt::try_lock(&file).expect("nobody has it");
         fs4::FileExt::unlock(&file).expect("a release");
         before.get_or_insert_with(belongings);
@@ -115,7 +115,7 @@ pub(crate) fn give_up_in_the_kernel(path: &Path) {
         for round in 0..200 {
             let timeout = Duration::from_millis(14 + round % 8);
             let waited = touch.blocking().lock_timeout(LockMode::Exclusive, timeout);
-            drop(waited); // either way
+            drop(waited); // it may have been granted or not
         }
         stop.store(true, Ordering::Relaxed);
     });
@@ -128,7 +128,7 @@ pub(crate) fn give_up_in_the_kernel(path: &Path) {
     }
 }
 
-/// What a program without touchfile may do, until its input ends.
+/// Locks and unlocks like a program without touchfile, until its input ends.
 pub(crate) fn lock_again_and_again(path: &Path) {
     let file = File::create(path).expect("a file");
     let input = thread::spawn(|| io::stdin().lines().count());

@@ -1,4 +1,4 @@
-//! Law 7: the lock is on what the path names now.
+//! Law 7: the lock is on the file that the path names now.
 
 use std::fs;
 use std::path::Path;
@@ -40,7 +40,7 @@ fn unlinked() {
     b.send("lock exclusive");
     crate::worker::wait_until("the waiter has the file open", || has_open(b.pid(), &path));
     fs::remove_file(&path).unwrap();
-    // A third process creates the file anew, or the waiter does: one of them has it, and then the
+    // A third process or the waiter creates the new file. One of them holds the lock first, and then the
     // other.
     let mut c = Worker::new(&path);
     c.send("lock exclusive");
@@ -60,11 +60,11 @@ fn replaced() {
     assert_eq!(a.ask("lock exclusive"), "held");
     b.send("lock exclusive");
     crate::worker::wait_until("the waiter has the file open", || has_open(b.pid(), &path));
-    // A third process holds what the path will name, before the waiter can find it there.
+    // A third process holds the new file before the path names it.
     assert_eq!(c.ask("lock exclusive"), "held");
     fs::rename(&new, &path).unwrap();
     assert_eq!(a.ask("unlock"), "released");
-    // The waiter waited for the file that is gone: it must see that, and wait for the new one.
+    // The waiter has waited for the removed file. It must find that out, and wait for the new one.
     crate::worker::wait_until("the waiter has let go of the old file", || {
         !has_open_deleted(b.pid(), &path)
     });
@@ -82,7 +82,7 @@ fn orphaned() {
     b.send("lock exclusive");
     crate::worker::wait_until("the waiter has the file open", || has_open(b.pid(), &path));
     fs::remove_file(&path).unwrap();
-    assert_eq!(b.answer(), "held"); // though the first never lets go
+    assert_eq!(b.answer(), "held"); // although the first never releases the old file
 }
 
 fn idle_orphaned() {
@@ -118,7 +118,7 @@ fn removing() {
         for worker in &mut workers {
             worker.send("lock exclusive");
         }
-        // Each is let in, is alone then, and lets go: in an order that they decide.
+        // Each holds the lock alone, and releases it. Their order is not fixed.
         for _ in 0..workers.len() {
             let holder = crate::worker::first_answer(&mut workers);
             inside += 1;

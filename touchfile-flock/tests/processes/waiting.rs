@@ -1,4 +1,4 @@
-//! Law 8: who waits gets the lock, in turn, whoever held it and whatever the system refuses.
+//! Law 8: waiters get the lock in turn, with any kind of holder and without the help of the system.
 
 use std::fs::{self, File};
 use std::future::Future;
@@ -62,21 +62,21 @@ fn foreign() {
     for _ in 0..20 {
         fs4::FileExt::lock(&file).unwrap();
         waiter.send("lock exclusive");
-        wait_until("the waiter is in line", || waiter.is_in_line());
-        fs4::FileExt::unlock(&file).unwrap(); // which makes no event: the file stays open
+        wait_until("the waiter is in the queue", || waiter.is_in_queue());
+        fs4::FileExt::unlock(&file).unwrap(); // this causes no event, since the file stays open
         assert_eq!(waiter.answer(), "held");
         assert_eq!(waiter.ask("unlock"), "released");
     }
 }
 
-/// Workers that wait for the lock that the first holds, in their order.
+/// Workers that wait for the lock in their order, while the first holds it.
 fn line_of(length: usize, path: &Path) -> (Worker, Vec<Worker>) {
     let mut holder = Worker::new(path);
     assert_eq!(holder.ask("lock exclusive"), "held");
     let mut line: Vec<Worker> = (0..length).map(|_| Worker::new(path)).collect();
     for worker in &mut line {
         worker.send("lock exclusive");
-        wait_until("it is in line", || worker.is_in_line());
+        wait_until("it is in the queue", || worker.is_in_queue());
     }
     (holder, line)
 }
@@ -125,7 +125,7 @@ fn killed() {
     let mut rest = line.split_off(1);
     for _ in 0..3 {
         let first = crate::worker::first_answer(&mut rest);
-        // Not unlocked: whoever has the lock dies with it, and with the head of the line.
+        // It is not unlocked: the holder is killed, and it is also the head of the queue.
         rest.remove(first).kill();
     }
 }
@@ -135,7 +135,7 @@ fn directory() {
     let (mut a, mut b) = (Worker::new(dir.path()), Worker::new(dir.path()));
     assert_eq!(a.ask("lock exclusive"), "held");
     b.send("lock exclusive");
-    wait_until("the waiter is in line", || b.is_in_line());
+    wait_until("the waiter is in the queue", || b.is_in_queue());
     assert_eq!(a.ask("unlock"), "released");
     assert_eq!(b.answer(), "held");
 }
@@ -151,7 +151,7 @@ fn touch_at(path: &Path) -> Touch {
     TouchFile::new(FlockBackend::new(), path).expect("a touch file")
 }
 
-/// Waits in one runtime after another, and in two at once of which one is shut down.
+/// Waits in one runtime after another, and in two at once, of which one is shut down.
 pub(crate) fn wait_in_many_runtimes(path: &Path) {
     let (one, other) = (touch_at(path), touch_at(path));
     let (stays, path) = (runtime(), path.with_extension("other"));
@@ -160,7 +160,7 @@ pub(crate) fn wait_in_many_runtimes(path: &Path) {
     for _ in 0..300 {
         let short_lived = runtime();
         short_lived.block_on(wait_and_get(&one, &other));
-        // Somebody waits in this runtime when it is shut down, and somebody in another goes on.
+        // This runtime is shut down while a task waits in it, and a wait in another runtime goes on.
         let held = third.blocking().lock_exclusive().expect("a lock");
         let waits = Arc::new(touch_at(&path));
         short_lived.spawn(async move { waits.lock_exclusive().await.map(drop) });
@@ -200,7 +200,7 @@ async fn wait_and_get(one: &Touch, other: &Touch) {
     drop(wait.await.expect("a lock"));
 }
 
-/// Polls until the wait has got beyond trying; the output if there is one.
+/// Polls until the wait has made its attempts, and returns its output if it has ended.
 async fn poll_for_a_while<F: Future>(mut wait: std::pin::Pin<&mut F>) -> Option<F::Output> {
     let started = std::time::Instant::now();
     while started.elapsed().as_micros() < 1_000 {
@@ -222,14 +222,14 @@ fn without_a_reactor() {
         assert_eq!(waiter.answer(), "ready");
         assert_eq!(holder.ask("lock exclusive"), "held");
         waiter.send("wait");
-        wait_until("the waiter is in line", || waiter.is_in_line());
+        wait_until("the waiter is in the queue", || waiter.is_in_queue());
         assert_eq!(holder.ask("unlock"), "released");
         assert_eq!(waiter.answer(), "held");
     }
     waiter.finish();
 }
 
-/// Waits in a runtime that was built with a timer alone, and in no runtime at all.
+/// Waits in a runtime with a timer only, and without any runtime.
 pub(crate) fn wait_without_a_reactor(path: &Path) {
     let touch = touch_at(path);
     let mut orders = commands();
@@ -245,7 +245,7 @@ pub(crate) fn wait_without_a_reactor(path: &Path) {
     wait(&|| drop(block_on(touch.lock_exclusive()).expect("a lock")));
 }
 
-/// The smallest of executors.
+/// A minimal executor.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -308,7 +308,7 @@ fn refusals() {
     }
 }
 
-/// Whether it, or what runs below it, has the lock file open.
+/// Whether a process or a child of it has the lock file open.
 fn has_read_its_order(worker: &Worker, path: &Path) -> bool {
     let pid = worker.pid();
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));

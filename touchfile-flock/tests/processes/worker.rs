@@ -1,4 +1,4 @@
-//! The other process: what it can be told to do, and how a test talks to it.
+//! Worker processes: their roles and commands, and how a test uses them.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -15,7 +15,7 @@ use touchfile_core::{LockMode, OwnedBlockingLockGuard, TouchFile};
 use touchfile_flock::FlockBackend;
 use touchfile_testkit::worker::{self, Commands, reply, this_program};
 
-use crate::{bad_input, cancelling, forking, load, relocking, telling, waiting};
+use crate::{bad_input, cancelling, forking, load, notifying, relocking, waiting};
 
 pub(crate) type Touch = TouchFile<FlockBackend>;
 pub(crate) type Held = OwnedBlockingLockGuard<FlockBackend>;
@@ -26,19 +26,19 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 const ROLE: &str = "TOUCHFILE_TEST_ROLE";
 const LOCK: &str = "TOUCHFILE_TEST_LOCK";
 
-/// What this process is to do, if it is a worker.
+/// The role of this process, if it is a worker.
 pub(crate) fn role() -> Option<String> {
     env::var(ROLE).ok()
 }
 
-/// Does it.
+/// Runs this process in its role.
 pub(crate) fn run(role: &str) -> ExitCode {
-    let path = env::var_os(LOCK).expect("a worker is told its lock file");
+    let path = env::var_os(LOCK).expect("a worker has the path of its lock file");
     let path = Path::new(&path);
     match role {
         "execute commands" => execute_commands(path, false),
         "execute commands and remove" => execute_commands(path, true),
-        "hold all" => telling::hold_all(path),
+        "hold all" => notifying::hold_all(path),
         "increment" => load::increment(path),
         "bad input" => bad_input::meet_all(path),
         "cancel" => cancelling::cancel_many(path),
@@ -46,16 +46,16 @@ pub(crate) fn run(role: &str) -> ExitCode {
         "give up in the kernel" => relocking::give_up_in_the_kernel(path),
         "lock again and again" => relocking::lock_again_and_again(path),
         "runtimes" => waiting::wait_in_many_runtimes(path),
-        "wait and keep a wait" => telling::wait_and_keep_a_wait(path),
-        "wait in threads" => telling::wait_in_threads(path),
-        "wait in two runtimes" => telling::wait_in_two_runtimes(path),
+        "wait and keep a wait" => notifying::wait_and_keep_a_wait(path),
+        "wait in threads" => notifying::wait_in_threads(path),
+        "wait in two runtimes" => notifying::wait_in_two_runtimes(path),
         "wait without a reactor" => waiting::wait_without_a_reactor(path),
         other => unreachable!("nobody has the role {other:?}"),
     }
     ExitCode::SUCCESS
 }
 
-/// Obeys commands until standard input ends.
+/// Executes commands until standard input ends.
 fn execute_commands(path: &Path, remove: bool) {
     let touch = TouchFile::builder(FlockBackend::new())
         .path(path)
@@ -115,25 +115,25 @@ fn execute_commands(path: &Path, remove: bool) {
             "fork-and-unlock" => forking::fork_and_unlock(&mut guard),
             "fork-and-try" => forking::fork_and_try(&touch),
             "lock-in-a-storm" => forking::lock_and_unlock_in_a_storm(&touch),
-            other => unreachable!("nobody obeys {other:?}"),
+            other => unreachable!("there is no command {other:?}"),
         };
         say(answer);
     }
     drop(guard);
 }
 
-/// What the parent says, until it says no more.
+/// The commands of the parent.
 pub(crate) fn commands() -> impl Iterator<Item = String> {
     let commands = Commands::new().expect("a descriptor");
     commands.map(|command| command.expect("standard input is text"))
 }
 
-/// Answers the parent.
+/// Replies to the parent.
 pub(crate) fn say(line: &str) {
     reply(line).expect("the parent reads");
 }
 
-/// Does something while this process cannot open anything.
+/// Calls a function while this process cannot open any descriptor.
 fn without_descriptors<T>(something: impl FnOnce() -> T) -> T {
     let usual = getrlimit(Resource::Nofile);
     let none = Rlimit {
@@ -146,11 +146,11 @@ fn without_descriptors<T>(something: impl FnOnce() -> T) -> T {
     done
 }
 
-/// A worker, as its parent sees it. It ends with its standard input, and is killed when dropped.
+/// A worker, as its parent sees it. It ends with its standard input, and is killed when this is dropped.
 pub(crate) struct Worker(worker::Worker);
 
 impl Worker {
-    /// One that obeys, on the lock file at `path`.
+    /// A worker that executes commands on the lock file at `path`.
     pub(crate) fn new(path: &Path) -> Self {
         Self::with_role("execute commands", path)
     }
@@ -163,7 +163,7 @@ impl Worker {
         )
     }
 
-    /// One that plays `role` below a program such as strace(1), which is given its command line.
+    /// A worker that runs below a program such as strace(1), which gets its command line.
     pub(crate) fn under(program: &[&str], role: &str, path: &Path) -> Self {
         let this = this_program().expect("this binary has a path");
         let mut command = Command::new(program[0]);
@@ -180,12 +180,12 @@ impl Worker {
         Self(worker::Worker::spawn(command).expect("a child process"))
     }
 
-    /// Commands, and does not wait for the answer.
+    /// Sends a command, and does not wait for the reply.
     pub(crate) fn send(&mut self, command: &str) {
         self.0.send(command);
     }
 
-    /// The next answer.
+    /// The next reply.
     pub(crate) fn answer(&mut self) -> String {
         self.0.receive(DEADLINE).expect("an answer")
     }
@@ -199,8 +199,8 @@ impl Worker {
         self.0.pid()
     }
 
-    /// Whether it stands in line for a lock: it has a socket that listens or is connected.
-    pub(crate) fn is_in_line(&self) -> bool {
+    /// Whether it is in the queue for a lock: then it has a socket that listens or is connected.
+    pub(crate) fn is_in_queue(&self) -> bool {
         let sockets: Vec<String> = fs::read_dir(format!("/proc/{}/fd", self.pid()))
             .expect("it runs")
             .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
@@ -219,7 +219,7 @@ impl Worker {
         })
     }
 
-    /// How often each of its threads, by its number, has slept since it was started.
+    /// How often each of its threads has slept since it was started, by the id of the thread.
     fn times_slept(&self) -> BTreeMap<u32, u64> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
         let slept = |task: io::Result<fs::DirEntry>| {
@@ -233,30 +233,30 @@ impl Worker {
         tasks.filter_map(slept).collect()
     }
 
-    /// SIGSTOP, and the wait for it to take effect.
+    /// Stops it with SIGSTOP, and waits until it has stopped.
     pub(crate) fn stop(&self) {
         self.0.stop().expect("it runs");
     }
 
-    /// SIGCONT.
+    /// Lets it go on with SIGCONT.
     pub(crate) fn resume(&self) {
         self.0.resume().expect("it runs");
     }
 
-    /// SIGKILL, and the wait for its end.
+    /// Kills it with SIGKILL, and waits for its end.
     pub(crate) fn kill(&mut self) {
         self.0.kill().expect("it runs");
     }
 
-    /// Lets it end by itself.
+    /// Closes its standard input, and waits for its end.
     pub(crate) fn finish(self) {
         let status = self.0.finish(DEADLINE).expect("it ends with its input");
         assert!(status.success(), "the worker failed: {status}");
     }
 }
 
-/// How often the threads of each worker sleep within `time`, all workers at once. It is not known
-/// of a worker of which a thread ended meanwhile: what it did is gone with it.
+/// How often the threads of each worker sleep within `time`, for all workers at the same time. It is not
+/// known for a worker of which a thread has ended, since the count of that thread is lost.
 pub(crate) fn sleeps_within(time: Duration, workers: &[&Worker]) -> Vec<Option<u64>> {
     let before: Vec<_> = workers.iter().map(|worker| worker.times_slept()).collect();
     thread::sleep(time);
@@ -271,8 +271,8 @@ pub(crate) fn sleeps_within(time: Duration, workers: &[&Worker]) -> Vec<Option<u
     before.into_iter().zip(after).map(times).collect()
 }
 
-/// Fails if `attempt` takes `most` or longer each time that it is made. A busy machine delays some
-/// attempts; what is wrong with a backend delays all of them.
+/// Fails if `attempt` takes `most` or longer each time. A busy machine delays some attempts, while a fault
+/// of a backend delays all.
 pub(crate) fn takes_less_than(most: Duration, mut attempt: impl FnMut() -> Duration) {
     let mut took = Vec::new();
     while took.last().is_none_or(|took| *took >= most) {
@@ -284,11 +284,11 @@ pub(crate) fn takes_less_than(most: Duration, mut attempt: impl FnMut() -> Durat
     }
 }
 
-/// Whether this process has nothing more than `before`, at once or within 20 s: a wait that lasts
-/// for a quarter of a second starts a thread that ends by itself.
+/// Whether this process has no more of anything than `before`, at once or within 20 s. A wait of a quarter
+/// of a second starts a thread, which ends by itself.
 pub(crate) fn has_no_more_than(before: &BTreeMap<&'static str, usize>) -> bool {
-    (0..20_000).any(|look| {
-        if look > 0 {
+    (0..20_000).any(|attempt| {
+        if attempt > 0 {
             thread::sleep(Duration::from_millis(1));
         }
         belongings()
@@ -297,7 +297,7 @@ pub(crate) fn has_no_more_than(before: &BTreeMap<&'static str, usize>) -> bool {
     })
 }
 
-/// Descriptors, threads and locks of this process, by what they are and how many.
+/// The numbers of descriptors, threads and locks of this process.
 pub(crate) fn belongings() -> BTreeMap<&'static str, usize> {
     let count = |directory| fs::read_dir(directory).expect("/proc is mounted").count();
     let locks = fs::read_dir("/proc/self/fdinfo")
@@ -312,7 +312,7 @@ pub(crate) fn belongings() -> BTreeMap<&'static str, usize> {
     ])
 }
 
-/// Waits for a condition, and panics if it does not come about.
+/// Waits for a condition, and panics if it does not come to hold.
 pub(crate) fn wait_until(condition: &str, holds: impl FnMut() -> bool) {
     wait_for(Duration::from_secs(20), condition, holds);
 }
@@ -328,7 +328,7 @@ fn wait_for(time: Duration, condition: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Waits for the first of `workers` to answer, and returns which it was: no other does so.
+/// Waits for the first reply of `workers`, and returns the index of the worker. No other may reply.
 pub(crate) fn first_answer(workers: &mut [Worker]) -> usize {
     let mut held = Vec::new();
     wait_for(DEADLINE, "one holds the lock", || {

@@ -16,7 +16,7 @@ use crate::Law;
 pub(super) const ALL: &[Broken] = &[
     Broken {
         name: "lost-wake-up",
-        what: "Who has to wait for the lock waits for ever.",
+        what: "A waiter that does not get the lock at once waits for ever.",
         law: Law::Liveness,
         in_lockstep: true,
         make: lost_wake_up,
@@ -30,14 +30,14 @@ pub(super) const ALL: &[Broken] = &[
     },
     Broken {
         name: "polls-too-seldom",
-        what: "A waiter looks at the lock every ten seconds.",
+        what: "A waiter tries the lock every ten seconds.",
         law: Law::Liveness,
         in_lockstep: true,
         make: polls_too_seldom,
     },
 ];
 
-/// Who has to wait for the lock waits for ever.
+/// A waiter that does not get the lock at once waits for ever.
 #[must_use]
 pub fn lost_wake_up(_: &Path) -> BoxBackend {
     with_twist::<LostWakeUp>("lost-wake-up")
@@ -93,7 +93,7 @@ impl Twist for HearsOnlyItself {
     }
 }
 
-/// A waiter looks at the lock every ten seconds.
+/// A waiter tries the lock every ten seconds.
 #[must_use]
 pub fn polls_too_seldom(_: &Path) -> BoxBackend {
     with_twist::<PollsTooSeldom>("polls-too-seldom")

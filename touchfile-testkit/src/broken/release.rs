@@ -30,7 +30,7 @@ pub(super) const ALL: &[Broken] = &[
     },
     Broken {
         name: "kept-after-kill",
-        what: "The lock is a second file that says who holds it; nobody removes it for the dead.",
+        what: "The lock is a second file with the holder, which is not removed when the holder is killed.",
         law: Law::Release,
         in_lockstep: true,
         make: kept_after_kill,
@@ -79,7 +79,7 @@ impl Twist for DropKeeps {
     }
 }
 
-/// The lock is a second file that says who holds it; nobody removes it for the dead.
+/// The lock is a second file with the holder, which is not removed when the holder is killed.
 ///
 /// It claims exclusive locks only, but also that SIGKILL releases.
 #[must_use]

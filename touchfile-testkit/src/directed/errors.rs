@@ -89,9 +89,9 @@ fn a_file_is_no_directory_for_lock_files(driver: &mut Driver<'_>) -> Result<u64,
         0,
         &Command::Open(0, file.join("a.lock"), OpenOptions::new()),
     )?;
-    let told = matches!(answer, Answer::Failed { .. }) && !answer.is_kind(ErrorKind::WouldBlock);
+    let right = matches!(answer, Answer::Failed { .. }) && !answer.is_kind(ErrorKind::WouldBlock);
     driver.must(
-        told,
+        right,
         "a file is no directory: opening must fail, and not as if the lock were held",
     )?;
     Ok(1)

@@ -172,7 +172,7 @@ impl Tool {
         }
     }
 
-    /// A program that holds the lock, unless somebody else does.
+    /// A program that holds the lock, or nothing if the lock is busy.
     fn hold(self, path: &Path, mode: LockMode) -> Result<Option<Holder>, Undone> {
         let mut program = self.start(path, mode, "hold")?;
         let held = receive(&mut program)? == "held";

@@ -151,12 +151,12 @@ impl<B: LockBackend, W: Write> Task<'_, B, W> {
         let witness = Witness::new(self.plan, file);
         let call = match mode {
             LockMode::Exclusive => Call::Increment,
-            LockMode::Shared => Call::Look,
+            LockMode::Shared => Call::ReadTwice,
         };
         self.invoke(file, call)?;
         let outcome = match mode {
             LockMode::Exclusive => self.increment(&witness).await,
-            LockMode::Shared => self.look(&witness).await,
+            LockMode::Shared => self.read_twice(&witness).await,
         };
         self.answer(file, outcome.unwrap_or_else(|error| failed(&error)))
     }
@@ -168,7 +168,7 @@ impl<B: LockBackend, W: Write> Task<'_, B, W> {
         Ok(Outcome::Found(found))
     }
 
-    async fn look(&mut self, witness: &Witness) -> io::Result<Outcome> {
+    async fn read_twice(&mut self, witness: &Witness) -> io::Result<Outcome> {
         let first = witness.read()?;
         self.hold().await;
         let second = witness.read()?;
@@ -281,12 +281,11 @@ mod tests {
 
     use super::super::History;
     use super::*;
+    use crate::handles::runtime;
 
     fn run(backend: &impl LockBackend, plan: &Plan, process: u32) -> String {
         let mut log = Vec::new();
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
+        runtime()
             .unwrap()
             .block_on(hammer(backend, plan, process, &mut log))
             .unwrap();
@@ -301,7 +300,7 @@ mod tests {
             "> try shared",
             "> unlock",
             "> drop",
-            "> look",
+            "> read-twice",
             "polls",
             "timeout_us",
             "> increment",

@@ -23,7 +23,7 @@ pub(crate) enum Call {
     /// Waits for the lock.
     Lock(LockMode, WaitLimit),
     /// Reads the witness twice.
-    Look,
+    ReadTwice,
     /// Opens the file.
     Open,
     /// Makes one attempt.
@@ -170,7 +170,7 @@ impl fmt::Display for Call {
             Self::Lock(mode, WaitLimit::Timeout(timeout)) => {
                 write!(f, "lock {mode} timeout_us {}", timeout.as_micros())
             }
-            Self::Look => f.write_str("look"),
+            Self::ReadTwice => f.write_str("read-twice"),
             Self::Open => f.write_str("open"),
             Self::Try(mode) => write!(f, "try {mode}"),
             Self::Unlock => f.write_str("unlock"),
@@ -191,7 +191,7 @@ fn parse_call(text: &str) -> Option<Call> {
             mode.parse().ok()?,
             WaitLimit::Timeout(Duration::from_micros(us.parse().ok()?)),
         ),
-        ["look"] => Call::Look,
+        ["read-twice"] => Call::ReadTwice,
         ["open"] => Call::Open,
         ["try", mode] => Call::Try(mode.parse().ok()?),
         ["unlock"] => Call::Unlock,
@@ -245,7 +245,7 @@ mod tests {
             Call::Lock(Exclusive, WaitLimit::Unlimited),
             Call::Lock(Shared, WaitLimit::Polls(3)),
             Call::Lock(Shared, WaitLimit::Timeout(Duration::from_micros(1_500))),
-            Call::Look,
+            Call::ReadTwice,
             Call::Open,
             Call::Try(Shared),
             Call::Unlock,

@@ -195,7 +195,7 @@ impl Subject {
             };
         };
         let law = match misstep {
-            // If a new handle gets the lock at once, nobody can have held it.
+            // If a new handle gets the lock at once, nothing can have held it.
             Misstep::Busy if self.is_free() => Law::NoFalseBusy,
             Misstep::Busy if self.past == Past::GivenUpWait => Law::AcquiredMeansAcquired,
             Misstep::Busy => Law::Release,

@@ -41,6 +41,7 @@ pub(crate) fn settings(path: &Path) -> Done {
     drop(TouchFile::open_temporary()?);
     drop(TouchFile::options().path(path).timeout(Duration::from_secs(60)).build()?);
     drop(TouchFile::options().path(path).remove_on_release(true).build()?);
+    drop(TouchFile::options().path(path).no_symlinks(true).build()?);
     drop(TouchFile::options().path(path).write(true).build()?);
     drop(TouchFile::options().path(path).deny_recursion(true).build()?);
     drop(TouchFile::options().path(path).on_wait(Duration::from_secs(1), |wait| eprintln!("{wait}")).build()?);

@@ -1,4 +1,4 @@
-//! What `AutoBackend` chooses on each kind of mount, what it says a lock is worth, and whether it is.
+//! What `AutoBackend` chooses and guarantees on each kind of mount, and whether the guarantee is kept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             |lab| {
                 chooses(lab.dir(At::A), Method::Fcntl, CrossHost)?;
                 excludes(lab, Backend::Auto, At::A, At::B, true)?;
-                // And what is chosen on the server is another matter: there it is a local file system.
+                // On the server it is a local file system, for which it chooses otherwise.
                 chooses(lab.dir(At::Server), Method::Flock, HostLocal)?;
                 excludes(lab, Backend::Auto, At::A, At::Server, false)
             },
@@ -50,7 +50,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             },
         ),
     ];
-    // nfs(5): version 4 has its locks built in, and ignores these.
+    // Version 4 has locks in its protocol and ignores these options (nfs(5)).
     for (options, worth_on_v3) in [
         ("nolock", HostLocal),
         ("local_lock=all", HostLocal),
@@ -68,9 +68,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     scenarios
 }
 
-/// What is chosen and said of a file in this directory.
+/// The method and the guarantee for a file in this directory.
 fn chooses(dir: &Path, method: Method, guarantee: Guarantee) -> Outcome {
-    // Opening waits while a client of the server has a delegation for the file.
+    // Opening waits while a client has a delegation for the file.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
@@ -112,10 +112,10 @@ fn is_worth(lab: &Lab, dir: &Path, worth: Guarantee) -> Outcome {
     elsewhere.must("try exclusive", across)
 }
 
-/// A mount that is to be undone.
+/// A mount. It is unmounted when this is dropped.
 struct Mounted(PathBuf);
 
-/// One more mount of the shared directory on client A.
+/// Mounts the shared directory once more on client A.
 fn mount_at_a(lab: &Lab, options: &str) -> Result<Mounted, Undone> {
     let place = PathBuf::from(format!("/mnt/{options}"));
     fs::create_dir_all(&place)?;
@@ -137,7 +137,7 @@ fn mounted(name: &str, words: &[&str]) -> Result<Mounted, Undone> {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // Lazily: a worker that has a file open there has only just been killed.
+        // The unmount is lazy, because a worker with an open file may just have been killed.
         if let Err(error) = run("umount", &["-l", &text(&self.0)]) {
             println!("{error:?}");
         }

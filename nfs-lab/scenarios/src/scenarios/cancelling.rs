@@ -1,4 +1,4 @@
-//! Giving up while the server does not answer.
+//! Waits that are given up while the server does not answer.
 
 use std::time::Instant;
 
@@ -29,8 +29,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     scenarios
 }
 
-/// While the call hangs in the kernel, its process goes on; and once the server answers again, what
-/// the call may have got is let go.
+/// While the call hangs in the kernel, its process continues. When the server answers again, a lock that
+/// the call may have got is released.
 fn gives_up(lab: &Lab, backend: Backend) -> Outcome {
     let name = lab.new_name();
     let mut holder = Worker::start(lab, At::B, backend, &name)?;
@@ -39,17 +39,17 @@ fn gives_up(lab: &Lab, backend: Backend) -> Outcome {
     holder.must("try exclusive", "held")?;
     waiter.begin_to_wait()?;
     let cut = lab.cut(At::A)?;
-    // Long enough for its next attempt to be on the way.
+    // In this time its next attempt has begun.
     waiter.must_wait_on("the server does not answer")?;
     must_be_given_up(&mut waiter)?;
     drop(cut);
     holder.must("unlock", "unlocked")?;
-    // Free for both: nobody who gave up has it.
+    // Both can take the lock, so no wait that was given up holds it.
     must_become_free(&mut other)?;
     waiter.must("lock exclusive", "held")
 }
 
-/// The deadline is not held up by the call that hangs.
+/// The call that hangs does not delay the deadline.
 fn times_out(lab: &Lab, backend: Backend) -> Outcome {
     let name = lab.new_name();
     let mut waiter = Worker::start(lab, At::A, backend, &name)?;
@@ -71,7 +71,7 @@ fn times_out(lab: &Lab, backend: Backend) -> Outcome {
     )
 }
 
-/// A file that was never opened before, on a server that does not answer.
+/// The file was never opened before, and the server does not answer.
 fn begins(lab: &Lab, backend: Backend) -> Outcome {
     let name = lab.new_name();
     let mut waiter = Worker::start(lab, At::A, backend, &name)?;
@@ -95,7 +95,7 @@ fn must_be_given_up(waiter: &mut Worker) -> Outcome {
     )
 }
 
-/// Until a call that was given up has returned and let go, the lock may be held: try for a while.
+/// Tries for a while, since the lock may be held until a call that was given up has returned.
 fn must_become_free(other: &mut Worker) -> Outcome {
     other.must("lock exclusive", "held")?;
     other.must("unlock", "unlocked")

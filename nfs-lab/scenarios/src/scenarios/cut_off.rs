@@ -1,4 +1,4 @@
-//! A client is cut off from the server for longer than the lease of its locks.
+//! A client without a network for longer than the lease of its locks.
 
 use std::thread;
 
@@ -39,8 +39,8 @@ fn keeps(lab: &Lab, backend: Backend) -> Outcome {
     other.must("lock exclusive", "held")
 }
 
-/// On NFS 4 the other client is let in when the lease is over, and who lost the lock can know. NFS 3
-/// has no leases: a holder that is not heard of holds on.
+/// On NFS 4 the other client gets the lock after the lease, and the first one can find out the loss. NFS 3
+/// has no leases, so a holder that does not answer keeps the lock.
 fn loses(lab: &Lab, backend: Backend) -> Outcome {
     let name = lab.new_name();
     let mut holder = Worker::start(lab, At::A, backend, &name)?;
@@ -50,7 +50,7 @@ fn loses(lab: &Lab, backend: Backend) -> Outcome {
     holder.send("watch 500")?;
     let cut = lab.cut(At::A)?;
     if lab.is_v3() {
-        // A lease, if there were one, would be over by then.
+        // A lease would be over by then.
         thread::sleep(lab.lease() * 2);
         thief.must("try exclusive", "busy")?;
         drop(cut);
@@ -61,12 +61,12 @@ fn loses(lab: &Lab, backend: Backend) -> Outcome {
     }
     thief.must("lock exclusive", "held")?;
     drop(cut);
-    holder.must_reply("lost")?; // which the watch says, unasked
+    holder.must_reply("lost")?; // the watch reports it by itself
     holder.must("verify", "lost")?;
-    // Still so when the thief has gone, and the lock could be taken again.
+    // The lock stays lost after the other client has released it.
     thief.must("unlock", "unlocked")?;
     holder.must("verify", "lost")?;
-    // And it can begin anew.
+    // The first client can lock again.
     holder.ask("unlock")?;
     holder.must("lock exclusive", "held")?;
     holder.must("verify", "intact")?;

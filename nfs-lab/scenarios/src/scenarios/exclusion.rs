@@ -1,4 +1,4 @@
-//! Who excludes whom, and who is let in when.
+//! Exclusion between hosts, and waiting.
 
 use super::for_both;
 use crate::lab::{At, Lab};
@@ -41,7 +41,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     scenarios
 }
 
-/// One holds, the other tries, in all modes.
+/// One process holds, and the other tries, in all modes.
 fn exclude(lab: &Lab, backend: Backend, holder: At, other: At) -> Outcome {
     let name = lab.new_name();
     let mut holder = Worker::start(lab, holder, backend, &name)?;
@@ -64,8 +64,8 @@ fn exclude(lab: &Lab, backend: Backend, holder: At, other: At) -> Outcome {
     Ok(())
 }
 
-/// The client's lock is a byte-range lock at the server, which flock(2) there does not look at. If
-/// this fails some day, the documentation may promise more.
+/// The server has a byte-range lock for the client, which flock(2) on the server ignores. If this fails
+/// some day, the documentation can promise more.
 fn both_hold(lab: &Lab) -> Outcome {
     let name = lab.new_name();
     let mut client = Worker::start(lab, At::A, Backend::Flock, &name)?;

@@ -1,4 +1,4 @@
-//! What can happen to locks on NFS.
+//! All scenarios.
 
 mod auto;
 mod cancelling;
@@ -11,7 +11,7 @@ use crate::lab::Lab;
 use crate::runner::{Outcome, Scenario};
 use crate::worker::Backend;
 
-/// All of them. Those in which a server or a link fails come last.
+/// All scenarios. Those in which a server or the network fails come last.
 pub(crate) fn all() -> Vec<Scenario> {
     let mut scenarios = exclusion::scenarios();
     scenarios.extend(auto::scenarios());
@@ -22,7 +22,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     scenarios
 }
 
-/// What happens in a scenario, with a backend.
+/// A scenario with a backend.
 type Play = fn(&Lab, Backend) -> Outcome;
 
 /// One scenario for each backend.

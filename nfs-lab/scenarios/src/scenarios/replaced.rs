@@ -1,5 +1,5 @@
-//! The lock file is removed or replaced from another host, of which a client of NFS learns up to half
-//! a minute later, unless it asks.
+//! A lock file that another host removes or replaces. A client of NFS learns that up to half a minute
+//! later, unless it asks.
 
 use std::fs;
 
@@ -48,8 +48,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     scenarios
 }
 
-/// While B holds and A waits, the file goes, and a third process makes and locks the new one, before
-/// A can. When the first holder lets go, A must go on to wait: for the new file.
+/// While B holds and A waits, the file is removed, and a third process creates and locks the new one before
+/// A can. When the first holder releases, A must wait for the new file.
 fn waits_for_the_new_file(
     lab: &Lab,
     backend: Backend,
@@ -72,8 +72,8 @@ fn waits_for_the_new_file(
     third.must("try exclusive", "busy")
 }
 
-/// The holder has the file open when it removes it, so that its client renames the file instead, and
-/// whoever waits for it is granted a lock on a file that still has a name.
+/// The holder has the file open when it removes it, so its client renames the file instead. A waiter then
+/// gets a lock on a file that still has a name.
 fn removed_by_its_holder(lab: &Lab, backend: Backend) -> Outcome {
     for _ in 0..5 {
         let name = lab.new_name();
@@ -91,7 +91,7 @@ fn removed_by_its_holder(lab: &Lab, backend: Backend) -> Outcome {
     Ok(())
 }
 
-/// Increments of a number, each under a lock whose file exists only while somebody uses it.
+/// Increments a number, each time under a lock whose file exists only while it is used.
 fn count_together(lab: &Lab, backend: Backend) -> Outcome {
     const TURNS: u64 = 25;
     let (name, number) = (lab.new_name(), lab.new_name());

@@ -1,4 +1,4 @@
-//! The server goes down and comes back while locks are held and waited for.
+//! A restart of the server while locks are held and waited for.
 
 use super::for_both;
 use crate::lab::{At, Lab};
@@ -28,7 +28,7 @@ fn held_and_waited_for(lab: &Lab, backend: Backend) -> Outcome {
     holder.must("try exclusive", "held")?;
     waiter.begin_to_wait()?;
     lab.restart_server()?;
-    // Not answered before the server's grace period is over, by when the lock is reclaimed.
+    // The server answers after its grace period, when the lock has been reclaimed.
     other.must("try exclusive", "busy")?;
     holder.must("verify", "intact")?;
     waiter.must_wait_on("the lock is held, restart or not")?;
@@ -37,7 +37,7 @@ fn held_and_waited_for(lab: &Lab, backend: Backend) -> Outcome {
     holder.must("try exclusive", "busy")
 }
 
-/// As if an administrator had done it, or the server had come back without its memory.
+/// The server forgets the client, as by a command of its administrator or after a loss of its state.
 fn forgotten(lab: &Lab, backend: Backend) -> Outcome {
     if lab.is_v3() {
         let why = "a server of NFS 3 has nothing that it could forget about a client";

@@ -10,7 +10,7 @@ use super::ROLE;
 use crate::lab::{At, DEADLINE, Lab};
 use crate::runner::{Outcome, Undone, must};
 
-/// The way a worker locks.
+/// The backend of a worker.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Backend {
     Auto,
@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     pub(crate) remove_on_release: bool,
 }
 
-/// A worker process; killed when dropped.
+/// A worker process. It is killed when this is dropped.
 pub(crate) struct Worker {
     at: At,
     process: worker::Worker,
@@ -47,7 +47,7 @@ impl Worker {
         Self::start_with(lab, at, backend, name, Settings::default())
     }
 
-    /// With the lock file in another directory than that which all share.
+    /// A worker with its lock file in another directory than the shared one.
     pub(crate) fn start_in(
         dir: &Path,
         at: At,
@@ -86,13 +86,13 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Orders, and does not wait for the answer.
-    pub(crate) fn send(&mut self, order: &str) -> Outcome {
-        self.process.send(order);
+    /// Sends a command, and does not wait for the reply.
+    pub(crate) fn send(&mut self, command: &str) -> Outcome {
+        self.process.send(command);
         Ok(())
     }
 
-    /// What it says next, if it does within some time.
+    /// The next reply, if there is one in this time.
     pub(crate) fn receive(&mut self, within: Duration) -> Result<Option<String>, Undone> {
         match self.process.receive(within) {
             Ok(answer) => Ok(Some(answer)),
@@ -104,75 +104,75 @@ impl Worker {
         }
     }
 
-    /// Orders, and waits for the answer.
-    pub(crate) fn ask(&mut self, order: &str) -> Result<String, Undone> {
-        self.send(order)?;
+    /// Sends a command, and waits for the reply.
+    pub(crate) fn ask(&mut self, command: &str) -> Result<String, Undone> {
+        self.send(command)?;
         self.answer()
     }
 
-    /// What it says next.
+    /// The next reply.
     pub(crate) fn answer(&mut self) -> Result<String, Undone> {
         self.receive(DEADLINE)?.ok_or_else(|| {
             Undone::Failed(format!(
-                "the worker at {:?} says nothing for {DEADLINE:?}",
+                "the worker at {:?} has not replied for {DEADLINE:?}",
                 self.at
             ))
         })
     }
 
-    /// An order with this answer.
-    pub(crate) fn must(&mut self, order: &str, expected: &str) -> Outcome {
-        let answer = self.ask(order)?;
+    /// Sends a command, which must have this reply.
+    pub(crate) fn must(&mut self, command: &str, expected: &str) -> Outcome {
+        let answer = self.ask(command)?;
         if answer == expected {
             return Ok(());
         }
         Err(Undone::Failed(format!(
-            "the worker at {:?} was told to {order}, and says {answer:?}, not {expected:?}",
+            "the worker at {:?} was sent {command:?} and replied {answer:?}, not {expected:?}",
             self.at
         )))
     }
 
-    /// What it must say next.
+    /// The next reply, which must be this one.
     pub(crate) fn must_reply(&mut self, expected: &str) -> Outcome {
         let answer = self.answer()?;
         if answer == expected {
             return Ok(());
         }
         Err(Undone::Failed(format!(
-            "the worker at {:?} says {answer:?}, not {expected:?}",
+            "the worker at {:?} replied {answer:?}, not {expected:?}",
             self.at
         )))
     }
 
-    /// That it goes on waiting, as far as can be seen in a while.
+    /// Checks for a few seconds that it still waits.
     pub(crate) fn must_wait_on(&mut self, why: &str) -> Outcome {
         match self.receive(Duration::from_secs(3))? {
             None => Ok(()),
             Some(answer) => Err(Undone::Failed(format!(
-                "the worker at {:?} waits no longer but says {answer:?}, though {why}",
+                "the worker at {:?} does not wait any more and replied {answer:?}, though {why}",
                 self.at
             ))),
         }
     }
 
-    /// Begins to wait for the exclusive lock, which somebody holds.
+    /// Begins to wait for the exclusive lock, which another process holds.
     pub(crate) fn begin_to_wait(&mut self) -> Outcome {
         self.send("lock exclusive")?;
-        // By its next answer it has begun: it does one thing after the other.
+        // When it replies to the next command, the wait has begun.
         self.must("ping", "pong")
     }
 
-    /// SIGSTOP, and the wait for it to take effect.
+    /// Stops it with SIGSTOP, and waits until it has stopped.
     pub(crate) fn stop(&self) -> Outcome {
         Ok(self.process.stop()?)
     }
 
-    /// SIGCONT.
+    /// Lets it go on with SIGCONT.
     pub(crate) fn resume(&self) -> Outcome {
         Ok(self.process.resume()?)
     }
 
-    /// Lets it end by itself.
+    /// Closes its standard input, and waits for its end.
     pub(crate) fn finish(self) -> Outcome {
         let status = self
             .process
@@ -181,7 +181,7 @@ impl Worker {
         must(status.success(), format!("a worker ended with {status}"))
     }
 
-    /// SIGKILL, and the wait for its end.
+    /// Kills it with SIGKILL, and waits for its end.
     pub(crate) fn kill(mut self) -> Outcome {
         Ok(self.process.kill()?)
     }

@@ -33,7 +33,7 @@ pub(super) fn notify_waiters(target: &Target<'_>) {
     let plain = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     let flags = match target.symlinks {
         Symlinks::Follow => plain,
-        Symlinks::NoFollow => plain | OFlags::NOFOLLOW,
+        Symlinks::NoFollow | Symlinks::Refuse => plain | OFlags::NOFOLLOW,
     };
     let opened = rustix::fs::open(target.path, flags, Mode::empty()).map(File::from);
     if opened.is_ok_and(|opened| FileId::from_file(&opened).is_ok_and(|id| id == target.id)) {
@@ -192,7 +192,7 @@ impl Inotify {
             | WatchFlags::ATTRIB // the number of links, for one
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF;
-        if symlinks == Symlinks::NoFollow {
+        if symlinks != Symlinks::Follow {
             events |= WatchFlags::DONT_FOLLOW;
         }
         // In one step, so that no wait that ends takes the same file's watch away in between.

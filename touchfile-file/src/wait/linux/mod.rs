@@ -24,12 +24,8 @@ use self::queue::Queue;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::queue::take_message;
 use super::system::{FileEvents, HolderProbe, Joined, KernelWait, Place, System};
-use super::{Lock, Target, is_without};
+use super::{Lock, QueuePlace, Target, is_without};
 use crate::{BlockingLock, Symlinks};
-
-pub(crate) fn queue_place(keys: &[String]) -> crate::QueuePlace {
-    queue::place(keys)
-}
 
 /// Linux.
 #[derive(Debug)]
@@ -63,6 +59,13 @@ impl System for Linux {
             return Joined::Nobody;
         }
         Queue::named(key).map_or(Joined::Nobody, |queue| queue.join())
+    }
+
+    fn queue_place(&self, keys: &[String]) -> QueuePlace {
+        if is_without("queue") {
+            return QueuePlace::None;
+        }
+        queue::place(keys)
     }
 
     fn probe(&self, wanted: Lock) -> Option<Box<dyn HolderProbe>> {

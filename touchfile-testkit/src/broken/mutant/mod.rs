@@ -17,12 +17,14 @@
 //! let backend = mutant.over(FlockBackend::new());
 //! ```
 
+mod attempts;
 mod backend;
 mod convert;
 mod fault;
 mod handle;
 mod path_kind;
 mod product;
+mod shared;
 mod side_effect;
 mod state;
 mod trigger;

@@ -19,7 +19,7 @@ pub(super) enum PathKind {
     SecondName,
     /// The file is not empty.
     Contents,
-    /// Nobody may write to the file.
+    /// The file has no permission to write.
     ReadOnly,
 }
 

@@ -13,7 +13,8 @@ use touchfile_core::{Attempt, LockBackend, LockHandle, LockMode, OpenOptions};
 
 use super::backend::Common;
 use super::fault::{Claim, Fault};
-use super::handle::{Handle, Honest, SLOW, kept, now};
+use super::handle::{Handle, Honest, SLOW, now};
+use super::shared::kept;
 use super::side_effect::Op;
 use super::state::HandleState;
 use super::trigger::Trigger;

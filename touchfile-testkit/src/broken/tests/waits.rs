@@ -63,7 +63,7 @@ fn leaks() {
     }
 }
 
-/// How many descriptors of /dev/null there are: only this backend opens it, and nobody closes it.
+/// The number of descriptors of /dev/null, which only this backend opens and never closes.
 fn open_null() -> usize {
     let open = fs::read_dir("/proc/self/fd").unwrap();
     open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())

@@ -32,14 +32,14 @@ pub(super) fn exclusion(file: u32, claims: &Claims, found: &mut Findings<'_>) ->
                 .flat_map(|hold| [Some(hold.call), hold.release])
                 .flatten()
                 .collect();
-            let told = (
+            let words = (
                 found.who(first_hold.call),
                 found.who(second_hold.call),
                 found.us(from),
                 found.us(end.min(to)),
             );
             found.add(Law::Exclusion, file, &calls, || {
-                let (first, second, from, to) = told;
+                let (first, second, from, to) = words;
                 format!(
                     "on file {file}, {first} ({}) and {second} ({}) both held the lock from {from} to {to}",
                     first_hold.mode, second_hold.mode

@@ -99,7 +99,7 @@ fn blocked(process: u32, calls: &[usize], found: &mut Findings<'_>) {
     let (law, meaning) = match call {
         Call::Drop | Call::Unlock => (Law::Release, "a release does not come to an end"),
         Call::Open | Call::Try(_) => (Law::Liveness, "a call that should not wait does"),
-        Call::Increment | Call::Lock(..) | Call::Look => (
+        Call::Increment | Call::Lock(..) | Call::ReadTwice => (
             Law::CancelSafety,
             "a wait blocks its thread, so that nobody can give it up",
         ),

@@ -29,7 +29,7 @@ pub(super) fn updates(found: &mut Findings<'_>) {
                     )
                 });
             }
-            (Call::Look, Some(Outcome::Changed(first, second))) => {
+            (Call::ReadTwice, Some(Outcome::Changed(first, second))) => {
                 found.add(Law::Exclusion, file, &[index], || {
                     format!(
                         "on file {file}, {who} saw the witness change from {first} to {second} \

@@ -78,12 +78,12 @@ impl Drive<'_> {
         Ok(Answer::Pending)
     }
 
-    /// Polls a wait briefly, or until somebody gets the lock, if somebody must.
+    /// Polls a wait briefly, or until a waiter gets the lock, if one must get it.
     pub(super) fn poll(&mut self, id: HandleId) -> Result<(), Halt> {
         self.poll_for(id, SHORT_POLL)
     }
 
-    /// Polls a wait for this time, or until somebody gets the lock, if somebody must.
+    /// Polls a wait for this time, or until a waiter gets the lock, if one must get it.
     pub(super) fn poll_for(&mut self, id: HandleId, time: Duration) -> Result<(), Halt> {
         let Some(State::Waiting(mode)) = self.model.state(id) else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The cause, if a lock cannot be had though nobody holds it.
+//! Checks at the end of a schedule, and the cause if a lock is busy though no handle holds it.
 
 use std::thread;
 use std::time::Duration;
@@ -11,17 +11,16 @@ use crate::lockstep::model::{Busy, Inode, unexpected};
 use crate::lockstep::step::HandleId;
 use crate::process::{Answer, Command, Slot};
 
-/// The slot of the handle that looks whether a lock can be had after all.
+/// The slot of the handle that checks whether a lock is free.
 const PROBE: Slot = 99;
 
-/// How often it tries, and how often of that without a pause.
+/// How many attempts are made, and how many of them without a pause.
 const TRIES: u32 = 40;
 const AT_ONCE: u32 = 3;
 
 impl Drive<'_> {
-    /// Whoever holds the lock of a file keeps others out still, whatever has happened since it was
-    /// taken.
-    pub(super) fn look_whether_held(&mut self, file: u8) -> Result<(), Halt> {
+    /// Checks that a held lock is still busy for other handles.
+    pub(super) fn check_held(&mut self, file: u8) -> Result<(), Halt> {
         let inode = self.model.inode_at(file);
         if !inode.is_some_and(|inode| self.model.is_held(inode)) {
             return Ok(());
@@ -38,7 +37,7 @@ impl Drive<'_> {
         let line = format!(
             "at the end, process 0 tries to take the {mode} lock of file {file} with a new handle"
         );
-        self.trace.push(format!("{line}: {}", answer));
+        self.trace.push(format!("{line}: {answer}"));
         match answer {
             Answer::WouldBlock => {
                 self.trace.pop();
@@ -50,8 +49,8 @@ impl Drive<'_> {
         }
     }
 
-    /// The lock of a file that nobody holds or waits for can be had.
-    pub(super) fn look_whether_free(&mut self, file: u8) -> Result<(), Halt> {
+    /// Checks that a lock which is neither held nor waited for is free.
+    pub(super) fn check_free(&mut self, file: u8) -> Result<(), Halt> {
         let id = HandleId {
             process: 0,
             handle: 0,
@@ -72,7 +71,7 @@ impl Drive<'_> {
         let line = format!(
             "at the end, with every lock released, process 0 tries to take the {mode} lock of file {file}"
         );
-        self.trace.push(format!("{line}: {}", answer));
+        self.trace.push(format!("{line}: {answer}"));
         let inode = self.model.inode_at(file);
         match (answer, inode) {
             (Answer::Acquired, _) => {
@@ -88,7 +87,7 @@ impl Drive<'_> {
         }
     }
 
-    /// For how long the lock is busy though nobody holds it.
+    /// The finding that the lock is busy though no handle holds it.
     pub(super) fn investigate(
         &mut self,
         id: HandleId,
@@ -99,7 +98,7 @@ impl Drive<'_> {
         Ok(Halt::Found(self.model.blame_busy(inode, busy)))
     }
 
-    /// Tries until the lock can be had, or for some time.
+    /// Tries until the lock is free, or for some time.
     fn how_long_busy(&mut self, id: HandleId, slot: Slot, mode: LockMode) -> Result<Busy, Halt> {
         for attempt in 0..TRIES {
             if self.ask(id, Law::Liveness, &Command::TryLock(slot, mode))? == Answer::Acquired {
@@ -116,8 +115,7 @@ impl Drive<'_> {
         Ok(Busy::Stays)
     }
 
-    /// The law that a wait which never ends breaks: the lock may not be free, or the waiter may not be
-    /// woken.
+    /// The finding that a wait does not end: either the lock is not free, or the waiter is not woken.
     pub(super) fn blame_wait(&mut self, id: HandleId, mode: LockMode) -> Result<Halt, Halt> {
         let late = format!(
             "the {mode} lock is free, but the wait does not end within {:?}",
@@ -127,7 +125,7 @@ impl Drive<'_> {
             return Ok(Halt::found(Law::Liveness, late));
         };
         let Some(file) = self.model.file_of(inode) else {
-            return Ok(Halt::found(Law::Liveness, late)); // nothing can look at a nameless file
+            return Ok(Halt::found(Law::Liveness, late)); // the lock of a file without a name cannot be checked
         };
         let path = self.path(file);
         self.ask(

@@ -196,7 +196,7 @@ impl Drive<'_> {
             self.resume(process);
         }
         for file in 0..FILES {
-            self.look_whether_held(file)?;
+            self.check_held(file)?;
         }
         for id in self.model.handles() {
             self.poll_for(id, poll)?;
@@ -219,7 +219,7 @@ impl Drive<'_> {
         }
         for file in 0..FILES {
             if self.model.names_a_file(file) {
-                self.look_whether_free(file)?;
+                self.check_free(file)?;
             }
         }
         Ok(())

@@ -6,15 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 use rustix::process::Uid;
 
-use super::follower::Following;
-use super::{MAX_ROUNDS, Queue, Refusal, is_friend};
+use super::is_friend;
 use crate::wait::is_without;
-use crate::wait::system::Place;
 
 /// A name in the directory.
 #[derive(Clone, Debug)]
@@ -26,56 +24,27 @@ pub(super) struct SocketFile {
 #[derive(Debug)]
 struct Directory {
     path: PathBuf,
-    /// It stays the same directory, whatever becomes of its path.
+    /// The open directory, which stays the same whatever its path names later.
     opened: OwnedFd,
 }
 
-impl Queue<'_> {
-    /// Takes the last place in the queue whose socket is in the directory; `None` if there is no such
-    /// directory, or no socket can be made in it.
-    pub(super) fn enter_in_directory(&self) -> Option<Place> {
-        let (file, address) = self.socket_file()?;
-        for _ in 0..MAX_ROUNDS {
-            match self.follow(&address, Some(&file)) {
-                Ok(follower) => return Some(Place::Behind(Box::new(follower))),
-                Err(Refusal::Empty) => {}
-                Err(_) => return None,
-            }
-            // One at a time, so that nobody removes the socket that another has just made.
-            let opened = file.directory.lock().ok()?;
-            if rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive).is_err() {
-                std::thread::yield_now();
-                continue;
-            }
-            if let Ok(follower) = self.follow(&address, Some(&file)) {
-                return Some(Place::Behind(Box::new(follower)));
-            }
-            // A head that was killed leaves its socket behind.
-            file.remove();
-            let head = self.lead(&address, Some(&file)).ok()?;
-            return Some(Place::Head(Some(Box::new(head))));
-        }
-        Some(Place::Head(None))
-    }
-
-    /// Takes the last place in the queue whose socket is in the directory, if somebody stands in it; `None`
-    /// if there is no such directory.
-    pub(super) fn join_in_directory(&self) -> Option<Option<Following>> {
-        let (file, address) = self.socket_file()?;
-        Some(self.follow(&address, Some(&file)).ok())
-    }
-
-    /// Where the socket is, or will be.
-    fn socket_file(&self) -> Option<(SocketFile, SocketAddrUnix)> {
-        let directory = Directory::of(self.user)?;
-        let name = self.key.replace('/', "-");
+impl SocketFile {
+    /// The name of the socket of the queue `key` of `user`, with its address; `None` if there is no
+    /// directory for it.
+    pub(super) fn of(user: Uid, key: &str) -> Option<(Self, SocketAddrUnix)> {
+        let directory = Directory::of(user)?;
+        let name = key.replace('/', "-");
         let address = SocketAddrUnix::new(directory.path.join(&name)).ok()?;
         let name = Arc::from(OsStr::new(&name));
-        Some((SocketFile { directory, name }, address))
+        Some((Self { directory, name }, address))
     }
-}
 
-impl SocketFile {
+    /// Opens the directory anew, for a lock that goes with the descriptor.
+    pub(super) fn lock_directory(&self) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.directory.opened, c".", flags, Mode::empty())
+    }
+
     /// Removes the name. Nobody puts another socket in the place of one that somebody listens at.
     pub(super) fn remove(&self) {
         rustix::fs::unlinkat(&self.directory.opened, &*self.name, AtFlags::empty()).ok();
@@ -90,7 +59,7 @@ pub(super) fn path() -> Option<PathBuf> {
 impl Directory {
     /// The directory of `user`, which is made if it is missing.
     fn of(user: Uid) -> Option<Arc<Self>> {
-        /// It may come with the first session of a user, and go with the last.
+        /// The directory may appear with the first session of a user and vanish with the last.
         const LOOK_AGAIN: Duration = Duration::from_secs(5);
         type Known = (Uid, Instant, Option<Arc<Directory>>);
         static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
@@ -120,7 +89,7 @@ impl Directory {
         };
         let path = run.join("touchfile");
         let above = open(&run)?;
-        // It may be there already.
+        // The directory may exist already.
         rustix::fs::mkdirat(&above, NAME, Mode::RWXU).ok();
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = rustix::fs::openat(&above, NAME, flags, Mode::empty()).ok()?;
@@ -128,15 +97,9 @@ impl Directory {
         let is_safe = is_only_ours(&above, user) && is_only_ours(&opened, user);
         is_safe.then_some(Self { path, opened })
     }
-
-    /// The directory, opened anew: a lock goes with that.
-    fn lock(&self) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat(&self.opened, c".", flags, Mode::empty())
-    }
 }
 
-/// What the directory is called.
+/// The name of the directory.
 const NAME: &std::ffi::CStr = c"touchfile";
 
 fn open(path: &Path) -> Option<OwnedFd> {

@@ -39,6 +39,7 @@ mod head;
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
+use rustix::fs::FlockOperation;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
@@ -52,7 +53,7 @@ use self::follower::Following;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::follower::take_message;
 use self::head::Head;
-use crate::QueuePlace;
+use crate::wait::QueuePlace;
 use crate::wait::system::{Joined, Place};
 
 /// A queue, by its name.
@@ -159,6 +160,40 @@ impl<'a> Queue<'a> {
             return Err(Refusal::Stranger(peer));
         }
         Ok(Following::new(socket, self.user, file.cloned()))
+    }
+
+    /// Takes the last place in the queue whose socket is in the directory; `None` if there is no such
+    /// directory, or no socket can be made in it.
+    fn enter_in_directory(&self) -> Option<Place> {
+        let (file, address) = SocketFile::of(self.user, self.key)?;
+        for _ in 0..MAX_ROUNDS {
+            match self.follow(&address, Some(&file)) {
+                Ok(follower) => return Some(Place::Behind(Box::new(follower))),
+                Err(Refusal::Empty) => {}
+                Err(_) => return None,
+            }
+            // One at a time, so that nobody removes the socket that another has just made.
+            let lock = file.lock_directory().ok()?;
+            if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+                std::thread::yield_now();
+                continue;
+            }
+            if let Ok(follower) = self.follow(&address, Some(&file)) {
+                return Some(Place::Behind(Box::new(follower)));
+            }
+            // A head that was killed leaves its socket behind.
+            file.remove();
+            let head = self.lead(&address, Some(&file)).ok()?;
+            return Some(Place::Head(Some(Box::new(head))));
+        }
+        Some(Place::Head(None))
+    }
+
+    /// Takes the last place in the queue whose socket is in the directory, if somebody stands in it; `None`
+    /// if there is no such directory.
+    fn join_in_directory(&self) -> Option<Option<Following>> {
+        let (file, address) = SocketFile::of(self.user, self.key)?;
+        Some(self.follow(&address, Some(&file)).ok())
     }
 }
 

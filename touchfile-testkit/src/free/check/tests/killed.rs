@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use touchfile_core::BoxBackend;
 use touchfile_flock::FlockBackend;
 
-use super::super::{Violation, check};
+use super::super::Violation;
+use super::judge;
 use crate::free::{History, Plan, Witness, hammer, now_ns};
+use crate::handles::runtime;
 
 const WORKER: &str = "free::check::tests::killed::worker";
 const PLAN: &str = "TOUCHFILE_TESTKIT_PLAN";
@@ -28,9 +30,7 @@ fn worker() {
     let process = env::var(PROCESS).unwrap().parse().unwrap();
     let backend = backend(&env::var(BACKEND).unwrap(), &plan);
     let mut log = File::create(plan.dir.join(format!("{process}.log"))).unwrap();
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+    runtime()
         .unwrap()
         .block_on(hammer(&backend, &plan, process, &mut log))
         .unwrap();
@@ -87,9 +87,7 @@ fn judged(backend: &str, shared: u32, seed: u64) -> (History, Vec<Violation>) {
         let log = fs::read_to_string(dir.path().join(format!("{number}.log"))).unwrap_or_default();
         history.add_log(&log).unwrap();
     }
-    history.witnesses(Witness::finals(&plan).unwrap());
-    let violations = check(&history);
-    (history, violations)
+    judge(&plan, history)
 }
 
 fn kill(process: &mut Child, number: u32, history: &mut History) {

@@ -14,10 +14,10 @@ use proptest::test_runner::{Config, TestRunner};
 
 use self::brute_force::linearizable;
 use self::small::histories;
-use super::check;
+use super::{Violation, check};
 use crate::Law;
-use crate::free::History;
 use crate::free::log::Outcome;
+use crate::free::{History, Plan, Witness};
 
 const CASES: u32 = 10_000;
 
@@ -85,6 +85,15 @@ fn the_checker_and_every_order_agree_on_small_histories() {
         right.min(wrong) > CASES / 8 && together > CASES / 400,
         "too one-sided: {verdicts:?}"
     );
+}
+
+/// Judges the history of a race, with the witnesses if they were used.
+fn judge(plan: &Plan, mut history: History) -> (History, Vec<Violation>) {
+    if plan.witness {
+        history.witnesses(Witness::finals(plan).unwrap());
+    }
+    let violations = check(&history);
+    (history, violations)
 }
 
 fn describe(history: &History) -> String {

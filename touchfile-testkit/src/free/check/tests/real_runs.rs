@@ -10,8 +10,10 @@ use touchfile_core::LockBackend;
 use touchfile_flock::FlockBackend;
 use touchfile_mock::World;
 
-use super::super::{Violation, check};
+use super::super::Violation;
+use super::judge;
 use crate::free::{History, Plan, Witness, hammer, now_ns};
+use crate::handles::runtime;
 
 /// How long after the end of the plan a process is taken to hang.
 const OVERDUE: Duration = Duration::from_millis(2_500);
@@ -49,11 +51,7 @@ fn judged<B: LockBackend>(plan: &Plan, processes: Vec<B>) -> (History, Vec<Viola
         let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         history.add_log(&log).unwrap();
     }
-    if plan.witness {
-        history.witnesses(Witness::finals(plan).unwrap());
-    }
-    let violations = check(&history);
-    (history, violations)
+    judge(plan, history)
 }
 
 fn start<B: LockBackend>(plan: &Plan, process: u32, backend: B) -> (Log, Receiver<()>) {
@@ -62,9 +60,7 @@ fn start<B: LockBackend>(plan: &Plan, process: u32, backend: B) -> (Log, Receive
     let mut writer = log.clone();
     let (done, receiver) = channel();
     thread::spawn(move || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
+        runtime()
             .unwrap()
             .block_on(hammer(&backend, &plan, process, &mut writer))
             .unwrap();

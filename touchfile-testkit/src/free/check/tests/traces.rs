@@ -5,12 +5,12 @@ use crate::Law;
 use crate::free::History;
 
 /// A history of these lines, whose times are milliseconds.
-pub(super) fn history(lines: &[&str]) -> History {
+pub(super) fn history(lines: &[impl AsRef<str>]) -> History {
     let mut history = History::new();
     let log: String = lines
         .iter()
         .map(|line| {
-            let (ms, rest) = line.split_once(' ').unwrap();
+            let (ms, rest) = line.as_ref().split_once(' ').unwrap();
             format!("{ms}000000 {rest}\n")
         })
         .collect();
@@ -158,9 +158,7 @@ fn busy_beside_a_reader_is_false_for_a_reader_only() {
         ]
     };
     for (mode, expected) in [("exclusive", &[][..]), ("shared", &[Law::NoFalseBusy][..])] {
-        let lines = lines(mode);
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let found = check(&history(&lines));
+        let found = check(&history(&lines(mode)));
         let laws: Vec<Law> = found.iter().map(|found| found.law).collect();
         assert_eq!(laws, expected, "{mode}");
         assert!(found.iter().all(|found| {
@@ -231,17 +229,15 @@ fn busy_only_ever_after_a_wait_was_given_up_is_blamed_on_that() {
         lines.push(format!("{ms} 2 0 0 > try exclusive"));
         lines.push(format!("{} 2 0 0 < would-block", ms + 1));
     }
-    let few: Vec<&str> = lines.iter().map(String::as_str).collect();
-    assert!(laws(&history(&few)).contains(&Law::NoFalseBusy));
-    // And on another file, where nobody gives up, it never happens.
+    assert!(laws(&history(&lines)).contains(&Law::NoFalseBusy));
+    // On another file, where no wait is given up, it never happens.
     for ms in 100..300 {
         lines.push(format!("{ms} 3 0 1 > try shared"));
         lines.push(format!("{ms} 3 0 1 < acquired"));
         lines.push(format!("{ms} 3 0 1 > unlock"));
         lines.push(format!("{ms} 3 0 1 < done"));
     }
-    let many: Vec<&str> = lines.iter().map(String::as_str).collect();
-    assert_eq!(laws(&history(&many)), [Law::AcquiredMeansAcquired; 3]);
+    assert_eq!(laws(&history(&lines)), [Law::AcquiredMeansAcquired; 3]);
 }
 
 #[test]
@@ -292,6 +288,5 @@ fn no_more_than_three_violations_of_a_kind_are_told() {
             ]
         })
         .collect();
-    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     assert_eq!(laws(&history(&lines)), [Law::Exclusion; 3]);
 }

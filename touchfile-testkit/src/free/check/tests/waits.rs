@@ -185,6 +185,6 @@ fn updates_of_the_witness_that_vanish_are_told() {
 
 #[test]
 fn a_witness_that_changes_under_a_shared_lock_is_told() {
-    let history = history(&["10 1 0 0 > look", "11 1 0 0 < changed 3 4"]);
+    let history = history(&["10 1 0 0 > read-twice", "11 1 0 0 < changed 3 4"]);
     assert_eq!(laws(&history), [Law::Exclusion]);
 }

@@ -1,4 +1,4 @@
-//! Law 8: of all that wait in a process, each is told of its lock, whatever the others do.
+//! Law 8: each of many waiters in a process is woken for its lock, whatever the others do.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -35,12 +35,13 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// So many files are held by one process, and waited for by another.
+/// The number of files that one process holds and another waits for.
 const FILES: usize = 12;
 
-/// A wait that was not told ends with the next look, an eighth of a second later on average. If none
-/// were told, all of them would take five times as long as they may.
 const ROUNDS: u32 = 4;
+/// The longest time that all waits of all rounds together may take after the releases. A waiter that is not
+/// woken polls an eighth of a second later on average, so that without wake-ups they would take five times
+/// as long.
 const IN_ALL: Duration = Duration::from_millis(1_200);
 
 fn file(path: &Path, number: usize) -> PathBuf {
@@ -51,8 +52,8 @@ fn touch_at(path: &Path) -> Arc<Touch> {
     Arc::new(TouchFile::new(FlockBackend::new(), path).expect("a touch file"))
 }
 
-/// Whether all look as seldom as they ever do. That is two or three times in this while, and each
-/// look is up to three sleeps; twice as often is more.
+/// Whether all waiters poll with their longest interval. Then each polls two or three times in this while,
+/// with up to three sleeps for each poll.
 fn all_sleep(worker: &Worker, waits: usize) -> bool {
     let times = sleeps_within(Duration::from_millis(600), &[worker]);
     times[0].is_some_and(|times| times <= 8 * waits as u64)
@@ -64,7 +65,7 @@ fn holding(path: &Path) -> Worker {
     holder
 }
 
-/// How long all waits of `waiter` together go on after their locks were released.
+/// How long all waits of `waiter` together take after their locks were released.
 fn time_to_wake(waiter: &mut Worker, mut holder: Worker, is_killed: bool) -> Duration {
     wait_until("all sleep", || all_sleep(waiter, FILES));
     let released = Instant::now();
@@ -92,7 +93,7 @@ fn each_thread() {
     let round = |round| {
         let holder = holding(&path);
         waiter.send("lock");
-        wait_until("a thread is in line", || waiter.is_in_line());
+        wait_until("a thread is in the queue", || waiter.is_in_queue());
         let in_all = time_to_wake(&mut waiter, holder, round % 2 == 1);
         assert_eq!(waiter.answer(), "had them all");
         in_all
@@ -102,9 +103,9 @@ fn each_thread() {
 }
 
 fn takes_nothing() {
-    /// A quarter of a second at most is lost in each if the event is: by chance, less than this in
-    /// all is lost once in ten thousand times.
     const ROUNDS: u32 = 8;
+    /// The longest time that all rounds together may take. If the event were lost, each round would take up
+    /// to a quarter of a second more, and all together less than this once in ten thousand times.
     const IN_ALL: Duration = Duration::from_millis(300);
 
     let dir = tempdir().unwrap();
@@ -113,9 +114,9 @@ fn takes_nothing() {
     let round = |_| {
         let mut holder = holding(&path);
         waiter.send("lock");
-        wait_until("one is in line", || waiter.is_in_line());
+        wait_until("one is in the queue", || waiter.is_in_queue());
         wait_until("both sleep", || all_sleep(&waiter, 2));
-        // Its event is not read by itself before the other has read its own, and ended its wait.
+        // The event of one wait is read only after the other wait has read its own and has ended.
         assert_eq!(waiter.ask("pause"), "paused");
         assert_eq!(holder.ask("unlock one"), "released");
         assert_eq!(waiter.answer(), "one is held");
@@ -145,7 +146,7 @@ fn not_polled() {
     waiter.finish();
 }
 
-/// Holds the locks of all files, and one more, and releases them one right after the other.
+/// Holds the locks of all files and of one more, and releases them one after the other.
 pub(crate) fn hold_all(path: &Path) {
     let touches: Vec<_> = (0..=FILES)
         .map(|number| touch_at(&file(path, number)))
@@ -167,7 +168,7 @@ pub(crate) fn hold_all(path: &Path) {
     }
 }
 
-/// Waits for the locks of all files, each in a thread.
+/// Waits for the locks of all files, each in its own thread.
 pub(crate) fn wait_in_threads(path: &Path) {
     for _ in commands() {
         thread::scope(|threads| {
@@ -183,17 +184,17 @@ pub(crate) fn wait_in_threads(path: &Path) {
     }
 }
 
-/// Waits for two locks in two runtimes, of which the second stands still for a while.
+/// Waits for two locks in two runtimes. The second runtime is blocked for a while.
 pub(crate) fn wait_in_two_runtimes(path: &Path) {
     let (one, other) = (touch_at(&file(path, 0)), touch_at(&file(path, 1)));
     let runtime = current_thread();
-    let mut orders = commands();
-    let mut obey = |expected: &str| {
-        let order = orders.next()?;
-        assert_eq!(order, expected);
+    let mut commands = commands();
+    let mut next_is = |expected: &str| {
+        let command = commands.next()?;
+        assert_eq!(command, expected);
         Some(())
     };
-    while obey("lock").is_some() {
+    while next_is("lock").is_some() {
         thread::scope(|threads| {
             let (drops, is_to_drop) = mpsc::channel::<()>();
             let (stop, is_to_stop) = oneshot::channel::<()>();
@@ -202,7 +203,7 @@ pub(crate) fn wait_in_two_runtimes(path: &Path) {
             let first = threads.spawn(move || {
                 let held = one.blocking().lock_exclusive().expect("a lock");
                 say("one is held");
-                is_to_drop.recv().expect("an order");
+                is_to_drop.recv().expect("a command");
                 drop(held);
             });
             let other = other.clone();
@@ -210,20 +211,20 @@ pub(crate) fn wait_in_two_runtimes(path: &Path) {
             threads.spawn(move || {
                 let wait = async move { other.lock_exclusive().await.map(drop) };
                 let wait = runtime.spawn(wait);
-                runtime.block_on(is_to_stop).expect("an order");
+                runtime.block_on(is_to_stop).expect("a command");
                 say("paused");
-                is_to_resume.recv().expect("an order");
+                is_to_resume.recv().expect("a command");
                 let had = runtime.block_on(wait).expect("no panic");
                 had.expect("a lock");
                 say("the other is held");
             });
-            obey("pause").expect("an order");
+            next_is("pause").expect("a command");
             stop.send(()).expect("it waits");
-            obey("drop").expect("an order");
+            next_is("drop").expect("a command");
             drops.send(()).expect("it holds the lock");
             first.join().expect("no panic");
             say("dropped");
-            obey("resume").expect("an order");
+            next_is("resume").expect("a command");
             resumes.send(()).expect("it is paused");
         });
     }
@@ -234,8 +235,7 @@ fn current_thread() -> Runtime {
     runtime.expect("a runtime")
 }
 
-/// Waits for the locks of all files in one runtime, after one wait that is polled no more once it
-/// waits.
+/// Waits for the locks of all files in one runtime, after another wait that is not polled any more.
 pub(crate) fn wait_and_keep_a_wait(path: &Path) {
     let runtime = current_thread();
     for _ in commands() {

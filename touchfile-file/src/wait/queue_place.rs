@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-use crate::{FileId, wait};
+use super::system;
+use crate::FileId;
 
 /// Where the processes of one user that wait for a lock stand in line.
 ///
@@ -42,6 +43,6 @@ impl QueuePlace {
         let id = file.map(FileId::from_file).transpose()?;
         let keys = ["flock", "fcntl"].map(|kind| id.map(|id| format!("{kind}/{id}")));
         let keys: Vec<String> = keys.into_iter().flatten().collect();
-        Ok(wait::queue_place(&keys))
+        Ok(system().queue_place(&keys))
     }
 }

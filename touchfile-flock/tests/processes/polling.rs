@@ -1,5 +1,5 @@
-//! Law 8: who waits sleeps until it is told, by the holder or by the kernel, and looks for as long as it
-//! may be told by nobody.
+//! Law 8: a waiter sleeps until the holder or the kernel wakes it, and polls as long as nothing may wake
+//! it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -43,11 +43,11 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// How long a worker is watched.
+/// How long the sleeps of a worker are counted.
 const WHILE: Duration = Duration::from_millis(600);
 
-/// A look every quarter of a second, and what else may wake it up; a look every few milliseconds is
-/// seventy-five.
+/// The highest number of sleeps in that time with a poll every quarter of a second, and some other
+/// wake-ups. With a poll every few milliseconds there are seventy-five.
 const FEW: u64 = 10;
 
 fn all_sleep(workers: &[&Worker]) -> bool {
@@ -57,7 +57,7 @@ fn all_sleep(workers: &[&Worker]) -> bool {
         .all(|times| times.is_some_and(|times| times <= FEW))
 }
 
-fn looks(worker: &Worker) -> bool {
+fn polls(worker: &Worker) -> bool {
     sleeps_within(WHILE, &[worker])[0].is_some_and(|times| times > 2 * FEW)
 }
 
@@ -65,7 +65,7 @@ fn waiting(path: &Path) -> Worker {
     wait_with(Worker::new(path))
 }
 
-/// One that waits as it does where a thread for it cannot be had.
+/// A worker that waits as if no thread could be started for it.
 fn waiting_without_a_thread(path: &Path) -> Worker {
     let env = ["env", "TOUCHFILE_WAIT_WITHOUT=kernel"];
     wait_with(Worker::under(&env, "execute commands", path))
@@ -73,17 +73,18 @@ fn waiting_without_a_thread(path: &Path) -> Worker {
 
 fn wait_with(mut waiter: Worker) -> Worker {
     waiter.send("lock exclusive");
-    wait_until("the waiter is in line", || waiter.is_in_line());
+    wait_until("the waiter is in the queue", || waiter.is_in_queue());
     waiter
 }
 
-/// Whoever sleeps looks after a quarter of a second: all together would wait for two to three times as
-/// long as they may if nobody were told.
+/// The number of waiters.
 const ALL: usize = 12;
+/// The longest time that all waits together may take after the releases. A sleeping waiter polls after a
+/// quarter of a second, so that without wake-ups they would take two to three times as long.
 const IN_ALL: Duration = Duration::from_millis(600);
 
-/// Holds locks, of which others wait for what `rename` returns, until these sleep; and adds up how
-/// long each of them waits after its lock was released.
+/// Holds locks until the waiters of the paths that `rename` returns sleep, and adds up how long each waits
+/// after its lock was released.
 fn time_to_wake(rename: impl Fn(&Path) -> PathBuf) -> Duration {
     let dir = tempdir().unwrap();
     let all: Vec<_> = (0..ALL)
@@ -91,7 +92,7 @@ fn time_to_wake(rename: impl Fn(&Path) -> PathBuf) -> Duration {
             let path = dir.path().join(number.to_string());
             let touch = Arc::new(Touch::new(FlockBackend::new(), &path).unwrap());
             let held = touch.clone().blocking_owned().lock_exclusive().unwrap();
-            // Kept, as its end would be an event.
+            // It is kept open, because closing it would be an event.
             (touch, held, waiting(&rename(&path)))
         })
         .collect();
@@ -133,8 +134,8 @@ fn unmarked() {
 
     assert_eq!(holder.ask("lock exclusive"), "held");
     waiter.send("lock exclusive");
-    thread::sleep(3 * WHILE); // for it to become acquainted, if it would
-    wait_until("the waiter looks", || looks(&waiter));
+    thread::sleep(3 * WHILE); // in this time the waiter could adapt its poll interval
+    wait_until("the waiter polls", || polls(&waiter));
     assert_eq!(holder.ask("unlock"), "released");
     assert_eq!(waiter.answer(), "held");
 }
@@ -150,7 +151,7 @@ fn sleeps_in_the_kernel() {
             let mut waiter = waiting(&path);
             wait_until("the waiter sleeps", || all_sleep(&[&waiter]));
             let released = Instant::now();
-            fs4::FileExt::unlock(&file).unwrap(); // which makes no event
+            fs4::FileExt::unlock(&file).unwrap(); // this causes no event
             assert_eq!(waiter.answer(), "held");
             in_all += released.elapsed();
         }
@@ -164,9 +165,9 @@ fn goes_on_looking() {
     let file = File::create(&path).unwrap();
     fs4::FileExt::lock(&file).unwrap();
     let mut waiter = waiting_without_a_thread(&path);
-    thread::sleep(3 * WHILE); // for it to become acquainted, if it would
-    wait_until("the waiter looks", || looks(&waiter));
-    fs4::FileExt::unlock(&file).unwrap(); // which makes no event
+    thread::sleep(3 * WHILE); // in this time the waiter could adapt its poll interval
+    wait_until("the waiter polls", || polls(&waiter));
+    fs4::FileExt::unlock(&file).unwrap(); // this causes no event
     assert_eq!(waiter.answer(), "held");
 }
 
@@ -175,11 +176,11 @@ fn looks_again() {
     let path = dir.path().join("a.lock");
     let mut holder = Worker::new(&path);
     assert_eq!(holder.ask("lock exclusive"), "held");
-    // Opened before, as that would be an event.
+    // It is opened before, because opening would be an event.
     let file = File::open(&path).unwrap();
     let mut waiter = waiting_without_a_thread(&path);
     wait_until("the waiter sleeps", || all_sleep(&[&waiter]));
-    // It is blocked in the kernel, and the first to have the lock, as the other is stopped.
+    // It is blocked in the kernel, and gets the lock first, because the other waiter is stopped.
     let foreign = thread::spawn(move || {
         fs4::FileExt::lock(&file).unwrap();
         file
@@ -194,7 +195,7 @@ fn looks_again() {
     assert_eq!(holder.ask("unlock"), "released");
     let file = foreign.join().unwrap();
     waiter.resume();
-    wait_until("the waiter looks", || looks(&waiter));
+    wait_until("the waiter polls", || polls(&waiter));
     fs4::FileExt::unlock(&file).unwrap();
     assert_eq!(waiter.answer(), "held");
 }
