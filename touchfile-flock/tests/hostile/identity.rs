@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write, stdin};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
@@ -54,4 +55,60 @@ pub(crate) fn given_up_root() {
     let came = attack.answer();
     eprintln!("the user that root's process became is handed {came}");
     assert_eq!(came, "nothing");
+}
+
+/// The words that make this program wait for a lock, and say when it has it.
+pub(crate) const TAKE: &str = "take-the-lock";
+
+pub(crate) fn take(path: &Path) -> ExitCode {
+    let touch = touch_at(path);
+    let waits = thread::scope(|threads| {
+        let taken = threads.spawn(|| touch.blocking().lock_exclusive().map(drop));
+        println!("waits");
+        taken.join().unwrap()
+    });
+    waits.unwrap();
+    println!("locked");
+    ExitCode::SUCCESS
+}
+
+/// Before, a process in a user namespace that has no number there followed any user's process.
+pub(crate) fn namespaced() {
+    let time = |attack: bool| {
+        let (_dir, path) = lock_file();
+        // The queue of `nobody`, whom all users without a number look like.
+        let name = queue_name(&path).replace("/1/0/", "/1/65534/");
+        let _attack = attack.then(|| Attack::start("take the name", &name));
+        let touch = touch_at(&path);
+        let held = touch.blocking().lock_exclusive().unwrap();
+        let waiter = Command::new("unshare")
+            .arg("--user")
+            .arg(std::env::current_exe().unwrap())
+            .args([TAKE, path.to_str().unwrap()])
+            .env("TOUCHFILE_WAIT_WITHOUT", "directory")
+            .stdout(Stdio::piped())
+            .spawn();
+        let Ok(mut waiter) = waiter else {
+            eprintln!("skipped: there is no unshare(1)");
+            return None;
+        };
+        let mut answers = BufReader::new(waiter.stdout.take().unwrap()).lines();
+        if answers.next().is_none() {
+            eprintln!("skipped: there can be no user namespace here");
+            return None;
+        }
+        // It has its place by then, and does nothing that would tell so.
+        thread::sleep(Duration::from_millis(500));
+        let released = Instant::now();
+        held.unlock().unwrap();
+        assert_eq!(answers.next().unwrap().unwrap(), "locked");
+        let late = released.elapsed();
+        assert!(waiter.wait().unwrap().success());
+        Some(late)
+    };
+    let (Some(control), Some(attacked)) = (time(false), time(true)) else {
+        return;
+    };
+    eprintln!("the lock is had after {control:?}, and {attacked:?} under the attack");
+    assert!(attacked < control + Duration::from_millis(400));
 }

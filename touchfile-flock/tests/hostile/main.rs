@@ -43,11 +43,12 @@ fn main() -> ExitCode {
         }
         [LOG, path] => return count_warnings(Path::new(path)),
         [deadlines::WAIT, backend, path] => return deadlines::wait(backend, Path::new(path)),
+        [identity::TAKE, path] => return identity::take(Path::new(path)),
         [identity::GIVE_UP, path] => return identity::give_up(Path::new(path)),
         _ => {}
     }
     let is_root = rustix::process::geteuid().is_root();
-    let trials: [(&str, fn()); 9] = [
+    let trials: [(&str, fn()); 10] = [
         ("a_release_does_not_wait_for_strangers", flood),
         ("a_storm_of_events_delays_no_deadline", storm),
         (
@@ -68,6 +69,10 @@ fn main() -> ExitCode {
         (
             "root_s_queue_is_not_handed_to_the_user_that_a_process_becomes",
             identity::given_up_root,
+        ),
+        (
+            "who_cannot_tell_users_apart_follows_none",
+            identity::namespaced,
         ),
     ];
     let trials = trials.map(|(sentence, test)| {
@@ -225,9 +230,11 @@ fn taken_name() {
         let counted = String::from_utf8(counted.stdout).unwrap();
         counted.trim().parse::<u32>().unwrap()
     };
-    let control = count(false, "kernel");
-    let attacked = count(true, "kernel");
-    let nowhere = count(true, "kernel,directory");
+    // Who runs when is the scheduler's choice: each figure is the least of some runs.
+    let least = |attack, without| (0..5).map(|_| count(attack, without)).min().unwrap_or(0);
+    let control = least(false, "kernel");
+    let attacked = least(true, "kernel");
+    let nowhere = least(true, "kernel,directory");
     eprintln!(
         "a waiter is overtaken {control} times in {ROUNDS}, {attacked} times under the attack, and {nowhere} \
          times where there is no directory for a queue"

@@ -13,7 +13,7 @@
 /// touchfile_testkit::conformance_main!(|env| MyBackend::new(env.dir()));
 /// ```
 ///
-/// Methods of [`Suite`] may follow:
+/// Methods of [`Suite`](crate::Suite) may follow:
 ///
 /// ```no_run
 /// # use touchfile_mock::MockBackend;

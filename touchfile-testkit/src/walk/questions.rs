@@ -6,7 +6,7 @@ use std::process;
 use touchfile_core::{LockBackend, LockHandle};
 
 use super::Halt;
-use super::call::Caller;
+use super::call::{Caller, HOLDERS};
 use super::slot::Kept;
 use super::walker::Walker;
 use crate::Law;
@@ -137,12 +137,9 @@ impl Walker<'_> {
     /// Asks who holds the lock. No other process may be named, because none has ever used these files.
     fn ask_holders(&mut self, file: usize, caller: Caller) -> Result<(), Halt> {
         let path = self.files[file].path.clone();
-        let said = self.call(
-            caller,
-            "asking for the holders",
-            Law::Errors,
-            |runtime, backend| runtime.block_on(backend.holders(&path)),
-        )?;
+        let said = self.call(caller, HOLDERS, Law::Errors, |runtime, backend| {
+            runtime.block_on(backend.holders(&path))
+        })?;
         self.record(
             file,
             format!(

@@ -51,19 +51,18 @@ impl Interruptible {
         self.thread
     }
 
-    /// Interrupts what the thread is doing; nothing happens if it is blocked nowhere.
+    /// Interrupts what the thread is doing; nothing happens if it is blocked nowhere. Returns false if
+    /// there is no signal any more by which it could be interrupted.
     ///
     /// The thread must be there: the caller has seen to that.
-    pub(super) fn interrupt(self) {
+    pub(super) fn interrupt(self) -> bool {
         // Whoever has taken the handler away since may have left the default action in its place,
         // which would end the process.
         if handler(self.signal) != Some(handler_address()) {
-            return;
+            return false;
         }
         // SAFETY: tgkill(2) takes three numbers. The signal has a handler, which does nothing.
-        unsafe {
-            libc::syscall(libc::SYS_tgkill, libc::getpid(), self.thread, self.signal);
-        }
+        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), self.thread, self.signal) == 0 }
     }
 }
 

@@ -29,9 +29,13 @@ const MAX_THREADS: usize = 16;
 /// to block.
 const INTERRUPT_AGAIN: Duration = Duration::from_micros(200);
 
-/// For how long a drop waits in all. A thread that cannot be interrupted, or does not get a processor, is
-/// left behind, and unlocks what it gets at once: a deadline has to be kept on a busy machine, too.
-const LONGEST_CANCEL: Duration = Duration::from_millis(5);
+/// For how long a drop waits in all. A thread that was interrupted ends as soon as it gets a processor, and
+/// until then the kernel may still give it the lock, so it is waited for even on a very busy machine.
+const LONGEST_CANCEL: Duration = Duration::from_millis(500);
+
+/// For how long a drop waits for a thread that cannot be interrupted. Such a thread is left behind, and
+/// unlocks what it gets at once.
+const LONGEST_CANCEL_WITHOUT_SIGNAL: Duration = Duration::from_millis(5);
 
 /// A wait in the kernel's queue; it ends when dropped.
 #[derive(Debug)]
@@ -176,9 +180,14 @@ impl Shared {
         let mut state = self.state();
         state.is_cancelled = true;
         let waker = state.waker.take();
-        while begun.elapsed() < LONGEST_CANCEL {
+        let mut limit = LONGEST_CANCEL;
+        while begun.elapsed() < limit {
             match (&state.outcome, state.thread) {
-                (Outcome::Waits, Some(thread)) => thread.interrupt(),
+                (Outcome::Waits, Some(thread)) => {
+                    if !thread.interrupt() {
+                        limit = LONGEST_CANCEL_WITHOUT_SIGNAL;
+                    }
+                }
                 // The thread had not begun to block, and will not begin.
                 _ => break,
             }

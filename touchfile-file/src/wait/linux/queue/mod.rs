@@ -88,6 +88,9 @@ impl<'a> Queue<'a> {
     /// The queue of this user's processes that is called `key`.
     pub(super) fn named(key: &'a str) -> Option<Self> {
         let user = rustix::process::geteuid();
+        if !is_told_from_others(user) {
+            return None;
+        }
         let name = format!("touchfile/1/{user}/{key}");
         let address = SocketAddrUnix::new_abstract_name(name.as_bytes()).ok()?;
         Some(Self { user, key, address })
@@ -213,6 +216,21 @@ pub(super) fn place(keys: &[String]) -> QueuePlace {
 /// Whether a process of `peer` may stand in the queues of `user`: one of the same user, or root's.
 fn is_friend(peer: Uid, user: Uid) -> bool {
     peer.is_root() || peer == user
+}
+
+/// Whether a process of `user` can tell its own user from others.
+///
+/// In a user namespace, all users without a number there look like `nobody` (user_namespaces(7)).
+fn is_told_from_others(user: Uid) -> bool {
+    /// The default of /proc/sys/kernel/overflowuid.
+    const NOBODY: u32 = 65_534;
+    static ALL_HAVE_NUMBERS: OnceLock<bool> = OnceLock::new();
+
+    user.as_raw() != NOBODY
+        || *ALL_HAVE_NUMBERS.get_or_init(|| {
+            let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+            map.split_whitespace().eq(["0", "0", "4294967295"])
+        })
 }
 
 fn log_stranger(stranger: Uid) {
