@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::ValueHint;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use touchfile::{AutoBackend, FcntlBackend, FlockBackend};
+use touchfile::AutoBackend;
+#[cfg(unix)]
+use touchfile::{FcntlBackend, FlockBackend};
 use touchfile_testkit::{CaseReport, Observer, Report, Suite, Verdict};
 
 use crate::exit::Failure;
@@ -40,7 +42,7 @@ Exit status:
 #[command(long_about = DETAILS, after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The way of locking to try
-    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::Flock)]
+    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Backend::DEFAULT)]
     backend: Backend,
 
     /// The directory for the lock files; they are in a new subdirectory, which is removed in the end
@@ -62,23 +64,39 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Backend {
-    /// Flock or fcntl, as it fits the file system of DIR
+    /// Flock or fcntl, as it fits the file system of DIR; LockFileEx on Windows
     Auto,
     /// Open-file-description locks of fcntl(2)
+    #[cfg(unix)]
     Fcntl,
     /// flock(2)
+    #[cfg(unix)]
     Flock,
+}
+
+impl Backend {
+    #[cfg(unix)]
+    const DEFAULT: Self = Self::Flock;
+    #[cfg(windows)]
+    const DEFAULT: Self = Self::Auto;
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut suite = match args.backend {
         Backend::Auto => Suite::new("auto", |_| AutoBackend::new()),
+        #[cfg(unix)]
         Backend::Fcntl => Suite::new("fcntl", |_| FcntlBackend::new()),
+        #[cfg(unix)]
         Backend::Flock => Suite::new("flock", |_| FlockBackend::new()),
     };
     // A worker of the suite, which is this program with the same arguments, does not return from here.
     suite.work();
     suite = suite.dir(&args.dir);
+    // The locks of a process that ended are freed "depending upon available system resources" there
+    // (LockFileEx).
+    if cfg!(windows) {
+        suite = suite.death_grace(Duration::from_secs(2));
+    }
     if let Some(cases) = args.cases {
         suite = suite.cases(cases);
     }

@@ -2,13 +2,10 @@
 
 use std::error::Error as _;
 use std::io::{self, Write};
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use clap::error::{ContextKind, ContextValue};
-use nix::errno::Errno;
-use nix::sys::signal::Signal;
 use touchfile::{Error, Operation};
 
 use crate::output;
@@ -24,6 +21,7 @@ const IO_ERROR: u8 = 74;
 const TEMPORARY_FAILURE: u8 = 75;
 
 // These are the statuses of shells (POSIX, "Exit Status for Commands").
+#[cfg(unix)]
 const KILLED: u8 = 128;
 
 // This is the status of timeout(1).
@@ -74,6 +72,7 @@ impl Failure {
     }
 
     /// The holders of the lock of `path` cannot be found out.
+    #[cfg(unix)]
     pub(crate) fn look(path: &Path, error: &io::Error) -> Self {
         let status = if error.kind() == io::ErrorKind::Unsupported {
             UNAVAILABLE
@@ -135,7 +134,30 @@ impl Failure {
         }
     }
 
+    /// A command of touchfile that Windows does not have.
+    #[cfg(windows)]
+    pub(crate) fn elsewhere(command: &str, system: &str) -> Self {
+        Self {
+            status: UNAVAILABLE,
+            line: Some(format!(
+                "'touchfile {command}' is for {system}; on Windows there are 'touchfile run' and 'touchfile conformance'"
+            )),
+        }
+    }
+
+    /// The command cannot be made to end with this process.
+    #[cfg(windows)]
+    pub(crate) fn job(error: &io::Error) -> Self {
+        Self {
+            status: OS_ERROR,
+            line: Some(format!(
+                "cannot make the command end with touchfile: {error}; try --no-inherit"
+            )),
+        }
+    }
+
     /// The lock cannot be passed to the command.
+    #[cfg(unix)]
     pub(crate) fn inherit(error: &io::Error) -> Self {
         Self {
             status: OS_ERROR,
@@ -209,8 +231,22 @@ impl From<Error> for Failure {
     }
 }
 
-/// The exit status of the command, as in a shell. If its time was `over`, it is that of timeout(1).
+/// Ends this process as the command ended, with the exit status of 32 bits; and if its time was `over`, as
+/// timeout(1) does.
+#[cfg(windows)]
 pub(crate) fn with_status(status: ExitStatus, over: bool) -> ExitCode {
+    if over {
+        return ExitCode::from(TIMED_OUT);
+    }
+    std::process::exit(status.code().unwrap_or(i32::MAX))
+}
+
+/// The exit status of the command, as in a shell. If its time was `over`, it is that of timeout(1).
+#[cfg(unix)]
+pub(crate) fn with_status(status: ExitStatus, over: bool) -> ExitCode {
+    use nix::sys::signal::Signal;
+    use std::os::unix::process::ExitStatusExt;
+
     let code = match (status.code(), status.signal()) {
         (_, signal) if over && signal != Some(Signal::SIGKILL as i32) => TIMED_OUT,
         (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
@@ -328,7 +364,13 @@ fn is_refused_call(error: &Error) -> bool {
         _ => return false,
     };
     match source.raw_os_error() {
-        Some(code) => [Errno::EPERM as i32, Errno::ENOSYS as i32].contains(&code),
+        #[cfg(unix)]
+        Some(code) => {
+            use nix::errno::Errno;
+            [Errno::EPERM as i32, Errno::ENOSYS as i32].contains(&code)
+        }
+        #[cfg(windows)]
+        Some(_) => false,
         None => source.to_string().starts_with("a sandbox refuses"),
     }
 }

@@ -2,26 +2,34 @@
 //!
 //! Under the name `flock` it is flock(1).
 
+#[cfg(unix)]
 mod child;
 mod conformance;
+#[cfg(unix)]
 mod doctor;
 mod duration;
+#[cfg(windows)]
+mod elsewhere;
 mod exit;
+#[cfg(unix)]
 mod flock;
 mod generate;
+#[cfg(unix)]
 mod inherited;
+#[cfg(unix)]
 mod init;
 mod output;
 mod paths;
 mod progress;
 mod run;
+#[cfg(unix)]
 mod signals;
 mod text;
+#[cfg(unix)]
 mod who;
 
 use std::env;
-use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -38,13 +46,9 @@ const STYLES: Styles = Styles::styled()
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = env::args_os().collect();
-    // The options of flock(1) are read as getopt_long(3) reads them.
-    match words.as_slice() {
-        [name, options @ ..] if Path::new(name).file_name() == Some(OsStr::new("flock")) => {
-            return flock::run(options);
-        }
-        [_, command, options @ ..] if command == "flock" => return flock::run(options),
-        _ => {}
+    #[cfg(unix)]
+    if let Some(options) = options_of_flock(&words) {
+        return flock::run(options);
     }
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
@@ -52,16 +56,43 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Conformance(args) => conformance::run(&args),
+        #[cfg(unix)]
         Command::Doctor(args) => doctor::run(&args),
+        #[cfg(unix)]
         Command::DoctorExaminer(args) => doctor::examine(&args),
+        #[cfg(unix)]
         Command::DoctorWorker(args) => doctor::worker::run(&args),
+        #[cfg(unix)]
         Command::Flock(_) => return flock::run(words.get(2..).unwrap_or_default()),
+        #[cfg(windows)]
+        Command::Doctor(_) => Err(Failure::elsewhere("doctor", "Unix")),
+        #[cfg(windows)]
+        Command::Flock(_) => Err(Failure::elsewhere("flock", "Unix")),
         Command::Generate(args) => generate::run(&args, &Cli::command()),
+        #[cfg(unix)]
         Command::LockKeeper(args) => run::keeper::run(&args),
         Command::Run(args) => run::run(args, &words),
+        #[cfg(unix)]
         Command::Who(args) => who::run(&args),
+        #[cfg(windows)]
+        Command::Who(_) => Err(Failure::elsewhere("who", "Linux")),
     };
     done.unwrap_or_else(Failure::report)
+}
+
+/// The options of flock(1), which are read as getopt_long(3) reads them, if the command is flock(1).
+#[cfg(unix)]
+fn options_of_flock(words: &[OsString]) -> Option<&[OsString]> {
+    use std::ffi::OsStr;
+    use std::path::Path;
+
+    match words {
+        [name, options @ ..] if Path::new(name).file_name() == Some(OsStr::new("flock")) => {
+            Some(options)
+        }
+        [_, command, options @ ..] if command == "flock" => Some(options),
+        _ => None,
+    }
 }
 
 /// The name of the command with these words, for a hint.
@@ -101,18 +132,33 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Conformance(conformance::Args),
+    #[cfg(unix)]
     Doctor(doctor::Args),
+    #[cfg(unix)]
     #[command(hide = true)]
     DoctorExaminer(doctor::Args),
+    #[cfg(unix)]
     #[command(hide = true)]
     DoctorWorker(doctor::worker::Args),
+    #[cfg(unix)]
     Flock(flock::Args),
+    #[cfg(windows)]
+    #[command(hide = true)]
+    Doctor(elsewhere::Args),
+    #[cfg(windows)]
+    #[command(hide = true)]
+    Flock(elsewhere::Args),
     #[command(hide = true)]
     Generate(generate::Args),
+    #[cfg(unix)]
     #[command(hide = true)]
     LockKeeper(run::keeper::Args),
     Run(run::Args),
+    #[cfg(unix)]
     Who(who::Args),
+    #[cfg(windows)]
+    #[command(hide = true)]
+    Who(elsewhere::Args),
 }
 
 #[cfg(test)]

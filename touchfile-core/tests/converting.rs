@@ -121,7 +121,7 @@ async fn what_the_backend_fails_at_changes_neither_the_mode_nor_the_queue() {
     let world = World::new();
     let touch = touch(&world, "a");
     let mut guard = touch.lock_exclusive().await.unwrap();
-    world.fail_next(Call::Downgrade, 5); // EIO
+    world.fail_next(Call::Downgrade, std::io::ErrorKind::Other);
     let error = guard.downgrade().await.unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error:?}");
     assert!(

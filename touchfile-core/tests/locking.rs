@@ -334,7 +334,7 @@ fn with_lock_of_threads_releases_whatever_the_closure_does() {
 #[test]
 fn a_name_is_what_the_platform_of_the_backend_makes_of_it() {
     let touch = TouchFile::new(World::new().process("a"), "a.lock").unwrap();
-    assert_eq!(touch.path(), "/a.lock"); // the current directory of a world is its root
+    assert_eq!(touch.path(), Path::new("/a.lock")); // the current directory of a world is its root
 }
 
 #[test]

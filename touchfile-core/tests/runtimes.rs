@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{Error, TouchFile};
+#[cfg(unix)]
 use touchfile_flock::FlockBackend;
 use touchfile_mock::{MockBackend, World};
 
@@ -72,6 +73,7 @@ fn a_wait_moved_to_another_runtime_ends_by_its_timeout() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_wait_for_a_real_file_moved_to_another_runtime_ends_by_its_timeout() {
     let dir = tempfile::tempdir().unwrap();

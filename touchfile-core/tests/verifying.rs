@@ -83,7 +83,7 @@ async fn what_nobody_answers_is_not_known_after_a_while() {
 async fn a_check_that_fails_is_no_loss() {
     let (world, touch) = touch();
     let guard = touch.lock(Exclusive).await.unwrap();
-    world.fail_next(Call::IsLost, 13); // EACCES
+    world.fail_next(Call::IsLost, std::io::ErrorKind::PermissionDenied);
     let error = guard.verify().await.unwrap_err();
     assert!(matches!(error, Error::Permission { .. }), "{error:?}");
     assert_eq!(

@@ -15,54 +15,56 @@
 //! - [`ForkGeneration`]: telling a process from those it forked.
 #![deny(unsafe_code)] // allowed in `fork` and `wait::linux::interrupt` only
 
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 mod file_system;
 mod fork;
 #[cfg(all(feature = "fuzzing", target_os = "linux"))]
 #[doc(hidden)]
 pub mod fuzzing;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 mod handle;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 mod holders;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 mod identity;
 #[cfg(unix)]
 mod location;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 mod mount;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod nfs;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 mod open;
 mod platform;
 #[cfg(target_os = "linux")]
 mod reactor;
+#[cfg(any(unix, windows))]
+mod removal;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod stall;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 mod wait;
 
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 pub use file_system::{FileSystem, FileSystemKind, file_system_name};
 pub use fork::ForkGeneration;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 pub use handle::{BlockingLock, FileHandle, RawFileConvert, RawFileLock};
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 pub use holders::{LockedFile, holders, locked_files, look_up_holders, sees_all_processes};
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 pub use identity::{FileId, Symlinks};
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 pub use mount::Mount;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 pub use open::{Access, open};
 pub use platform::platform;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use stall::opening_may_stall;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 pub use wait::QueuePlace;
 
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 use std::io;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use std::path::Path;
@@ -83,7 +85,7 @@ const STATX_DONT_SYNC: rustix::fs::AtFlags = rustix::fs::AtFlags::from_bits_reta
 const STATX_FORCE_SYNC: rustix::fs::AtFlags = rustix::fs::AtFlags::from_bits_retain(0x2000);
 
 /// Repeats a system call for as long as a signal interrupts it.
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 #[inline]
 fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {

@@ -42,6 +42,7 @@ impl Platform for OperatingSystem {
             Error::invalid_path(name, reason, Some(error))
         })?;
         check_length(name, &path)?;
+        check_device(name, &path)?;
         // A file system that may not answer is asked when the file is first locked: a deadline
         // can be set there.
         if !self.open_may_block(&path, options) {
@@ -101,6 +102,16 @@ fn check_length(name: &Path, path: &Path) -> Result<()> {
     Err(Error::invalid_path(name, reason, None))
 }
 
+/// Refuses a path that Windows keeps for a device, such as `NUL` or `COM1` in any directory.
+fn check_device(name: &Path, path: &Path) -> Result<()> {
+    #[cfg(windows)]
+    if let Some(reason) = crate::open::no_file(path) {
+        return Err(Error::invalid_path(name, reason, None));
+    }
+    let _ = (name, path);
+    Ok(())
+}
+
 /// Refuses a path whose parent directory is missing.
 fn check_parent(path: &Path) -> Result<()> {
     let Some(parent) = path.parent() else {
@@ -130,7 +141,8 @@ fn check_parent(path: &Path) -> Result<()> {
 
 /// Refuses a path that says by a slash at its end that it is a directory when it is none.
 fn check_trailing_slash(path: &Path) -> Result<()> {
-    if !path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+    let last = path.as_os_str().as_encoded_bytes().last();
+    if !last.is_some_and(|&byte| path::is_separator(byte.into())) {
         return Ok(());
     }
     // Without the slash, which would follow a link.
@@ -176,13 +188,28 @@ fn os_error_kind(error: &io::Error) -> Option<io::ErrorKind> {
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 fn os_error_kind(error: &io::Error) -> Option<io::ErrorKind> {
     match error.raw_os_error()? {
-        // ERROR_INVALID_NAME and ERROR_FILENAME_EXCED_RANGE
-        123 | 206 if cfg!(windows) => Some(io::ErrorKind::InvalidInput),
+        // ERROR_INVALID_FUNCTION and ERROR_NOT_SUPPORTED: a file system without locks
+        1 | 50 => Some(io::ErrorKind::Unsupported),
+        // ERROR_TOO_MANY_OPEN_FILES, ERROR_SHARING_VIOLATION and ERROR_NO_SYSTEM_RESOURCES
+        4 | 32 | 1450 => Some(io::ErrorKind::ResourceBusy),
+        // ERROR_BAD_NETPATH and ERROR_BAD_NET_NAME
+        53 | 67 => Some(io::ErrorKind::NotFound),
+        // ERROR_UNEXP_NET_ERR and ERROR_NETNAME_DELETED: the server or the share is gone
+        59 | 64 => Some(io::ErrorKind::StaleNetworkFileHandle),
+        // ERROR_INVALID_NAME, ERROR_FILENAME_EXCED_RANGE and ERROR_CANT_RESOLVE_FILENAME
+        123 | 206 | 1921 => Some(io::ErrorKind::InvalidInput),
+        // ERROR_DIRECTORY
+        267 => Some(io::ErrorKind::NotADirectory),
         _ => None,
     }
+}
+
+#[cfg(not(any(unix, windows)))]
+fn os_error_kind(_: &io::Error) -> Option<io::ErrorKind> {
+    None
 }
 
 #[cfg(all(test, unix))]

@@ -1,6 +1,6 @@
 //! The paths of a world.
 
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
 use touchfile_core::{OpenOptions, Platform, Result};
 
@@ -20,5 +20,10 @@ impl Platform for Simulated {
 
 /// The absolute form of a path in a world, where a relative path starts at `/`.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
-    Path::new("/").join(path).components().collect()
+    let path: PathBuf = Path::new("/").join(path).components().collect();
+    if MAIN_SEPARATOR == '/' {
+        return path;
+    }
+    // A history reads the same on every system.
+    path.to_string_lossy().replace(MAIN_SEPARATOR, "/").into()
 }

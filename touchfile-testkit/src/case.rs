@@ -105,6 +105,8 @@ pub(crate) enum Need {
     RealProcesses,
     RemoveOnRelease,
     Shared,
+    /// Processes that can be stopped and continued.
+    Signals,
 }
 
 impl Context<'_> {
@@ -125,6 +127,10 @@ impl Need {
             }
             Self::RealProcesses => {
                 return (!real).then(|| "it needs worker processes".to_owned());
+            }
+            Self::Signals => {
+                let why = "Windows has no signal that stops a process";
+                return (real && cfg!(windows)).then(|| why.to_owned());
             }
             Self::AtomicConversion => (claims.atomic_conversion, "atomic_conversion"),
             Self::CrashRelease => (claims.crash_release, "crash_release"),

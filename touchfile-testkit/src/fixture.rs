@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use touchfile_core::BoxBackend;
 use touchfile_mock::World;
 
 use crate::process::{Pool, Process};
+use crate::system;
 
 /// Makes the backend of a process in a simulated world.
 pub(crate) type MakeInWorld = Arc<dyn Fn(&World, &str) -> BoxBackend + Send + Sync>;
@@ -37,7 +35,7 @@ pub(crate) struct Fixture<'h> {
     files: Files<'h>,
     running: BTreeMap<usize, Process>,
     /// Children whose parent was killed.
-    orphans: Vec<Pid>,
+    orphans: Vec<u32>,
     death_grace: Duration,
     last_death: Option<Instant>,
 }
@@ -175,22 +173,19 @@ impl Fixture<'_> {
 
     /// Kills a child whose parent was killed, and waits for its end.
     pub(crate) fn end_orphan(&mut self, pid: u32) {
-        if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-            end(pid);
-            self.last_death = Some(Instant::now());
-        }
+        system::end(pid);
+        self.last_death = Some(Instant::now());
     }
 
     /// Remembers a child, so that it is killed at the end even if its parent was killed before.
     pub(crate) fn remember_child(&mut self, pid: u32) {
-        self.orphans
-            .extend(i32::try_from(pid).ok().and_then(Pid::from_raw));
+        self.orphans.push(pid);
     }
 
     /// Removes the name of a file, if the file exists.
     pub(crate) fn unlink(&self, path: &Path) -> io::Result<()> {
         let removed = match &self.files {
-            Files::Dir { .. } => fs::remove_file(path),
+            Files::Dir { .. } => system::remove(path),
             Files::World { world, .. } => world.unlink(path),
         };
         match removed {
@@ -205,7 +200,7 @@ impl Fixture<'_> {
             Files::Dir { dir, .. } => {
                 let new = dir.join("new");
                 fs::write(&new, "")?;
-                fs::rename(&new, path)
+                system::replace(path, &new)
             }
             Files::World { world, .. } => {
                 world.replace(path);
@@ -224,12 +219,7 @@ impl Fixture<'_> {
 
     /// Whether an error says that the file system has no links of this kind, as FAT has none.
     pub(crate) fn has_no_links(error: &io::Error) -> bool {
-        use rustix::io::Errno;
-        let errno = Errno::from_io_error(error);
-        matches!(
-            errno,
-            Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK)
-        )
+        system::has_no_links(error)
     }
 
     /// Creates a file that cannot be opened for writing. Returns false if this user can open it all
@@ -238,7 +228,7 @@ impl Fixture<'_> {
         match &self.files {
             Files::Dir { .. } => {
                 fs::write(path, "")?;
-                fs::set_permissions(path, fs::Permissions::from_mode(0o444))?;
+                system::set_mode(path, 0o444)?;
                 Ok(fs::OpenOptions::new().write(true).open(path).is_err())
             }
             Files::World { world, .. } => {
@@ -274,7 +264,7 @@ impl Fixture<'_> {
 
     fn end_orphans(&mut self) {
         for pid in self.orphans.drain(..) {
-            end(pid);
+            system::end(pid);
         }
     }
 }
@@ -285,7 +275,7 @@ impl Drop for Fixture<'_> {
         self.end_orphans();
         if let Files::Dir { dir, .. } = &self.files {
             // What cannot be removed here is removed with the directory of the suite.
-            drop(fs::remove_dir_all(dir));
+            drop(system::remove_tree(dir));
         }
     }
 }
@@ -297,15 +287,4 @@ fn pool_of(pools: &[Pool], number: usize) -> &Pool {
 
 fn name(number: usize) -> String {
     format!("process {number}")
-}
-
-/// Kills a process that is no child of this one, and waits until its files are closed.
-fn end(pid: Pid) {
-    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
-        return; // it has ended
-    };
-    rustix::process::pidfd_send_signal(&process, Signal::KILL).ok();
-    let limit = Timespec::try_from(Duration::from_secs(5)).ok();
-    let gone = || poll(&mut [PollFd::new(&process, PollFlags::IN)], limit.as_ref());
-    rustix::io::retry_on_intr(gone).ok();
 }

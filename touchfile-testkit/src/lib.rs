@@ -31,7 +31,7 @@
 //!   another handle after each call.
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "broken")]
+#[cfg(all(feature = "broken", unix))]
 pub mod broken;
 #[macro_use]
 mod case;
@@ -51,6 +51,7 @@ mod meeting;
 mod past;
 mod process;
 mod suite;
+mod system;
 mod walk;
 pub mod worker;
 

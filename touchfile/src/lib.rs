@@ -39,8 +39,9 @@
 //!
 //! - [`TouchFile`] is what programs use; [`TouchFile::open`] makes one with the [`DefaultBackend`].
 //! - [`LockBackend`] is a way of locking. [`AutoBackend`], the default, locks each file in the way
-//!   that is right for its file system; [`FlockBackend`] and [`FcntlBackend`] are the two ways it
-//!   chooses from. `TouchFile<B>` takes any other, [`BoxBackend`] one that is chosen at run time.
+//!   that is right for its file system, on every system. The ways it chooses from are named for their
+//!   calls and exist where these do: `FlockBackend` and `FcntlBackend` on Unix, `LockFileExBackend` on
+//!   Windows. `TouchFile<B>` takes any other, [`BoxBackend`] one that is chosen at run time.
 //! - [`TouchFile::guarantee`] says what a lock is worth where its file is: on NFS, say.
 //! - [`Error`] tells contention, timeouts and failures apart.
 //!
@@ -52,7 +53,7 @@
 //! Be generic over `B: LockBackend` and give it `touchfile_mock::MockBackend` in tests: a simulator
 //! of processes, lock files and faults. "What if the lock times out" is three lines then; the
 //! example `testing_with_mock` shows them.
-#![cfg(unix)]
+#![cfg(any(unix, windows))]
 #![forbid(unsafe_code)]
 
 pub mod auto;
@@ -67,11 +68,20 @@ pub use touchfile_core::{
     Holder, LockBackend, LockKind, LockMode, Loss, Operation, ProcessId, Result, TouchFileBuilder,
     UnknownName, WaitEvent,
 };
+#[cfg(unix)]
 pub use touchfile_fcntl::FcntlBackend;
 pub use touchfile_file::holders;
+#[cfg(unix)]
 pub use touchfile_flock::FlockBackend;
+#[cfg(windows)]
+pub use touchfile_lockfileex::LockFileExBackend;
 
 /// The code in the README is compiled and run, too.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So is that for those who come from other libraries.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migrating.md")]
+struct Migrating;

@@ -4,8 +4,6 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rustix::termios::tcgetwinsize;
-
 use crate::text::printable;
 
 /// The width of a terminal if it is not known.
@@ -59,8 +57,17 @@ fn put(text: &str) {
     io::stderr().write_all(text.as_bytes()).ok();
 }
 
+#[cfg(windows)]
 fn width() -> usize {
-    let columns = tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col);
+    let columns = std::env::var("COLUMNS").ok();
+    columns
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(USUAL_WIDTH)
+}
+
+#[cfg(unix)]
+fn width() -> usize {
+    let columns = rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col);
     match columns {
         0 => USUAL_WIDTH,
         columns => columns.into(),

@@ -9,9 +9,9 @@ use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use nix::unistd::{getpgrp, tcgetpgrp};
 use touchfile::{Holder, LockBackend, TouchFileBuilder, WaitEvent};
 
+#[cfg(unix)]
 use crate::child::{Launch, reap};
 use crate::exit::say;
 use line::Line;
@@ -46,17 +46,40 @@ impl OnWait {
     /// at any moment.
     fn run(&self, wait: &WaitEvent<'_>) {
         self.once.call_once(|| {
-            let words = ["/bin/sh".into(), "-c".into(), self.script.clone()];
-            let started = Launch::new(&words)
-                .env("TOUCHFILE_WAITING", wait.path().into())
-                .aside()
-                .start();
-            if let Err(error) = started {
+            if let Err(error) = self.start(wait) {
                 say(&format!("cannot run the --on-wait command: {error}"));
             }
         });
     }
+
+    #[cfg(unix)]
+    fn start(&self, wait: &WaitEvent<'_>) -> io::Result<()> {
+        let words = ["/bin/sh".into(), "-c".into(), self.script.clone()];
+        let command = Launch::new(&words).env("TOUCHFILE_WAITING", wait.path().into());
+        command.aside().start().map(drop)
+    }
+
+    #[cfg(windows)]
+    fn start(&self, wait: &WaitEvent<'_>) -> io::Result<()> {
+        use std::os::windows::io::AsHandle;
+        use std::os::windows::process::CommandExt;
+        use std::process::{Command, Stdio};
+
+        let mut command = Command::new("cmd");
+        // The shell has its own rules of quoting.
+        command.raw_arg("/C").raw_arg(&self.script);
+        command
+            .env("TOUCHFILE_WAITING", wait.path())
+            .stdin(Stdio::null())
+            .stdout(io::stderr().as_handle().try_clone_to_owned()?)
+            .spawn()
+            .map(drop)
+    }
 }
+
+/// There is nothing to reap.
+#[cfg(windows)]
+fn reap() {}
 
 /// What is shown and run during a wait. All output goes to standard error, because standard output
 /// belongs to the command.
@@ -159,9 +182,20 @@ fn message<'a>(wait: &'a WaitEvent<'_>, holders: &'a [Holder]) -> Message<'a> {
 
 /// Whether standard error is a terminal that can erase, and this process is in the foreground. A
 /// background job would draw over the input of the user.
+#[cfg(unix)]
 fn is_watched() -> bool {
+    use nix::unistd::{getpgrp, tcgetpgrp};
+
     let stderr = io::stderr();
     stderr.is_terminal()
         && env::var_os("TERM").is_some_and(|term| term != "dumb")
         && tcgetpgrp(&stderr).is_ok_and(|foreground| foreground == getpgrp())
+}
+
+/// Consoles of Windows need not know how to erase, but those that set one of these variables do.
+#[cfg(windows)]
+fn is_watched() -> bool {
+    io::stderr().is_terminal()
+        && (env::var_os("WT_SESSION").is_some()
+            || env::var_os("TERM").is_some_and(|term| term != "dumb"))
 }

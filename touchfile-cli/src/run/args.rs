@@ -1,7 +1,6 @@
 //! The command line of `touchfile run`.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,6 +47,25 @@ Environment:
   TOUCHFILE_WAITING   Set for the command of --on-wait: the lock file.
   TERM                On a dumb terminal a wait is one line.";
 
+#[cfg(windows)]
+const DETAILS: &str = "\
+Run a command under a lock
+
+LOCKFILE is created if it is missing, and is never written to or removed. The
+lock is one of LockFileEx on a byte far beyond the end of the file: it excludes
+every other program that locks the whole file, and stops nobody from reading it.
+Several lock files are locked one after the other, all or none, in an order that
+depends on the files alone; one that is given twice, be it by another name, is
+locked once.
+
+The lock is held until COMMAND itself ends, even if processes that COMMAND left
+in the background go on. No lock can be inherited: if touchfile is killed,
+COMMAND and all that it started end with it; with --no-inherit they go on
+without the lock. Ctrl-C and Ctrl-Break are for COMMAND while it runs. --limit
+ends COMMAND and all that it started at once; --exec and --kill-after are for
+systems with signals.";
+
+#[cfg(unix)]
 const DETAILS: &str = "\
 Run a command under a lock
 
@@ -177,11 +195,13 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(super) enum Backend {
-    /// flock on a local file system, fcntl on one that other hosts may share
+    /// flock on a local file system, fcntl on one that other hosts may share; LockFileEx on Windows
     Auto,
     /// Open-file-description locks of fcntl(2)
+    #[cfg(unix)]
     Fcntl,
     /// flock(2)
+    #[cfg(unix)]
     Flock,
 }
 
@@ -206,7 +226,7 @@ impl Args {
         if !eaten && let Some(end) = self.command.iter().position(|word| word == "--") {
             let more: Vec<OsString> = self.command.drain(..=end).collect();
             for path in &more[..end] {
-                if path.as_bytes().starts_with(b"-") {
+                if path.as_encoded_bytes().starts_with(b"-") {
                     return Err(Failure::usage(format!(
                         "{} comes after a lock file: put options first, and ./ before a name like that",
                         path.to_string_lossy()

@@ -16,7 +16,11 @@ use crate::child::{Child, Launch};
 use crate::exit::{Failure, say};
 use crate::inherited::inherited;
 use crate::init::ExitOnSignal;
+pub(super) use crate::init::exit_on_signals;
 use crate::signals::{Event, Signals};
+
+/// What a handle must be for the command to inherit it.
+pub(super) use std::os::fd::AsFd as Inheritable;
 
 /// The forwarded signals that should end a command, unless they were ignored when `touchfile` was
 /// started, for example by nohup(1).

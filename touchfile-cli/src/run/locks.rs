@@ -7,7 +7,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -197,15 +196,16 @@ pub(super) fn described<B: LockBackend>(
     held: &[Held<B>],
     way: impl Fn(&Held<B>) -> &'static str,
 ) -> OsString {
-    let outer = env::var_os(VARIABLE).unwrap_or_default().into_vec();
+    let outer = env::var_os(VARIABLE).unwrap_or_default();
     let mut lines: Vec<Vec<u8>> = outer
+        .as_encoded_bytes()
         .split(|&byte| byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(<[u8]>::to_vec)
         .collect();
     for guard in held {
         let mut line = format!("{} {} ", guard.mode(), way(guard)).into_bytes();
-        for &byte in guard.path().as_os_str().as_bytes() {
+        for &byte in guard.path().as_os_str().as_encoded_bytes() {
             match byte {
                 b'\n' => line.extend_from_slice(br"\n"),
                 b'\\' => line.extend_from_slice(br"\\"),
@@ -214,12 +214,23 @@ pub(super) fn described<B: LockBackend>(
         }
         lines.push(line);
     }
-    OsString::from_vec(lines.join(&b'\n'))
+    from_bytes(lines.join(&b'\n'))
+}
+
+#[cfg(unix)]
+fn from_bytes(bytes: Vec<u8>) -> OsString {
+    std::os::unix::ffi::OsStringExt::from_vec(bytes)
+}
+
+/// What is not Unicode is replaced.
+#[cfg(windows)]
+fn from_bytes(bytes: Vec<u8>) -> OsString {
+    String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
 #[cfg(test)]
 mod tests {
-    use touchfile::FlockBackend;
+    use touchfile::AutoBackend;
 
     use super::*;
 
@@ -228,7 +239,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let touch = || {
             let path = dir.path().join("a.lock");
-            Arc::new(TouchFile::new(FlockBackend::new(), path).unwrap())
+            Arc::new(TouchFile::new(AutoBackend::new(), path).unwrap())
         };
         let _held = touch().blocking_owned().lock_exclusive().unwrap();
         let time = Duration::from_secs(60);

@@ -1,46 +1,62 @@
 //! `touchfile run`: runs a command under one or several locks.
 
 mod args;
+#[cfg(unix)]
 mod command;
+#[cfg(windows)]
+#[path = "command_windows.rs"]
+mod command;
+#[cfg(windows)]
+mod job;
+#[cfg(unix)]
 pub(crate) mod keeper;
 mod locks;
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use touchfile::auto::Method;
-use touchfile::{AutoBackend, FcntlBackend, FlockBackend, LockBackend, LockMode};
+use touchfile::{AutoBackend, LockBackend, LockMode};
 
 use touchfile_file::Symlinks;
 
 use crate::exit::{self, Failure};
-use crate::inherited::raise_descriptor_limit;
-use crate::init;
 use crate::progress::{OnWait, Progress};
 pub(crate) use args::Args;
 use args::Backend;
-use command::{Ended, Supervision};
+use command::{Ended, Inheritable, Supervision};
 use locks::{Held, WaitLimit, Wanted};
 
 /// Takes the locks, runs the command and releases the locks. `words` is the whole command line.
 pub(crate) fn run(mut args: Args, words: &[OsString]) -> Result<ExitCode, Failure> {
     let paths = args.split_off_paths(words)?;
     // Each lock needs a descriptor, and each wait needs a few.
-    raise_descriptor_limit();
+    #[cfg(unix)]
+    crate::inherited::raise_descriptor_limit();
     match args.backend {
-        Backend::Auto => run_with(AutoBackend::new(), &args, &paths, |held| {
-            held.handle()
-                .map_or("auto", |handle| match handle.raw().method() {
-                    Method::Fcntl => "fcntl",
-                    Method::Flock => "flock",
-                    _ => "auto",
-                })
-        }),
-        Backend::Fcntl => run_with(FcntlBackend::new(), &args, &paths, |_| "fcntl"),
-        Backend::Flock => run_with(FlockBackend::new(), &args, &paths, |_| "flock"),
+        Backend::Auto => run_with(AutoBackend::new(), &args, &paths, way_of_auto),
+        #[cfg(unix)]
+        Backend::Fcntl => run_with(touchfile::FcntlBackend::new(), &args, &paths, |_| "fcntl"),
+        #[cfg(unix)]
+        Backend::Flock => run_with(touchfile::FlockBackend::new(), &args, &paths, |_| "flock"),
     }
+}
+
+#[cfg(unix)]
+fn way_of_auto(held: &Held<AutoBackend>) -> &'static str {
+    use touchfile::auto::Method;
+
+    let method = held.handle().map(|handle| handle.raw().method());
+    match method {
+        Some(Method::Fcntl) => "fcntl",
+        Some(Method::Flock) => "flock",
+        _ => "auto",
+    }
+}
+
+#[cfg(windows)]
+fn way_of_auto(_: &Held<AutoBackend>) -> &'static str {
+    "lockfileex"
 }
 
 fn run_with<B>(
@@ -51,11 +67,11 @@ fn run_with<B>(
 ) -> Result<ExitCode, Failure>
 where
     B: LockBackend + Clone,
-    B::Handle: AsFd,
+    B::Handle: Inheritable,
 {
     // Until the locks are held, signals have their usual effect. The kernel releases everything, so no
     // handler is needed.
-    let exit_on_signals = init::exit_on_signals();
+    let exit_on_signals = command::exit_on_signals();
     let on_wait = args.on_wait.clone();
     let progress = Progress::new(on_wait.map(OnWait::new), args.quiet);
     let conflict = args.conflict_exit_code;

@@ -4,17 +4,16 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, OFlags};
-use rustix::io::Errno;
 use touchfile_core::backoff::Backoff;
 use touchfile_core::{Attempt, LockMode, OpenOptions};
 
 use super::raw::{BlockingLock, RawFileConvert, RawFileLock};
-use crate::location::Location;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::nfs;
-use crate::open::open_with;
+use crate::open::{OpenFlags, open_with};
+use crate::removal::remove;
 use crate::wait::{self, Contended, Lock, Target};
 use crate::{
     Access, FileId, FileSystem, ForkGeneration, Symlinks, file_system_name, opening_may_stall,
@@ -34,6 +33,9 @@ pub(super) struct LockFile<R> {
     options: OpenOptions,
 }
 
+/// How long a file that was removed may keep its name. Nobody ends that but those who have it open.
+const LONGEST_REMOVAL: Duration = Duration::from_secs(2);
+
 /// An open file with what is known of it.
 #[derive(Debug)]
 struct Opened {
@@ -48,16 +50,23 @@ impl<R: RawFileLock> LockFile<R> {
         Self::with_opened(raw, opened, path, options)
     }
 
-    /// Opens it, and waits while somebody has a lease on it.
+    /// Opens it, and waits while somebody has a lease on it, or on Windows for a moment while a file that
+    /// was removed still has its name.
     pub(super) async fn open_unleased(
         raw: R,
         path: &Path,
         options: &OpenOptions,
     ) -> io::Result<Self> {
         let mut backoff = Backoff::new();
+        let begun = Instant::now();
         let opened = loop {
             match open(&raw, path, options) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => backoff.pause().await,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if cfg!(windows) && begun.elapsed() > LONGEST_REMOVAL {
+                        return Err(error);
+                    }
+                    backoff.pause().await;
+                }
                 opened => break opened?,
             }
         };
@@ -123,12 +132,15 @@ impl<R: RawFileLock> LockFile<R> {
         if !self.is_ours() {
             return Ok(Released::Nothing); // the parent's lock
         }
+        let mut is_locked = true;
         let removed = if self.options.remove_on_release {
-            self.remove_if_last(mode)
+            self.remove_if_last(mode, &mut is_locked)
         } else {
             Ok(())
         };
-        retry_interrupted(|| self.raw.unlock(&self.file))?;
+        if is_locked {
+            retry_interrupted(|| self.raw.unlock(&self.file))?;
+        }
         Ok(Released::Lock { removed })
     }
 
@@ -137,35 +149,24 @@ impl<R: RawFileLock> LockFile<R> {
     /// Safe because whoever locks the file next checks that the path still names it: they find
     /// that it does not and start over. Only a process that holds the file exclusively may do so;
     /// a shared holder tries to become that one, and may lose its lock in the attempt, which it is
-    /// about to give up anyway.
-    fn remove_if_last(&self, mode: LockMode) -> io::Result<()> {
-        let alone = mode == LockMode::Exclusive
-            || retry_interrupted(|| self.raw.try_lock(&self.file, LockMode::Exclusive))?
-                == Attempt::Acquired;
+    /// about to give up anyway. `is_locked` says afterwards whether it has one.
+    fn remove_if_last(&self, mode: LockMode, is_locked: &mut bool) -> io::Result<()> {
+        if mode == LockMode::Shared {
+            // A handle's own shared lock is in its way on Windows.
+            if cfg!(windows) {
+                self.raw.unlock(&self.file)?;
+                *is_locked = false;
+            }
+            match retry_interrupted(|| self.raw.try_lock(&self.file, LockMode::Exclusive))? {
+                Attempt::Acquired => *is_locked = true,
+                Attempt::WouldBlock => return Ok(()),
+            }
+        }
         // A client of a server must first be made to ask it.
-        if !alone || self.file_system.may_stall() && !self.is_at(&self.path)? {
+        if self.file_system.may_stall() && !self.is_at(&self.path)? {
             return Ok(());
         }
-        self.remove()
-    }
-
-    /// Removes the name of this file, and no other: the directory is opened once, so that whoever can
-    /// exchange one above it cannot have the name looked up in one and removed in another.
-    fn remove(&self) -> io::Result<()> {
-        let removed = rustix::io::retry_on_intr(|| {
-            let Some(location) = Location::held(&self.path, self.symlinks())? else {
-                return Ok(()); // the root directory
-            };
-            if FileId::from_location(&location)? == self.id {
-                let (directory, name) = (location.directory(), location.name());
-                rustix::fs::unlinkat(directory, name, AtFlags::empty())?;
-            }
-            Ok(())
-        });
-        match removed {
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(()), // somebody else was quicker
-            removed => Ok(removed?),
-        }
+        remove(&self.path, self.symlinks(), self.id)
     }
 
     /// Whether `path` names this file.
@@ -316,7 +317,7 @@ fn open<R: RawFileLock>(raw: &R, path: &Path, options: &OpenOptions) -> io::Resu
     // Other processes see by it that the release will be announced.
     let mark = match raw.kernel_listing() {
         Some(_) => wait::open_flags(),
-        None => OFlags::empty(),
+        None => OpenFlags::empty(),
     };
     // The file system is known once the file is open, and most lock files are on a local one.
     // A server of NFS 4 answers an opening for reading with a delegation, which keeps others from
@@ -340,7 +341,7 @@ fn open_unless_stale(
     path: &Path,
     options: &OpenOptions,
     access: Access,
-    mark: OFlags,
+    mark: OpenFlags,
 ) -> io::Result<Opened> {
     for _ in 1..MAX_STALE {
         match open_once(path, options, access, mark) {
@@ -359,7 +360,7 @@ fn open_once(
     path: &Path,
     options: &OpenOptions,
     access: Access,
-    mark: OFlags,
+    mark: OpenFlags,
 ) -> io::Result<Opened> {
     if options.remove_on_release && options.follow_symlinks {
         return Err(io::Error::new(

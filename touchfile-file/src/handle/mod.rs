@@ -5,7 +5,10 @@ mod raw;
 
 use std::fs::File;
 use std::io;
+#[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
+#[cfg(windows)]
+use std::os::windows::io::{AsHandle, BorrowedHandle};
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -260,9 +263,17 @@ impl<R: RawFileConvert> FileHandle<R> {
     }
 }
 
+#[cfg(unix)]
 impl<R: RawFileLock> AsFd for FileHandle<R> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.lock.file.as_fd()
+    }
+}
+
+#[cfg(windows)]
+impl<R: RawFileLock> AsHandle for FileHandle<R> {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.lock.file.as_handle()
     }
 }
 

@@ -112,11 +112,11 @@ mod elsewhere {
     use std::io;
     use std::path::Path;
 
-    use super::{Holder, LockedFile};
+    use super::{Holder, LockKind, LockedFile};
 
     pub(super) enum Reach {
         All,
-        Message(&'static [LockKind]),
+        Message(#[expect(dead_code, reason = "there is nobody to be found")] &'static [LockKind]),
     }
 
     pub(super) fn find(_: &Path, _: Reach) -> io::Result<Vec<Holder>> {

@@ -27,10 +27,9 @@ mod system;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
 use tokio::task::yield_now;
 use touchfile_core::runtime;
 use touchfile_core::{Attempt, LockMode};
@@ -42,6 +41,7 @@ pub(crate) use self::linux::{is_marked, take_message};
 pub use self::queue_place::QueuePlace;
 pub(crate) use self::system::Lock;
 use self::system::{Follower, Joined, Place, System, Unaided};
+use crate::open::OpenFlags;
 use crate::{BlockingLock, FileId, Symlinks};
 
 /// A lock that is waited for, as whoever has it open sees it.
@@ -256,14 +256,14 @@ fn system() -> &'static dyn System {
 /// variable `TOUCHFILE_WAIT_WITHOUT`, or all of it.
 #[cfg(target_os = "linux")]
 fn is_without(part: &str) -> bool {
-    static WITHOUT: OnceLock<Option<String>> = OnceLock::new();
+    static WITHOUT: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
     let without = WITHOUT.get_or_init(|| std::env::var("TOUCHFILE_WAIT_WITHOUT").ok());
     let mut parts = without.iter().flat_map(|without| without.split(','));
     parts.any(|word| word == part)
 }
 
 /// Flags to open a lock file with, by which other processes see that its release is announced.
-pub(crate) fn open_flags() -> OFlags {
+pub(crate) fn open_flags() -> OpenFlags {
     system().open_flags()
 }
 

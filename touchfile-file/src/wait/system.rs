@@ -13,17 +13,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
 use touchfile_core::{LockKind, LockMode};
 
 use super::{QueuePlace, Target};
+use crate::open::OpenFlags;
 use crate::{BlockingLock, FileId, Symlinks};
 
 /// What an operating system offers to those who wait.
 pub(crate) trait System: fmt::Debug + Sync {
     /// Flags to open a lock file with, by which other processes see that its release is announced.
-    fn open_flags(&self) -> OFlags {
-        OFlags::empty()
+    fn open_flags(&self) -> OpenFlags {
+        OpenFlags::empty()
     }
 
     /// Wakes those who wait for the lock of `target`, which was just released.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::OpenOptions;
@@ -11,6 +10,7 @@ use super::driver::Driver;
 use crate::Law;
 use crate::case::{Case, Undone};
 use crate::process::{Answer, Command};
+use crate::system;
 
 pub(super) fn cases() -> Vec<Case> {
     cases! {
@@ -132,8 +132,8 @@ fn a_new_file_has_the_mode_that_was_asked_for(driver: &mut Driver<'_>) -> Result
         "a mode must be honoured, or refused with Unsupported",
     )?;
     // A backend may make its file when it locks.
-    if let Ok(metadata) = fs::metadata(&path) {
-        let bits = metadata.permissions().mode() & 0o777;
+    let metadata = fs::metadata(&path).ok();
+    if let Some(bits) = metadata.and_then(|metadata| system::mode(&metadata)) {
         driver.must(
             bits == 0o640,
             format!("the file's mode is {bits:o}, but 640 was asked for"),

@@ -7,8 +7,8 @@ use crate::case::{Case, Undone};
 
 pub(super) fn cases() -> Vec<Case> {
     cases! {
-        Errors::a_waiter_in_a_storm_of_signals_meets_no_error [CrossProcess, RealProcesses],
-        NoFalseBusy::an_attempt_in_a_storm_of_signals_is_not_busy [CrossProcess, RealProcesses],
+        Errors::a_waiter_in_a_storm_of_signals_meets_no_error [CrossProcess, RealProcesses, Signals],
+        NoFalseBusy::an_attempt_in_a_storm_of_signals_is_not_busy [CrossProcess, RealProcesses, Signals],
     }
 }
 

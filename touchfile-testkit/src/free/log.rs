@@ -9,14 +9,9 @@ use std::io::{self, Write};
 use std::str::FromStr;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use touchfile_core::LockMode;
 
-/// The time of CLOCK_MONOTONIC, which is the same for all processes of a host.
-pub(crate) fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
-}
+pub(crate) use crate::system::now_ns;
 
 /// A call of a task on its handle, or what it does while it holds the lock.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -11,8 +11,7 @@
 //! A writer that is killed at any moment leaves the old or the new number.
 
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use super::plan::Plan;
@@ -51,8 +50,9 @@ impl Witness {
 
     /// Writes the number after `found`, unless a larger number has been written in the meantime.
     pub(super) fn write_next(&self, found: u64) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(&self.path)?;
-        file.write_all_at(b".", found)
+        let mut file = OpenOptions::new().write(true).open(&self.path)?;
+        file.seek(SeekFrom::Start(found))?;
+        file.write_all(b".")
     }
 }
 

@@ -1,8 +1,7 @@
 //! The calls that may leave something behind.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -17,6 +16,7 @@ use super::counts::{Counts, FileState, Leftover};
 use crate::Law;
 use crate::handles::{Handle, open, runtime};
 use crate::past::{Misstep, Past, acquire, fail_to_lock, give_up, wait};
+use crate::system;
 
 /// A call that is repeated.
 pub(super) struct Call {
@@ -132,7 +132,7 @@ impl Subject {
         let path = dir.join("a.lock");
         if claims.real_files {
             fs::write(&path, "precious")?;
-            fs::set_permissions(&path, Permissions::from_mode(0o640))?;
+            system::set_mode(&path, 0o640)?;
             let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
             File::options().write(true).open(&path)?.set_modified(old)?;
         }

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::SystemTime;
+
+use touchfile_file::{FileId, Symlinks};
 
 use super::calls::TIMES;
 use crate::Law;
+use crate::system;
 
 /// What a call leaves behind.
 #[derive(Clone, Debug)]
@@ -31,9 +34,9 @@ impl Leftover {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct FileState {
     contents: Vec<u8>,
-    mode: u32,
-    modified: i64,
-    inode: u64,
+    mode: Option<u32>,
+    modified: Option<SystemTime>,
+    id: Option<FileId>,
 }
 
 impl FileState {
@@ -41,9 +44,9 @@ impl FileState {
         let metadata = fs::metadata(path).ok()?;
         Some(Self {
             contents: fs::read(path).ok()?,
-            mode: metadata.mode(),
-            modified: metadata.mtime(),
-            inode: metadata.ino(),
+            mode: system::mode(&metadata),
+            modified: metadata.modified().ok(),
+            id: FileId::from_path(path, Symlinks::Follow).ok()?,
         })
     }
 
@@ -52,7 +55,7 @@ impl FileState {
         let Some(after) = Self::of(path) else {
             return Some(Leftover::new(Law::Identity, "removes the file"));
         };
-        let (law, what) = if after.inode != self.inode {
+        let (law, what) = if after.id != self.id {
             (Law::Identity, "replaces the file by another")
         } else if after.contents != self.contents {
             (Law::Errors, "changes what is in the file")

@@ -74,7 +74,8 @@ fn kinds(theme: Theme, claims: Capabilities, real_processes: bool) -> Vec<(u32, 
         Theme::Files => kinds.extend([(2, Kind::Unlink), (2, Kind::Replace), (2, Kind::HardLink)]),
         Theme::Locks => {}
         Theme::Processes => {
-            if claims.cross_process {
+            // Windows has no signal that stops a process.
+            if claims.cross_process && (cfg!(unix) || !real_processes) {
                 kinds.extend([(1, Kind::Stop), (2, Kind::Continue)]);
             }
             if claims.crash_release {

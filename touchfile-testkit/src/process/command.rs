@@ -198,6 +198,7 @@ impl fmt::Display for Answer {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt;

@@ -12,6 +12,8 @@ use crate::worker::{Commands, reply};
 
 /// Executes commands until standard input ends.
 pub(crate) fn serve(backend: BoxBackend) -> io::Result<()> {
+    #[cfg(windows)]
+    super::children::live_on_if_asked();
     // A panic becomes an answer, so its message need not be printed.
     panic::set_hook(Box::new(|_| {}));
     let mut executor = Executor::new(backend)?;

@@ -23,6 +23,7 @@ use super::{Env, Make, Suite, cases, options};
 use crate::case::{Case, Context, Outcome, Undone};
 use crate::fixture::Host;
 use crate::process::{Launch, Place, Pool};
+use crate::system;
 
 /// Runs the suite with the arguments of the command line.
 pub(super) fn as_test_program(suite: Suite) -> ExitCode {
@@ -225,7 +226,7 @@ fn host(suite: &Suite) -> io::Result<(Host, touchfile_core::BoxBackend, Option<T
                 .prefix("touchfile-testkit-")
                 .tempdir_in(parent)?;
             // Workers may have another current directory, and need the absolute path.
-            let path = dir.path().canonicalize()?;
+            let path = system::canonical(dir.path())?;
             let backend = make(&Env { dir: path.clone() });
             let here = [Place::new(path.parent().unwrap_or(&path))];
             let places = match suite.places.as_slice() {

@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use touchfile_core::Capabilities;
+
+use crate::system;
 
 use super::Style;
 use crate::handles::Handle;
@@ -50,9 +50,7 @@ impl File {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         if name.len() > 200 {
             // The suffix needs room in a long name.
-            let mut bytes = name.into_vec();
-            bytes.truncate(200);
-            name = OsString::from_vec(bytes);
+            name = OsString::from("m".repeat(200));
         }
         name.push(format!(".{number}"));
         let new = self.path.with_file_name(name);
@@ -60,7 +58,7 @@ impl File {
         let Ok(metadata) = fs::metadata(&self.path) else {
             return new;
         };
-        if fs::copy(&self.path, &new).is_ok() && metadata.nlink() > 1 {
+        if fs::copy(&self.path, &new).is_ok() && system::has_second_name(&metadata) {
             let mut second = new.clone().into_os_string();
             second.push(".b");
             fs::hard_link(&new, second).ok();
@@ -82,9 +80,11 @@ pub(super) fn files(dir: &Path, style: Style, claims: Capabilities) -> io::Resul
     // On a file system without links there are fewer paths.
     fs::create_dir(dir.join("sub"))?;
     made.push(dir.join("sub").join(".."));
-    if std::os::unix::fs::symlink(dir, dir.join("linked")).is_ok() {
-        made.push(dir.join("linked"));
-        made.push(dir.join("linked").join("sub").join(".."));
+    let linked = dir.join("linked");
+    // Wine makes links that lead nowhere.
+    if system::symlink_dir(dir, &linked).is_ok() && linked.join("sub").is_dir() {
+        made.push(linked.clone());
+        made.push(linked.join("sub").join(".."));
     }
     made.push(dir.join("."));
     for file in &mut files {
@@ -92,9 +92,9 @@ pub(super) fn files(dir: &Path, style: Style, claims: Capabilities) -> io::Resul
         file.paths
             .extend(made.iter().map(|directory| directory.join(&name)));
     }
-    let odd = OsString::from_vec(b"an odd \xff name".to_vec());
-    let long = OsString::from("l".repeat(240));
-    for name in [odd, long] {
+    let odd = system::path_from_bytes(b"an odd \xff name".to_vec());
+    let long = PathBuf::from("l".repeat(240));
+    for name in odd.into_iter().chain([long]) {
         let path = dir.join(name);
         // Some file systems refuse such names.
         if fs::write(&path, "").is_ok() {
@@ -114,7 +114,7 @@ pub(super) fn files(dir: &Path, style: Style, claims: Capabilities) -> io::Resul
     if claims.exclusive_read_only {
         let path = dir.join("read-only");
         fs::write(&path, "")?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o444))?;
+        system::set_mode(&path, 0o444)?;
         files.push(File::new(path.clone(), vec![path]));
     }
     Ok(files)

@@ -1,7 +1,7 @@
 //! Descriptors of lock files that an executed program would inherit.
 
+#[cfg(unix)]
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Halt;
@@ -10,6 +10,7 @@ use crate::Law;
 
 /// The flag of open(2) in /proc/self/fdinfo. Linux has another value on three old architectures only,
 /// where this check finds nothing.
+#[cfg(unix)]
 const CLOSE_ON_EXEC: u32 = 0o2_000_000;
 
 impl Walker<'_> {
@@ -27,8 +28,17 @@ impl Walker<'_> {
     }
 }
 
+/// Windows does not list the handles of a process.
+#[cfg(not(unix))]
+fn is_inheritable(_: &Path) -> bool {
+    false
+}
+
 /// Whether this process has a descriptor of the file that is not close-on-exec.
+#[cfg(unix)]
 fn is_inheritable(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
     let (Ok(file), Ok(descriptors)) = (fs::metadata(path), fs::read_dir("/proc/self/fd")) else {
         return false;
     };
@@ -40,6 +50,7 @@ fn is_inheritable(path: &Path) -> bool {
     })
 }
 
+#[cfg(unix)]
 fn flags(descriptor: &str) -> Option<u32> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;

@@ -11,6 +11,7 @@ use super::files::Event;
 use super::slot::Kept;
 use super::walker::Walker;
 use crate::Law;
+use crate::system;
 
 impl Walker<'_> {
     pub(super) fn unlock(&mut self, slot: usize, caller: Caller) -> Result<(), Halt> {
@@ -94,7 +95,7 @@ impl Walker<'_> {
         if let Ok(metadata) = fs::metadata(&path) {
             fs::set_permissions(&new, metadata.permissions())?;
         }
-        fs::rename(&new, &path)?;
+        system::replace(&path, &new)?;
         self.record(file, "a new file is renamed over it".into());
         for slot in &mut self.slots {
             slot.stale |= slot.file == file;

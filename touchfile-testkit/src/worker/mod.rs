@@ -36,16 +36,14 @@ mod own_side;
 use std::env;
 use std::error::Error;
 use std::fmt::{self, Display};
-use std::io::{self, Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::io::{self, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
-
 pub use self::own_side::{Commands, reply};
 use crate::countdown::Countdown;
+use crate::system::{self, Output};
 
 /// The beginning of each reply. A worker may print other lines as well.
 const MARK: &str = "@touchfile ";
@@ -69,7 +67,7 @@ pub struct Worker {
     child: Child,
     /// The standard input of the process; nothing once it has been closed.
     input: Option<ChildStdin>,
-    output: ChildStdout,
+    output: Output,
     /// The bytes that were read and are not yet a whole line.
     read: Vec<u8>,
     /// How long to wait for the end of the process when this is dropped.
@@ -102,7 +100,7 @@ impl Worker {
             .stdout(Stdio::piped())
             .spawn()?;
         let input = child.stdin.take();
-        let output = child.stdout.take().expect("a pipe was asked for");
+        let output = Output::new(child.stdout.take().expect("a pipe was asked for"));
         Ok(Self {
             child,
             input,
@@ -132,13 +130,10 @@ impl Worker {
             if let Some(reply) = next_reply(&mut self.read) {
                 return Ok(reply);
             }
-            if !self.is_readable(&mut countdown) {
-                return Err(Lost::Silent(within));
-            }
-            let mut bytes = [0; 4096];
-            match self.output.read(&mut bytes) {
-                Ok(0) | Err(_) => return Err(Lost::Ended),
-                Ok(count) => self.read.extend_from_slice(&bytes[..count]),
+            match self.output.read(&mut countdown) {
+                None => return Err(Lost::Silent(within)),
+                Some(bytes) if bytes.is_empty() => return Err(Lost::Ended),
+                Some(bytes) => self.read.extend(bytes),
             }
         }
     }
@@ -163,26 +158,23 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// Those of kill(2) and waitid(2), such as `ESRCH` after [`kill`](Self::kill).
+    /// Those of kill(2) and waitid(2), such as `ESRCH` after [`kill`](Self::kill);
+    /// [`io::ErrorKind::Unsupported`] on Windows.
     pub fn stop(&self) -> io::Result<()> {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::STOP)?;
-        // NOWAIT leaves the exit status to a later wait.
-        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), stopped))?;
-        Ok(())
+        system::stop(&self.child)
     }
 
     /// Lets the process go on with SIGCONT.
     ///
     /// # Errors
     ///
-    /// Those of kill(2), such as `ESRCH` after [`kill`](Self::kill).
+    /// Those of kill(2), such as `ESRCH` after [`kill`](Self::kill); [`io::ErrorKind::Unsupported`] on
+    /// Windows.
     pub fn resume(&self) -> io::Result<()> {
-        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
+        system::resume(&self.child)
     }
 
-    /// Kills the process with SIGKILL, and waits until it has ended.
+    /// Kills the process with SIGKILL, or on Windows with TerminateProcess, and waits until it has ended.
     ///
     /// # Errors
     ///
@@ -220,21 +212,6 @@ impl Worker {
             // Its last output is read, because a full pipe would keep it from ending.
             if self.receive(PAUSE) == Err(Lost::Ended) {
                 thread::sleep(Duration::from_micros(100));
-            }
-        }
-    }
-
-    fn is_readable(&self, countdown: &mut Countdown) -> bool {
-        loop {
-            let slice = countdown.slice();
-            let Ok(time) = Timespec::try_from(slice.unwrap_or_default()) else {
-                return false;
-            };
-            let mut output = [PollFd::new(&self.output, PollFlags::IN)];
-            match poll(&mut output, Some(&time)) {
-                Ok(0) if slice.is_some() => {}
-                Err(rustix::io::Errno::INTR) => {}
-                ready => return ready.is_ok_and(|count| count > 0),
             }
         }
     }
@@ -281,7 +258,10 @@ impl From<Lost> for io::Error {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
+    use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+
     use super::*;
 
     const SOON: Duration = Duration::from_secs(20);

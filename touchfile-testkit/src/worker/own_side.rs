@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 
 use super::MARK;
+use crate::system;
 
 /// The commands that a worker receives, one for each line of its standard input.
 #[derive(Debug)]
@@ -17,8 +18,7 @@ impl Commands {
     ///
     /// Those of dup(2): the process may have too many descriptors.
     pub fn new() -> io::Result<Self> {
-        let input = rustix::io::dup(io::stdin())?;
-        Ok(Self(BufReader::new(File::from(input))))
+        Ok(Self(BufReader::new(system::input()?)))
     }
 }
 
@@ -30,7 +30,7 @@ impl Iterator for Commands {
         match self.0.read_line(&mut line) {
             Ok(0) => None,
             Ok(_) => {
-                line.truncate(line.trim_end_matches('\n').len());
+                line.truncate(line.trim_end_matches(['\n', '\r']).len());
                 Some(Ok(line))
             }
             Err(error) => Some(Err(error)),

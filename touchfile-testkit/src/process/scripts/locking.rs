@@ -4,10 +4,10 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::time::{Duration, Instant};
 
-use rustix::process::getppid;
 use touchfile_core::{Attempt, LockHandle, LockMode};
 
 use super::ScriptContext;
+use crate::system;
 
 /// Makes this many attempts with one handle, if there is time, and unlocks after each success.
 pub(super) fn try_many(context: &ScriptContext<'_>) -> io::Result<String> {
@@ -57,9 +57,9 @@ pub(super) fn lock_and_unlock(context: &ScriptContext<'_>) -> io::Result<String>
 
 /// Opens, locks, unlocks and drops handles until this process or the suite is killed.
 pub(super) fn for_ever(context: &ScriptContext<'_>) -> io::Result<String> {
-    let suite = getppid();
+    let is_orphan = system::is_orphan();
     context.runtime.block_on(async {
-        while getppid() == suite {
+        while !is_orphan() {
             let mut handle = context.open().await?;
             for _ in 0..3 {
                 if handle.try_lock(LockMode::Exclusive).await? == Attempt::Acquired {

@@ -1,6 +1,7 @@
 //! Scripts: sequences of calls that a worker makes by itself, where a command for each call would be
 //! too slow or too coarse.
 
+#[cfg(unix)]
 mod family;
 mod locking;
 mod meetings;
@@ -70,7 +71,10 @@ pub(super) fn run(
         "open-in-vain-as-a-user" => refusals::open_in_vain_as_a_user(&context)?,
         "read-in-turns" => waiting::read_in_turns(&context)?.into(),
         "release-early" => meetings::release_early(&context)?.into(),
+        #[cfg(unix)]
         "siblings" => family::siblings(&context)?,
+        #[cfg(windows)]
+        "siblings" => Answer::Unable("Windows cannot fork".into()),
         "try-at-the-same-moment" => meetings::try_at_once(&context)?.into(),
         "try-in-other-threads" => threads::try_in_others(&context)?.into(),
         "try-many" => locking::try_many(&context)?.into(),

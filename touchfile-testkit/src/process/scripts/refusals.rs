@@ -1,17 +1,16 @@
 //! Paths that cannot be opened, and processes that may not open every file.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use touchfile_core::LockMode::Exclusive;
 use touchfile_core::{Attempt, LockBackend, LockHandle, OpenOptions};
 
 use super::ScriptContext;
 use crate::Law;
 use crate::process::{Answer, ScriptOutcome};
+use crate::system;
 
 /// How often each path is tried, so that leaked descriptors add up.
 const TIMES: usize = 12;
@@ -27,16 +26,16 @@ pub(super) fn open_in_vain(context: &ScriptContext<'_>) -> io::Result<ScriptOutc
     fs::write(&file, "")?;
     paths.push(("a file as a directory", file.join("a.lock")));
     let (one, other) = (dir.join("one-link"), dir.join("other-link"));
-    if symlink(&other, &one).is_ok() && symlink(&one, &other).is_ok() {
+    if system::symlink(&other, &one).is_ok() && system::symlink(&one, &other).is_ok() {
         paths.push(("links that lead to each other", one.join("a.lock")));
     }
     let closed = dir.join("closed");
     fs::create_dir(&closed)?;
-    fs::set_permissions(&closed, Permissions::from_mode(0o000))?;
+    system::set_mode(&closed, 0o000)?;
     paths.push(("a directory without permission", closed.join("a.lock")));
     let secret = dir.join("secret");
     fs::write(&secret, "")?;
-    fs::set_permissions(&secret, Permissions::from_mode(0o000))?;
+    system::set_mode(&secret, 0o000)?;
     paths.push(("a file without permission", secret));
     let mut steps = 0;
     for (what, path) in &paths {
@@ -107,7 +106,10 @@ fn one_in_vain(
 }
 
 /// Gives up the capabilities that let root open every file. Returns false if that fails.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn become_an_ordinary_user() -> bool {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
     let Ok(mut sets) = capabilities(None) else {
         return false;
     };
@@ -115,6 +117,18 @@ fn become_an_ordinary_user() -> bool {
     sets.effective.remove(all);
     sets.permitted.remove(all);
     set_capabilities(None, sets).is_ok()
+}
+
+/// On Windows nobody may write to a read-only file.
+#[cfg(windows)]
+fn become_an_ordinary_user() -> bool {
+    true
+}
+
+/// Elsewhere root keeps its rights.
+#[cfg(not(any(target_os = "linux", target_os = "android", windows)))]
+fn become_an_ordinary_user() -> bool {
+    !rustix::process::geteuid().is_root()
 }
 
 /// [`open_in_vain`] after giving up root. The process cannot be used for other cases afterwards.
@@ -131,7 +145,7 @@ pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Resul
         return Ok(Answer::Unable("it cannot give up root".into()));
     }
     fs::write(context.path, "")?;
-    fs::set_permissions(context.path, Permissions::from_mode(0o444))?;
+    system::set_mode(context.path, 0o444)?;
     if fs::OpenOptions::new()
         .write(true)
         .open(context.path)

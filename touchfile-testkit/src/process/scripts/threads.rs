@@ -1,8 +1,7 @@
 //! Scripts with several threads.
 
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -10,6 +9,7 @@ use touchfile_core::{Attempt, LockHandle, LockMode};
 
 use super::ScriptContext;
 use crate::handles::runtime;
+use crate::system;
 
 /// Makes an attempt in each of four threads, each with a handle and a runtime of its own.
 pub(super) fn try_in_others(context: &ScriptContext<'_>) -> io::Result<String> {
@@ -58,12 +58,8 @@ pub(super) fn lock_while_spawning(context: &ScriptContext<'_>) -> io::Result<Str
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    // With a user id std uses fork and exec in place of posix_spawn. Between them the
-                    // child has a copy of each descriptor for longer.
-                    let mut command = Command::new("true");
-                    command.uid(rustix::process::getuid().as_raw());
                     // The fork is what matters, even if there is no true(1).
-                    command
+                    system::program_that_ends()
                         .stdin(Stdio::null())
                         .stdout(Stdio::null())
                         .status()

@@ -1,4 +1,4 @@
-//! Opening a lock file without being led astray.
+//! Opening a lock file on Unix.
 
 use std::fs::File;
 use std::io;
@@ -7,25 +7,14 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Symlinks, retry_interrupted};
-use crate::location::Location;
 use touchfile_core::OpenOptions;
 
-/// How often a file may vanish and come back while it is being opened. Each round is one other
-/// process removing or creating it, so this many in a row is not ordinary use.
-const MAX_ROUNDS: u32 = 1_000;
+use super::{Access, MAX_ROUNDS, invalid, is_symlink};
+use crate::location::Location;
+use crate::{Symlinks, retry_interrupted};
 
-/// For what a lock file is opened.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Access {
-    /// For reading. Such a descriptor keeps nobody from executing the file (`ETXTBSY` in execve(2)),
-    /// makes no file system copy it (overlayfs, on opening for writing), and its close is no
-    /// `IN_CLOSE_WRITE` to whoever watches the file (inotify(7)).
-    Read,
-    /// For reading and writing where that is allowed, else for reading.
-    ReadWrite,
-}
+/// Flags of open(2).
+pub(crate) use rustix::fs::OFlags as OpenFlags;
 
 /// Never become the controlling terminal's owner, never wait for a FIFO's other end, and never
 /// let a child keep the descriptor across exec. Never truncate: `TRUNC` is missing on purpose
@@ -34,44 +23,12 @@ const ALWAYS: OFlags = OFlags::CLOEXEC
     .union(OFlags::NOCTTY)
     .union(OFlags::NONBLOCK);
 
-/// Opens the lock file at `path`, creating it if `options` say so.
-///
-/// The file is opened for reading; with [`OpenOptions::write`] for reading and writing where that
-/// is allowed. It is a regular file or a directory; it is never truncated or written to.
-///
-/// # Errors
-///
-/// - [`io::ErrorKind::InvalidInput`] for a FIFO, a socket, a device, a symbolic link that is not
-///   to be followed or leads nowhere; the message says which.
-/// - [`io::ErrorKind::NotFound`] if it is missing and not to be created, or its directory is.
-/// - What open(2) says, else. Nothing is created that was not missing.
-///
-/// # Platform-specific behavior
-///
-/// A missing file is created with `O_CREAT | O_EXCL` only after opening without `O_CREAT` found
-/// none: Linux refuses `O_CREAT` on another user's file in a sticky directory
-/// (`fs.protected_regular` in proc_sys_fs(5)).
-///
-/// ```
-/// # let dir = tempfile::tempdir()?;
-/// use touchfile_core::OpenOptions;
-/// use touchfile_file::open;
-///
-/// let path = dir.path().join("a.lock");
-/// std::os::unix::fs::symlink("/etc/passwd", &path)?; // planted by somebody
-/// assert!(open(&path, &OpenOptions::new()).is_err());
-/// # Ok::<(), std::io::Error>(())
-/// ```
-pub fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
-    open_with(path, options, Access::Read, OFlags::empty())
-}
-
-/// [`open`], with the access that the lock needs, and flags that do not matter to what is opened.
-pub(super) fn open_with(
+/// [`open`](super::open), with the access that the lock needs, and flags that do not matter to what is opened.
+pub(crate) fn open_with(
     path: &Path,
     options: &OpenOptions,
     access: Access,
-    mark: OFlags,
+    mark: OpenFlags,
 ) -> io::Result<File> {
     let access = if options.write {
         Access::ReadWrite
@@ -195,13 +152,4 @@ fn is_link_refused(errno: Errno) -> bool {
         return true;
     }
     matches!(errno, Errno::LOOP | Errno::MLINK)
-}
-
-fn is_symlink(path: &Path) -> bool {
-    path.symlink_metadata()
-        .is_ok_and(|metadata| metadata.is_symlink())
-}
-
-fn invalid(reason: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, reason)
 }

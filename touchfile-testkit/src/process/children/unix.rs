@@ -1,4 +1,4 @@
-//! The children of a worker, and what a worker has open.
+//! Children that are forked.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +9,8 @@ use std::time::Duration;
 use fork::{Fork, fork};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, getppid, kill_process, waitpid};
 
-use super::command::Answer;
+use super::count;
+use crate::process::command::Answer;
 
 /// Children that live on until they are ended.
 #[derive(Debug, Default)]
@@ -115,7 +116,7 @@ pub(crate) fn run_in_child(work: impl FnOnce()) -> Answer {
 
 /// Why this process cannot be forked: only a process of one thread can be forked safely, and a
 /// backend may have started another thread.
-pub(super) fn unable_to_fork() -> Option<Answer> {
+pub(crate) fn unable_to_fork() -> Option<Answer> {
     // A thread that was joined may still be counted for a moment.
     for _ in 0..50 {
         if count("/proc/self/task") == 1 {
@@ -127,23 +128,4 @@ pub(super) fn unable_to_fork() -> Option<Answer> {
     Some(Answer::Unable(format!(
         "a process of {threads} threads cannot be forked safely"
     )))
-}
-
-/// The numbers of descriptors, threads and locks of this process, as text.
-pub(crate) fn belongings() -> String {
-    let locks = fs::read_dir("/proc/self/fdinfo")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
-        .filter(|info| info.contains("lock:"))
-        .count();
-    format!(
-        "{} descriptors, {} threads, {locks} locks",
-        count("/proc/self/fd"),
-        count("/proc/self/task")
-    )
-}
-
-fn count(directory: &str) -> usize {
-    fs::read_dir(directory).map_or(0, Iterator::count)
 }

@@ -1,17 +1,22 @@
 //! The identity of a file, whatever its names.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Stat};
-use rustix::io::Errno;
 use touchfile_core::OpenOptions;
 
-use super::retry_interrupted;
-use crate::location::Location;
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
 /// What is done with a symbolic link that is the last component of a path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,7 +39,8 @@ impl Symlinks {
     }
 }
 
-/// Which file something is: its device and its inode number.
+/// Which file something is: its device and its inode number, or on Windows the serial number of its
+/// volume and its index there.
 ///
 /// While a descriptor of a file is open no other file gets its number, so comparing the
 /// identity of an open file with that of a path is sound.
@@ -67,76 +73,28 @@ impl FileId {
     ///
     /// # Errors
     ///
-    /// Whatever fstat(2) fails with.
+    /// Whatever fstat(2), or on Windows `GetFileInformationByHandle`, fails with.
     pub fn from_file(file: &File) -> io::Result<Self> {
-        retry_interrupted(|| Ok(Self::from_stat(&rustix::fs::fstat(file)?)))
+        system::from_file(file)
     }
 
     /// The identity of what `path` names, or `None` if it names nothing.
     ///
     /// A symbolic link as the last component is itself the answer unless it is followed. Where links are
-    /// refused, a path with one on the way names nothing.
+    /// refused, a path with one on the way names nothing. On Windows, a file that was removed and is still
+    /// open somewhere is named by nothing, even if its name cannot be used again yet.
     ///
     /// # Errors
     ///
-    /// Whatever stat(2) fails with, except that a path that names nothing is `Ok(None)`.
+    /// Whatever stat(2), or on Windows `CreateFileW`, fails with, except that a path that names nothing is
+    /// `Ok(None)`.
     #[inline]
     pub fn from_path(path: &Path, symlinks: Symlinks) -> io::Result<Option<Self>> {
-        let stat = rustix::io::retry_on_intr(|| match symlinks {
-            Symlinks::Follow => rustix::fs::stat(path),
-            Symlinks::NoFollow => rustix::fs::lstat(path),
-            Symlinks::Refuse => {
-                let location = Location::of(path, symlinks)?;
-                let flags = AtFlags::SYMLINK_NOFOLLOW;
-                rustix::fs::statat(location.directory(), location.name(), flags)
-            }
-        });
-        match stat {
-            Ok(stat) => Ok(Some(Self::from_stat(&stat))),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            Err(Errno::LOOP) if symlinks == Symlinks::Refuse => Ok(None),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
-    /// The identity of what is at a location, where no link is followed.
-    pub(super) fn from_location(location: &Location<'_>) -> rustix::io::Result<Self> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        let stat = rustix::fs::statat(location.directory(), location.name(), flags)?;
-        Ok(Self::from_stat(&stat))
-    }
-
-    /// The identity of what a link in /proc/PID/fd leads to, without asking a server that may not
-    /// answer.
-    #[cfg(target_os = "linux")]
-    pub(super) fn from_link(link: &str) -> io::Result<Self> {
-        use rustix::fs::{CWD, StatxFlags, makedev, statx};
-
-        let stat = retry_interrupted(|| {
-            let flags = crate::STATX_DONT_SYNC;
-            Ok(statx(CWD, link, flags, StatxFlags::INO)?)
-        })?;
-        Ok(Self {
-            device: makedev(stat.stx_dev_major, stat.stx_dev_minor),
-            inode: stat.stx_ino,
-        })
+        system::from_path(path, symlinks)
     }
 
     fn key(&self) -> (u64, u64) {
         (self.inode, self.device)
-    }
-
-    #[inline]
-    #[allow(
-        clippy::cast_lossless,
-        clippy::unnecessary_cast,
-        reason = "the fields' types differ from one Unix to the next"
-    )]
-    fn from_stat(stat: &Stat) -> Self {
-        Self {
-            device: stat.st_dev as u64,
-            inode: stat.st_ino as u64,
-        }
     }
 }
 
@@ -183,6 +141,7 @@ mod tests {
         );
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_link_is_another_file_unless_it_is_followed() {
         let dir = tempfile::tempdir().unwrap();
