@@ -68,8 +68,15 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = worker::run_as_worker() {
-        return code;
+    if let Some(role) = worker::role() {
+        let done = worker::Side::new().and_then(|side| scenarios::play(&role, side));
+        return match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                drop(writeln!(io::stderr(), "worker {role}: {error}"));
+                ExitCode::FAILURE
+            }
+        };
     }
     match measure(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,

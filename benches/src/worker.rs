@@ -1,10 +1,9 @@
 //! Other processes: this program again, with a role, that obeys lines and answers with lines.
 
 use std::env;
-use std::io::{self, Write};
+use std::io;
 use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -12,7 +11,6 @@ pub(crate) use touchfile_testkit::worker::reply as say;
 use touchfile_testkit::worker::{self, this_program};
 
 use crate::contenders::{self, Contender, Participant};
-use crate::scenarios;
 
 const ROLE: &str = "TOUCHFILE_BENCH_ROLE";
 const CONTENDER: &str = "TOUCHFILE_BENCH_CONTENDER";
@@ -107,17 +105,9 @@ pub(crate) struct Side {
 /// What the parent says. Standard input itself is not touched, so that another thread may hear.
 pub(crate) struct Commands(worker::Commands);
 
-/// Does what this process is told to do, if it is a worker.
-pub(crate) fn run_as_worker() -> Option<ExitCode> {
-    let role = env::var(ROLE).ok()?;
-    let done = Side::new().and_then(|side| scenarios::play(&role, side));
-    Some(match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            drop(writeln!(io::stderr(), "worker {role}: {error}"));
-            ExitCode::FAILURE
-        }
-    })
+/// The role of this process, if it is a worker.
+pub(crate) fn role() -> Option<String> {
+    env::var(ROLE).ok()
 }
 
 /// A runtime as the contenders in async get it.
@@ -126,7 +116,7 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
 }
 
 impl Side {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let missing = || io::Error::other("a worker is told its contender and its lock file");
         let name = env::var(CONTENDER).map_err(|_| missing())?;
         Ok(Self {

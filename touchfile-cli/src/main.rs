@@ -25,6 +25,7 @@ mod run;
 #[cfg(unix)]
 mod signals;
 mod text;
+mod usage;
 #[cfg(unix)]
 mod who;
 
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
-        Err(answer) => return exit::with_clap(&answer, &name_of_command(&words)),
+        Err(answer) => return usage::with_clap(&answer, &name_of_command(&words)),
     };
     let done = match cli.command {
         Command::Conformance(args) => conformance::run(&args),

@@ -7,7 +7,8 @@ use touchfile_flock::FlockBackend;
 use touchfile_testkit::{CaseReport, Observer, Place, Suite, Verdict};
 
 use crate::lab::{At, DEADLINE, Lab};
-use crate::runner::{Outcome, Scenario, Undone};
+use crate::outcome::{Outcome, Undone};
+use crate::runner::Scenario;
 
 /// The number of random schedules. It is small, because every call is a message to the server.
 const CASES: u32 = 16;

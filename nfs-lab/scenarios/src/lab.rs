@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::runner::{Outcome, Undone};
+use crate::outcome::{Outcome, Undone};
 
 /// How long anything may take that must happen. The machine may be busy with other things.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);

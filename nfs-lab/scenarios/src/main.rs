@@ -6,6 +6,7 @@
 
 mod conformance;
 mod lab;
+mod outcome;
 mod runner;
 mod scenarios;
 mod worker;

@@ -1,26 +1,17 @@
 //! Runs scenarios one by one, and prints the result of each.
 
-use std::fmt::Display;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::lab::Lab;
+use crate::outcome::{Outcome, Undone};
 
 /// A scenario: a sentence that is true or not.
 pub(crate) struct Scenario {
     pub(crate) name: String,
     pub(crate) run: Box<dyn Fn(&Lab) -> Outcome>,
-}
-
-pub(crate) type Outcome = Result<(), Undone>;
-
-/// Why a scenario did not pass.
-#[derive(Debug)]
-pub(crate) enum Undone {
-    Failed(String),
-    Skipped(String),
 }
 
 impl Scenario {
@@ -29,21 +20,6 @@ impl Scenario {
             name: name.into(),
             run: Box::new(run),
         }
-    }
-}
-
-impl<E: Display> From<E> for Undone {
-    fn from(error: E) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
-/// Fails a scenario unless a condition holds.
-pub(crate) fn must(holds: bool, what: impl Into<String>) -> Outcome {
-    if holds {
-        Ok(())
-    } else {
-        Err(Undone::Failed(what.into()))
     }
 }
 

@@ -12,7 +12,7 @@ use touchfile_core::{
     Attempt, BoxBackend, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions,
 };
 
-use super::counts::{Counts, FileState, Leftover};
+use super::counts::{Counts, FileState, Leftover, TIMES};
 use crate::Law;
 use crate::handles::{Handle, open, runtime};
 use crate::past::{Misstep, Past, acquire, fail_to_lock, give_up, wait};
@@ -99,10 +99,6 @@ pub(super) const CALLS: &[Call] = &[
         make: Subject::ask_holders,
     },
 ];
-
-/// How often a call is repeated between two counts. The number is odd, because some calls undo what
-/// the call before has done.
-pub(super) const TIMES: usize = 7;
 
 /// A lock file, and the handles on it with which one call is made.
 pub(super) struct Subject {

@@ -8,9 +8,12 @@ use std::time::SystemTime;
 
 use touchfile_file::{FileId, Symlinks};
 
-use super::calls::TIMES;
 use crate::Law;
 use crate::system;
+
+/// How often a call is repeated between two counts. The number is odd, because some calls undo what
+/// the call before has done.
+pub(super) const TIMES: usize = 7;
 
 /// What a call leaves behind.
 #[derive(Clone, Debug)]

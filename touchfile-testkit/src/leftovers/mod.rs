@@ -75,7 +75,7 @@ fn all_calls(
                 let sub = dir.join(format!("{}-{number}-{mode}", past as u8));
                 make_directory(&sub)?;
                 let mut subject = Subject::new(backend, &sub, mode, past, patience)?;
-                steps += 2 * calls::TIMES as u64;
+                steps += 2 * counts::TIMES as u64;
                 if let Some(leftover) = subject.leftover(call) {
                     return Ok(broken(call, leftover, past, mode, place));
                 }

@@ -7,7 +7,7 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{Attempt, LockHandle, LockMode};
 
 use super::Halt;
-use super::call::{Caller, USUAL};
+use super::caller::{Caller, USUAL};
 use super::expected::Expected;
 use super::files::Event;
 use super::slot::{Kept, Slot};

@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 use touchfile_core::BoxBackend;
 
 use super::Halt;
+use super::caller::Caller;
 use super::walker::Walker;
 use crate::Law;
 use crate::process::panic_message;
@@ -16,32 +17,6 @@ use crate::process::panic_message;
 pub(super) const POLL: &str = "a poll of a wait";
 pub(super) const WAIT: &str = "a wait";
 pub(super) const HOLDERS: &str = "asking for the holders";
-
-/// The thread and the runtime in which a call is made.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Caller {
-    /// Whether it is another thread than that of the walk.
-    pub(super) thread: bool,
-    /// The index of the runtime.
-    pub(super) runtime: usize,
-}
-
-pub(super) const USUAL: Caller = Caller {
-    thread: false,
-    runtime: 0,
-};
-
-impl Caller {
-    /// The thread and runtime as a clause of a sentence, if they are not the usual ones.
-    pub(super) fn in_words(self) -> &'static str {
-        match (self.thread, self.runtime) {
-            (true, 0) => ", in another thread",
-            (true, _) => ", in another thread and runtime",
-            (false, 0) => "",
-            (false, _) => ", in another runtime",
-        }
-    }
-}
 
 /// A call that takes longer is slow.
 const SLOW: Duration = Duration::from_millis(300);

@@ -6,7 +6,7 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{Attempt, ConvertLock, LockMode};
 
 use super::Halt;
-use super::call::Caller;
+use super::caller::Caller;
 use super::slot::Kept;
 use super::walker::Walker;
 use crate::Law;

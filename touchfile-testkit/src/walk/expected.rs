@@ -9,7 +9,7 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{Attempt, LockBackend, LockHandle, LockMode, OpenOptions};
 
 use super::Halt;
-use super::call::{Caller, USUAL};
+use super::caller::{Caller, USUAL};
 use super::files::Event;
 use super::walker::Walker;
 use crate::Law;

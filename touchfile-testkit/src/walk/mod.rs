@@ -9,6 +9,7 @@
 
 mod attempts;
 mod call;
+mod caller;
 mod convert;
 mod expected;
 mod files;

@@ -4,7 +4,7 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{Attempt, LockHandle};
 
 use super::Halt;
-use super::call::USUAL;
+use super::caller::USUAL;
 use super::expected::Expected;
 use super::walker::Walker;
 use crate::Law;

@@ -6,7 +6,8 @@ use std::process;
 use touchfile_core::{LockBackend, LockHandle};
 
 use super::Halt;
-use super::call::{Caller, HOLDERS};
+use super::call::HOLDERS;
+use super::caller::Caller;
 use super::slot::Kept;
 use super::walker::Walker;
 use crate::Law;

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use touchfile_core::LockHandle;
 
 use super::Halt;
-use super::call::{Caller, USUAL};
+use super::caller::{Caller, USUAL};
 use super::files::Event;
 use super::slot::Kept;
 use super::walker::Walker;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use touchfile_core::LockMode;
 
 use super::Halt;
-use super::call::USUAL;
+use super::caller::USUAL;
 use super::expected::Expected;
 use super::walker::Walker;
 use crate::Law;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use touchfile_core::LockMode;
 
 use super::Halt;
-use super::call::{Caller, POLL, WAIT};
+use super::call::{POLL, WAIT};
+use super::caller::Caller;
 use super::expected::Expected;
 use super::files::Event;
 use super::slot::Kept;

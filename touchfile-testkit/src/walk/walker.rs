@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use touchfile_core::LockMode::{self, Exclusive, Shared};
 use touchfile_core::{BoxBackend, Capabilities, LockBackend, OpenOptions};
 
-use super::call::{Caller, USUAL};
+use super::caller::{Caller, USUAL};
 use super::files::{Event, File, files};
 use super::slot::{Kept, Slot};
 use super::{Halt, Plan, Progress, Style};

@@ -8,7 +8,8 @@ use touchfile::{AutoBackend, Guarantee, LockBackend};
 use touchfile_core::{LockHandle, OpenOptions};
 
 use crate::lab::{At, Lab, run};
-use crate::runner::{Outcome, Scenario, Undone, must};
+use crate::outcome::{Outcome, Undone, must};
+use crate::runner::Scenario;
 use crate::worker::{Backend, Worker};
 
 pub(super) fn scenarios() -> Vec<Scenario> {

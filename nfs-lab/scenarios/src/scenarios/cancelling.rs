@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use super::{Play, for_both};
 use crate::lab::{At, DEADLINE, Lab};
-use crate::runner::{Outcome, Scenario, must};
+use crate::outcome::{Outcome, must};
+use crate::runner::Scenario;
 use crate::worker::{Backend, Worker};
 
 pub(super) fn scenarios() -> Vec<Scenario> {

@@ -4,7 +4,8 @@ use std::thread;
 
 use super::{Play, for_both};
 use crate::lab::{At, Lab};
-use crate::runner::{Outcome, Scenario};
+use crate::outcome::Outcome;
+use crate::runner::Scenario;
 use crate::worker::{Backend, Worker};
 
 pub(super) fn scenarios() -> Vec<Scenario> {

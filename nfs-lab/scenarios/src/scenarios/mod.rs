@@ -8,7 +8,8 @@ mod replaced;
 mod restart;
 
 use crate::lab::Lab;
-use crate::runner::{Outcome, Scenario};
+use crate::outcome::Outcome;
+use crate::runner::Scenario;
 use crate::worker::Backend;
 
 /// All scenarios. Those in which a server or the network fails come last.

@@ -5,7 +5,8 @@ use std::fs;
 
 use super::{Play, for_both};
 use crate::lab::{At, Lab};
-use crate::runner::{Outcome, Scenario, must};
+use crate::outcome::{Outcome, must};
+use crate::runner::Scenario;
 use crate::worker::{Backend, Settings, Worker};
 
 const REMOVE: Settings = Settings {

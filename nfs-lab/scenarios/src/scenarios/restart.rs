@@ -2,7 +2,8 @@
 
 use super::for_both;
 use crate::lab::{At, Lab};
-use crate::runner::{Outcome, Scenario, Undone};
+use crate::outcome::{Outcome, Undone};
+use crate::runner::Scenario;
 use crate::worker::{Backend, Worker};
 
 pub(super) fn scenarios() -> Vec<Scenario> {

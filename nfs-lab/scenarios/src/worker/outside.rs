@@ -8,7 +8,7 @@ use touchfile_testkit::worker::{self, Lost, this_program};
 
 use super::ROLE;
 use crate::lab::{At, DEADLINE, Lab};
-use crate::runner::{Outcome, Undone, must};
+use crate::outcome::{Outcome, Undone, must};
 
 /// The backend of a worker.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -10,44 +10,12 @@ use touchfile_core::{
 };
 
 use super::Mutant;
+use super::common::Common;
 use super::fault::{Claim, Fault};
 use super::handle::Handle;
 use super::side_effect::{Op, SideEffect};
 use super::state::{HandleState, ProcessState};
 use super::trigger::Trigger;
-
-/// What all handles of a backend share.
-#[derive(Debug)]
-pub(super) struct Common {
-    pub(super) mutant: Mutant,
-    pub(super) honest: BoxBackend,
-    pub(super) process: ProcessState,
-}
-
-impl Common {
-    /// Whether this is the fault of the mutant and shows now.
-    pub(super) fn shows(
-        &self,
-        fault: Fault,
-        mode: Option<LockMode>,
-        state: &HandleState,
-        path: &Path,
-    ) -> bool {
-        let mutant = self.mutant;
-        mutant.fault == fault
-            && mutant.scope.concerns(mode, state)
-            && mutant.trigger.fires(&self.process, state, path)
-    }
-
-    /// Has the side effect of this call, if that is the fault.
-    pub(super) fn does(&self, op: Op, mode: Option<LockMode>, state: &HandleState, path: &Path) {
-        if let Fault::Does(effect, _) = self.mutant.fault {
-            if self.shows(Fault::Does(effect, op), mode, state, path) {
-                effect.on(path);
-            }
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Mutated(Arc<Common>);

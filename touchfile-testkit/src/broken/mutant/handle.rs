@@ -1,29 +1,29 @@
 //! A handle with a fault: how it is opened, its releases and questions.
 
 use std::fs::File;
-use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustix::fs::{FlockOperation, flock};
 use touchfile_core::{Attempt, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions};
 use touchfile_file::FileHandle;
 
-use super::backend::Common;
-use super::convert::{Flag, flag};
+use super::common::Common;
 use super::fault::{Claim, Fault};
-use super::shared::{Seen, copies, kept, needs_copy};
+use super::flag::{Flag, flag};
+use super::shared::{Honest, Seen, copies, inode, kept, needs_copy, now};
 use super::side_effect::Op;
 use super::state::HandleState;
 
+/// How long after an unlock the lock is released.
+const LATE: Duration = Duration::from_millis(250);
+
 /// How long a slow call takes.
 pub(super) const SLOW: Duration = Duration::from_millis(700);
-pub(super) type Honest = Box<dyn LockHandle>;
 
 #[derive(Debug)]
 pub(super) struct Handle {
@@ -123,6 +123,44 @@ impl Handle {
                 flag.unlock();
             }
         }
+    }
+
+    pub(super) fn register(&self) {
+        if let (Some(copy), Some(inode)) = (&self.copy, inode(&self.path)) {
+            copies().push((inode, copy.clone()));
+        }
+    }
+
+    /// Loses the lock without telling the caller.
+    pub(super) fn lose(&self) {
+        if let Some(copy) = &self.copy {
+            flock(&**copy, FlockOperation::Unlock).ok();
+        }
+    }
+
+    /// Unlocks all handles of this process on this file.
+    pub(super) fn release_all(&self) {
+        let Some(file) = inode(&self.path) else {
+            return;
+        };
+        for (_, copy) in copies().iter().filter(|(inode, _)| *inode == file) {
+            flock(&**copy, FlockOperation::Unlock).ok();
+        }
+    }
+
+    /// Releases the lock later, in a thread, and goes on with another open file.
+    pub(super) fn release_late(&mut self) -> io::Result<()> {
+        let mut options = self.options.clone();
+        options.create = false;
+        let Ok(Ok(new)) = now(self.common.honest.open(&self.path, &options)) else {
+            return now(self.honest().unlock()).unwrap_or(Ok(()));
+        };
+        let old = std::mem::replace(self.honest(), new);
+        thread::spawn(move || {
+            thread::sleep(LATE);
+            drop(old);
+        });
+        Ok(())
     }
 }
 
@@ -241,14 +279,5 @@ impl Drop for Handle {
         drop(honest);
         let panics = self.shows(Fault::DropPanics, self.held);
         assert!(!panics || thread::panicking(), "as it is dropped");
-    }
-}
-
-/// The output of a future that is ready at its first poll.
-pub(super) fn now<F: Future>(future: F) -> Result<F::Output, ()> {
-    let mut context = Context::from_waker(Waker::noop());
-    match pin!(future).poll(&mut context) {
-        Poll::Ready(output) => Ok(output),
-        Poll::Pending => Err(()),
     }
 }

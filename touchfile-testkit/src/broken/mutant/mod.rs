@@ -19,13 +19,16 @@
 
 mod attempts;
 mod backend;
+mod common;
 mod convert;
 mod fault;
+mod flag;
 mod handle;
 mod path_kind;
 mod product;
 mod shared;
 mod side_effect;
+mod site;
 mod state;
 mod trigger;
 mod wait;
@@ -34,7 +37,8 @@ use std::collections::BTreeMap;
 
 use touchfile_core::{BoxBackend, LockBackend};
 
-use self::fault::{Claim, Fault, Site};
+use self::fault::{Claim, Fault};
+use self::site::Site;
 use self::trigger::{Scope, Trigger};
 use crate::Law;
 

@@ -3,9 +3,10 @@
 use touchfile_core::LockMode::{Exclusive, Shared};
 
 use super::Mutant;
-use super::fault::{Claim, FAULTS, Fault, Site};
+use super::fault::{Claim, FAULTS, Fault};
 use super::path_kind::PathKind;
 use super::side_effect::{Op, SideEffect};
+use super::site::Site;
 use super::trigger::{Scope, Trigger};
 
 /// Every trigger.

@@ -2,72 +2,35 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File};
+use std::future::Future;
 use std::io;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use touchfile_core::{Attempt, LockBackend, LockHandle, LockKind, LockMode};
+use touchfile_core::{Attempt, LockHandle, LockKind, LockMode};
 use touchfile_file::RawFileLock;
 
 use super::fault::Fault;
-use super::handle::{Handle, Honest, now};
 use crate::broken::base::Flock;
 
-/// How long after an unlock the lock is released.
-const LATE: Duration = Duration::from_millis(250);
 /// How long a lease lasts.
 const LEASE: Duration = Duration::from_millis(400);
+
+/// A handle of a correct backend.
+pub(super) type Honest = Box<dyn LockHandle>;
 
 /// The handles that are never dropped.
 static KEPT: Mutex<Vec<Honest>> = Mutex::new(Vec::new());
 
 /// A copy of the descriptor of each handle of this process, by the file.
 static COPIES: Mutex<Vec<(u64, Arc<File>)>> = Mutex::new(Vec::new());
-
-impl Handle {
-    pub(super) fn register(&self) {
-        if let (Some(copy), Some(inode)) = (&self.copy, inode(&self.path)) {
-            copies().push((inode, copy.clone()));
-        }
-    }
-
-    /// Loses the lock without telling the caller.
-    pub(super) fn lose(&self) {
-        if let Some(copy) = &self.copy {
-            flock(&**copy, FlockOperation::Unlock).ok();
-        }
-    }
-
-    /// Unlocks all handles of this process on this file.
-    pub(super) fn release_all(&self) {
-        let Some(file) = inode(&self.path) else {
-            return;
-        };
-        for (_, copy) in copies().iter().filter(|(inode, _)| *inode == file) {
-            flock(&**copy, FlockOperation::Unlock).ok();
-        }
-    }
-
-    /// Releases the lock later, in a thread, and goes on with another open file.
-    pub(super) fn release_late(&mut self) -> io::Result<()> {
-        let mut options = self.options.clone();
-        options.create = false;
-        let Ok(Ok(new)) = now(self.common.honest.open(&self.path, &options)) else {
-            return now(self.honest().unlock()).unwrap_or(Ok(()));
-        };
-        let old = std::mem::replace(self.honest(), new);
-        thread::spawn(move || {
-            thread::sleep(LATE);
-            drop(old);
-        });
-        Ok(())
-    }
-}
 
 /// Unlocks a file when its lease is over. One thread does this for all, so that threads are not a second
 /// fault.
@@ -135,6 +98,15 @@ impl RawFileLock for Seen {
     }
 }
 
-fn inode(path: &Path) -> Option<u64> {
+pub(super) fn inode(path: &Path) -> Option<u64> {
     Some(fs::metadata(path).ok()?.ino())
+}
+
+/// The output of a future that is ready at its first poll.
+pub(super) fn now<F: Future>(future: F) -> Result<F::Output, ()> {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => Err(()),
+    }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use super::fault::Site;
+use super::site::Site;
 use crate::Law;
 
 /// A side effect that no call may have.

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use touchfile_core::backoff::Backoff;
 use touchfile_core::{Attempt, LockBackend, LockHandle, LockMode, OpenOptions};
 
-use super::backend::Common;
+use super::common::Common;
 use super::fault::{Claim, Fault};
-use super::handle::{Handle, Honest, SLOW, now};
+use super::handle::{Handle, SLOW};
 use super::shared::kept;
+use super::shared::{Honest, now};
 use super::side_effect::Op;
 use super::state::HandleState;
 use super::trigger::Trigger;
