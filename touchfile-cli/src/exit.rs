@@ -71,7 +71,7 @@ impl Failure {
 
     /// The holders of the lock of `path` cannot be found out.
     #[cfg(unix)]
-    pub(crate) fn look(path: &Path, error: &io::Error) -> Self {
+    pub(crate) fn holders(path: &Path, error: &io::Error) -> Self {
         let status = if error.kind() == io::ErrorKind::Unsupported {
             UNAVAILABLE
         } else {

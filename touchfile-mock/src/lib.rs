@@ -63,8 +63,8 @@
 //! assert_eq!(outcome.unwrap_err().raw_os_error(), Some(5));
 //! # drop(held);
 //!
-//! println!("{}", world.story()); // … 5.000s: me stopped waiting for the exclusive lock …
-//! # assert!(world.story().contains("5.000s: me stopped waiting for the exclusive lock on /job"));
+//! println!("{}", world.history_text()); // … 5.000s: me stopped waiting for the exclusive lock …
+//! # assert!(world.history_text().contains("5.000s: me stopped waiting for the exclusive lock on /job"));
 //! # }
 //! ```
 #![forbid(unsafe_code)]

@@ -88,16 +88,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if args.path.is_empty() {
         return Err(Failure::empty_path());
     }
-    let mut examiner = start(args).map_err(|error| Failure::look(path, &error))?;
+    let mut examiner = start(args).map_err(|error| Failure::holders(path, &error))?;
     let mut last = message(&Report::new(path, None), args.json);
     let time_left = || deadline.saturating_duration_since(Instant::now());
     while let Ok(line) = examiner.receive(time_left()) {
         last = serde_json::from_str(&line)
-            .map_err(|error| Failure::look(path, &io::Error::from(error)))?;
+            .map_err(|error| Failure::holders(path, &io::Error::from(error)))?;
     }
     examiner.abandon();
     match last {
-        Message::Failed(error) => Err(Failure::look(path, &io::Error::other(error))),
+        Message::Failed(error) => Err(Failure::holders(path, &io::Error::other(error))),
         Message::Report { status, text } => {
             output::print(text)?;
             Ok(ExitCode::from(status))

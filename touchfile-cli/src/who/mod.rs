@@ -103,7 +103,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 fn look_at_files(args: &Args) -> Result<Vec<FileStatus>, Failure> {
     let mut files: Vec<FileStatus> = if args.paths.is_empty() {
-        FileStatus::at_all().map_err(|error| Failure::look(Path::new("/proc/locks"), &error))?
+        FileStatus::at_all().map_err(|error| Failure::holders(Path::new("/proc/locks"), &error))?
     } else {
         let paths = args.paths.iter().map(Path::new);
         paths.map(FileStatus::at).collect()
@@ -127,7 +127,7 @@ fn conclude(files: Vec<FileStatus>, json: bool) -> ExitCode {
     }
     for file in files {
         if let (Name::Path(path), Err(error)) = (file.name, file.found) {
-            status = Failure::look(&path, &error).report();
+            status = Failure::holders(&path, &error).report();
         }
     }
     status

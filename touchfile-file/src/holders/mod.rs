@@ -187,10 +187,7 @@ pub async fn look_up_holders(
     path: &Path,
     kinds: fn(FileSystem) -> &'static [LockKind],
 ) -> io::Result<Vec<Holder>> {
-    let turn = LOOK_UPS
-        .acquire()
-        .await
-        .expect("this semaphore is never closed");
+    let turn = LOOK_UPS.acquire().await.map_err(io::Error::other)?;
     let path = path.to_owned();
     let (send, receive) = oneshot::channel();
     thread::Builder::new()

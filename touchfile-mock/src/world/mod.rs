@@ -196,12 +196,12 @@ impl World {
     /// let world = World::new();
     /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
     /// drop(touch.blocking().lock_exclusive()?);
-    /// println!("{}", world.story());
-    /// assert_eq!(world.story().lines().count(), world.history().len());
+    /// println!("{}", world.history_text());
+    /// assert_eq!(world.history_text().lines().count(), world.history().len());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn story(&self) -> String {
+    pub fn history_text(&self) -> String {
         let lines: Vec<String> = self.history().iter().map(ToString::to_string).collect();
         lines.join("\n")
     }

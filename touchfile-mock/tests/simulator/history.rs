@@ -31,8 +31,8 @@ async fn a_busy_day() -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_story_is_complete_in_order_and_the_same_on_every_run() {
-    let story = a_busy_day().await.story();
+async fn the_text_is_complete_in_order_and_the_same_on_every_run() {
+    let text = a_busy_day().await.history_text();
     let expected = "\
 0.000s: a was started
 0.000s: a created /a.lock
@@ -50,8 +50,8 @@ async fn the_story_is_complete_in_order_and_the_same_on_every_run() {
 2.500s: b released the shared lock on /a.lock
 2.500s: b closed /a.lock
 2.500s: the test renamed /a.lock to /b.lock";
-    assert_eq!(story, expected);
-    assert_eq!(story, a_busy_day().await.story());
+    assert_eq!(text, expected);
+    assert_eq!(text, a_busy_day().await.history_text());
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,7 +62,7 @@ async fn a_cleared_history_goes_on_with_the_old_times() {
     world.clear_history();
     a.unlock().await.unwrap();
     let [event] = &world.history()[..] else {
-        panic!("one event, not {}", world.story());
+        panic!("one event, not {}", world.history_text());
     };
     assert_eq!(event.at, Duration::from_secs(3));
     assert_eq!(event.process.as_deref(), Some("a"));
