@@ -16,13 +16,16 @@ use touchfile_core::{Error, LockKind, TouchFile};
 use touchfile_file::{FileSystemKind, look_up_holders};
 use touchfile_flock::FlockBackend;
 
-const WRITE_LOCK: libc::flock = libc::flock {
-    l_type: libc::F_WRLCK as i16,
-    l_whence: libc::SEEK_SET as i16,
-    l_start: 0,
-    l_len: 0,
-    l_pid: 0,
-};
+/// A value and no constant: the C library of 32-bit systems writes to what it is given.
+fn write_lock() -> libc::flock {
+    libc::flock {
+        l_type: libc::F_WRLCK as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
 
 #[test]
 fn a_holder_is_found_however_many_locks_and_processes_come_and_go() {
@@ -72,7 +75,7 @@ fn looking_leaves_the_locks_of_this_process_alone() {
     let path = dir.path().join("a.lock");
     let held = File::create(&path).unwrap();
     // Closing any descriptor that was opened for more than a look would release this.
-    fcntl(&held, FcntlArg::F_SETLK(&WRITE_LOCK)).unwrap();
+    fcntl(&held, FcntlArg::F_SETLK(&write_lock())).unwrap();
     for _ in 0..2 {
         let holders = touchfile_file::holders(&path).unwrap();
         let [holder] = &holders[..] else {
@@ -98,7 +101,7 @@ async fn a_look_up_has_the_kinds_that_were_asked_for() {
     let path = dir.path().join("a.lock");
     let held = File::create(&path).unwrap();
     fs4::FileExt::lock(&held).unwrap();
-    fcntl(&held, FcntlArg::F_OFD_SETLK(&WRITE_LOCK)).unwrap();
+    fcntl(&held, FcntlArg::F_OFD_SETLK(&write_lock())).unwrap();
     let found = |kinds| look_up_holders(&path, kinds);
     assert_eq!(found(|_| &[LockKind::Flock]).await.unwrap().len(), 1);
     assert_eq!(
