@@ -84,11 +84,10 @@ pub(super) struct Counts {
 
 impl Counts {
     pub(super) fn now(directory: Option<&Path>) -> Self {
-        let count = |directory: &str| fs::read_dir(directory).map_or(0, Iterator::count);
         let names = directory.and_then(|directory| fs::read_dir(directory).ok());
         Self {
-            descriptors: count("/proc/self/fd"),
-            threads: count("/proc/self/task"),
+            descriptors: system::descriptors(),
+            threads: system::threads(),
             names: names
                 .into_iter()
                 .flatten()

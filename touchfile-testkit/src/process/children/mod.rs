@@ -12,6 +12,8 @@ pub(crate) use unix::*;
 #[cfg(windows)]
 pub(crate) use windows::*;
 
+use crate::system;
+
 /// How many descriptors, threads and locks this process has.
 pub(crate) fn belongings() -> String {
     let locks = fs::read_dir("/proc/self/fdinfo")
@@ -22,11 +24,7 @@ pub(crate) fn belongings() -> String {
         .count();
     format!(
         "{} descriptors, {} threads, {locks} locks",
-        count("/proc/self/fd"),
-        count("/proc/self/task")
+        system::descriptors(),
+        system::threads()
     )
-}
-
-fn count(directory: &str) -> usize {
-    fs::read_dir(directory).map_or(0, Iterator::count)
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use fork::{Fork, fork};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, getppid, kill_process, waitpid};
 
-use super::count;
 use crate::process::command::Answer;
+use crate::system;
 
 /// Children that live on until they are ended.
 #[derive(Debug, Default)]
@@ -119,12 +119,12 @@ pub(crate) fn run_in_child(work: impl FnOnce()) -> Answer {
 pub(crate) fn unable_to_fork() -> Option<Answer> {
     // A thread that was joined may still be counted for a moment.
     for _ in 0..50 {
-        if count("/proc/self/task") == 1 {
+        if system::threads() == 1 {
             return None;
         }
         thread::sleep(Duration::from_millis(1));
     }
-    let threads = count("/proc/self/task");
+    let threads = system::threads();
     Some(Answer::Unable(format!(
         "a process of {threads} threads cannot be forked safely"
     )))
