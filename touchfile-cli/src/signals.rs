@@ -33,7 +33,7 @@ pub(crate) enum Event {
 }
 
 /// The signals that are forwarded.
-const FORWARDED: [Signal; 6] = [
+pub(crate) const FORWARDED: [Signal; 6] = [
     Signal::SIGHUP,
     Signal::SIGINT,
     Signal::SIGQUIT,

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use touchfile_core::LockMode::{Exclusive, Shared};
-use touchfile_core::TouchFile;
-use touchfile_mock::{Call, World};
+use touchfile_core::{OwnedLockGuard, TouchFile};
+use touchfile_mock::{Call, MockBackend, World};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Id, Level, Subscriber, span};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -35,8 +35,7 @@ async fn an_acquisition_is_a_span_with_path_backend_and_mode() {
 async fn contention_is_told_once_and_the_wait_is_measured() {
     let (log, _subscriber) = Log::install();
     let world = World::new();
-    let held = TouchFile::new(world.process("b"), PATH).unwrap();
-    let held = Arc::new(held).lock_exclusive_owned().await.unwrap();
+    let held = held_by_b(&world).await;
     let touch = TouchFile::new(world.process("a"), PATH).unwrap();
     log.clear();
     let holder = async {
@@ -81,8 +80,7 @@ async fn waiting_in_the_queue_of_the_process_is_contention_too() {
 async fn giving_up_is_told_with_the_holder_and_an_error_with_its_words() {
     let (log, _subscriber) = Log::install();
     let world = World::new();
-    let held = TouchFile::new(world.process("b"), PATH).unwrap();
-    let _held = held.lock_exclusive().await.unwrap();
+    let _held = held_by_b(&world).await;
     let touch = TouchFile::new(world.process("a"), PATH).unwrap();
     log.clear();
     let gave_up = touch.lock_timeout(Exclusive, Duration::from_secs(9)).await;
@@ -103,8 +101,7 @@ async fn giving_up_is_told_with_the_holder_and_an_error_with_its_words() {
 async fn a_cancelled_wait_is_told_and_an_acquisition_that_did_not_wait_is_not() {
     let (log, _subscriber) = Log::install();
     let world = World::new();
-    let held = TouchFile::new(world.process("b"), PATH).unwrap();
-    let _held = held.lock_exclusive().await.unwrap();
+    let _held = held_by_b(&world).await;
     let touch = TouchFile::new(world.process("a"), PATH).unwrap();
     log.clear();
     let waiting = touch.lock_exclusive();
@@ -123,8 +120,7 @@ async fn a_cancelled_wait_is_told_and_an_acquisition_that_did_not_wait_is_not() 
 async fn a_long_wait_is_warned_of_and_more_and_more_rarely() {
     let (log, _subscriber) = Log::install();
     let world = World::new();
-    let held = TouchFile::new(world.process("b"), PATH).unwrap();
-    let _held = held.lock_exclusive().await.unwrap();
+    let _held = held_by_b(&world).await;
     let touch = TouchFile::new(world.process("a"), PATH).unwrap();
     log.clear();
     let waiting = touch.lock_exclusive();
@@ -177,6 +173,12 @@ async fn a_guard_that_cannot_release_warns_when_dropped() {
     let words = std::io::Error::from_raw_os_error(5);
     let start = format!("WARN releasing the lock failed error={words}");
     assert!(told[0].starts_with(&start), "{told:?}");
+}
+
+/// The lock, held by the process `b`.
+async fn held_by_b(world: &World) -> OwnedLockGuard<MockBackend> {
+    let touch = TouchFile::new(world.process("b"), PATH).unwrap();
+    Arc::new(touch).lock_exclusive_owned().await.unwrap()
 }
 
 /// What was told under the target `touchfile`, a line each.

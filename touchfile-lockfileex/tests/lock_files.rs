@@ -27,6 +27,13 @@ fn is_locked(path: &Path) -> bool {
     guard.unwrap()
 }
 
+#[allow(clippy::permissions_set_readonly_false, reason = "this is Windows")]
+fn set_read_only(path: &Path, read_only: bool) {
+    let mut permissions = fs::metadata(path).unwrap().permissions();
+    permissions.set_readonly(read_only);
+    fs::set_permissions(path, permissions).unwrap();
+}
+
 fn why_refused(path: &Path) -> String {
     let refused = touch(path).and_then(|touch| touch.blocking().lock(Exclusive).map(drop));
     match refused.unwrap_err() {
@@ -113,17 +120,13 @@ fn a_file_that_is_read_only_can_be_locked_exclusively() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.lock");
     fs::write(&path, "").unwrap();
-    let mut permissions = fs::metadata(&path).unwrap().permissions();
-    permissions.set_readonly(true);
-    fs::set_permissions(&path, permissions.clone()).unwrap();
+    set_read_only(&path, true);
     let touch = touch(&path).unwrap();
     let guard = touch.blocking().lock(Exclusive).unwrap();
     assert!(is_locked(&path));
     drop(guard);
     assert!(!is_locked(&path));
-    #[allow(clippy::permissions_set_readonly_false, reason = "this is Windows")]
-    permissions.set_readonly(false);
-    fs::set_permissions(&path, permissions).unwrap();
+    set_read_only(&path, false);
 }
 
 #[test]
@@ -190,9 +193,7 @@ fn a_read_only_file_is_removed_on_release_or_stays_and_that_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.lock");
     fs::write(&path, "").unwrap();
-    let mut permissions = fs::metadata(&path).unwrap().permissions();
-    permissions.set_readonly(true);
-    fs::set_permissions(&path, permissions.clone()).unwrap();
+    set_read_only(&path, true);
     let touch = TouchFile::builder(LockFileExBackend::new())
         .remove_on_release(true)
         .path(&path)
@@ -204,9 +205,7 @@ fn a_read_only_file_is_removed_on_release_or_stays_and_that_is_an_error() {
     if let Err(error) = released {
         assert!(path.exists(), "{names:?}");
         println!("it stays: {error}");
-        #[allow(clippy::permissions_set_readonly_false, reason = "this is Windows")]
-        permissions.set_readonly(false);
-        fs::set_permissions(&path, permissions).unwrap();
+        set_read_only(&path, false);
     } else {
         assert!(names.is_empty(), "{names:?}");
     }

@@ -15,21 +15,11 @@ use std::sync::Arc;
 use std::{env, fs};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
 use rustix::fs::OFlags;
 use rustix::io::FdFlags;
 
 use crate::exit::Failure;
-
-/// Signals that end a process. They are meant for the command, and the keeper ignores them.
-const ENDING: [Signal; 6] = [
-    Signal::SIGHUP,
-    Signal::SIGINT,
-    Signal::SIGQUIT,
-    Signal::SIGTERM,
-    Signal::SIGUSR1,
-    Signal::SIGUSR2,
-];
+use crate::signals::FORWARDED;
 
 /// The arguments of a keeper.
 #[derive(clap::Args, Debug)]
@@ -95,7 +85,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             .map(|_| ExitCode::SUCCESS)
             .map_err(|error| Failure::inherit(&error));
     }
-    for signal in ENDING {
+    // They end a process, and are meant for the command.
+    for signal in FORWARDED {
         signal_hook::flag::register(signal as i32, Arc::default()).ok();
     }
     // In a session of its own it receives no signals of a terminal.

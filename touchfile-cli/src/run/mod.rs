@@ -1,10 +1,6 @@
 //! `touchfile run`: runs a command under one or several locks.
 
 mod args;
-#[cfg(unix)]
-mod command;
-#[cfg(windows)]
-#[path = "command_windows.rs"]
 mod command;
 #[cfg(windows)]
 mod job;

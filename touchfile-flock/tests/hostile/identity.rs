@@ -106,7 +106,9 @@ pub(crate) fn namespaced() {
         assert!(waiter.wait().unwrap().success());
         Some(late)
     };
-    let (Some(control), Some(attacked)) = (time(false), time(true)) else {
+    // Who runs when is the scheduler's choice: each figure is the least of some runs.
+    let least = |attack| (0..3).filter_map(|_| time(attack)).min();
+    let (Some(control), Some(attacked)) = (least(false), least(true)) else {
         return;
     };
     eprintln!("the lock is had after {control:?}, and {attacked:?} under the attack");

@@ -1,4 +1,4 @@
-//! Runs the command while the locks are held.
+//! Runs the command on Unix.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,17 +10,18 @@ use nix::sys::signal::Signal;
 use rustix::io::FdFlags;
 use touchfile::LockBackend;
 
-use super::locks::{Held, VARIABLE};
-use super::{keeper, name};
+use super::{Ended, Supervision};
 use crate::child::{Child, Launch};
 use crate::exit::{Failure, say};
 use crate::inherited::inherited;
 use crate::init::ExitOnSignal;
-pub(super) use crate::init::exit_on_signals;
+pub(in crate::run) use crate::init::exit_on_signals;
+use crate::run::locks::VARIABLE;
+use crate::run::{keeper, name};
 use crate::signals::{Event, Signals};
 
 /// What a handle must be for the command to inherit it.
-pub(super) use std::os::fd::AsFd as Inheritable;
+pub(in crate::run) use std::os::fd::AsFd as Inheritable;
 
 /// The forwarded signals that should end a command, unless they were ignored when `touchfile` was
 /// started, for example by nohup(1).
@@ -31,26 +32,13 @@ const TERMINATING: [Signal; 4] = [
     Signal::SIGTERM,
 ];
 
-/// How to run the command.
-#[derive(Debug)]
-pub(super) struct Supervision<'a, B: LockBackend> {
-    /// The value of [`VARIABLE`] for the command, if it is set.
-    pub(super) locks: Option<OsString>,
-    /// The locks that the command keeps if this process is killed.
-    pub(super) inherited: &'a [Held<B>],
-    /// How long the command may take to end after the first signal.
-    pub(super) kill_after: Option<Duration>,
-    /// How long the command may run before it receives SIGTERM.
-    pub(super) limit: Option<Duration>,
-}
-
 impl<B> Supervision<'_, B>
 where
     B: LockBackend,
     B::Handle: AsFd,
 {
     /// Runs the command, forwards signals to it and waits for its end.
-    pub(super) fn run(
+    pub(in crate::run) fn run(
         self,
         command: &[OsString],
         exit_on_signals: ExitOnSignal,
@@ -81,7 +69,7 @@ where
 
     /// Replaces this process by the command, which then holds the locks itself. It returns only if that
     /// fails, with the reason.
-    pub(super) fn replace_this_process(self, command: &[OsString]) -> Failure {
+    pub(in crate::run) fn replace_this_process(self, command: &[OsString]) -> Failure {
         match self.prepare(command) {
             Ok((launch, _moved)) => Failure::spawn(&name(command), &launch.replace_this_process()),
             Err(failure) => failure,
@@ -145,14 +133,6 @@ fn let_one_inherit(descriptor: BorrowedFd<'_>, opened: &mut Vec<OwnedFd>) -> io:
         rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
     }
     Ok(())
-}
-
-/// How a command ended.
-#[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) status: ExitStatus,
-    /// The command was sent SIGTERM because its time was over.
-    pub(super) over: bool,
 }
 
 /// A command that runs.

@@ -2,47 +2,35 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use touchfile::LockBackend;
 
-use super::job::Job;
-use super::locks::{Held, VARIABLE};
-use super::name;
+use super::{Ended, Supervision};
 use crate::exit::Failure;
+use crate::run::job::{Job, ignore_ctrl_c};
+use crate::run::locks::VARIABLE;
+use crate::run::name;
 
 /// A lock of Windows belongs to a process: no command inherits it.
-pub(super) trait Inheritable {}
+pub(in crate::run) trait Inheritable {}
 
 impl<T> Inheritable for T {}
 
 /// Nothing has to be done for Ctrl-C to end a process that waits.
-pub(super) fn exit_on_signals() {}
+pub(in crate::run) fn exit_on_signals() {}
 
 /// How often the end of a command with a time limit is looked for.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// How to run the command.
-#[derive(Debug)]
-pub(super) struct Supervision<'a, B: LockBackend> {
-    /// The value of [`VARIABLE`] for the command, if it is to be told.
-    pub(super) locks: Option<OsString>,
-    /// The locks without which the command must not go on if this process is killed.
-    pub(super) inherited: &'a [Held<B>],
-    /// How long the command may take to end after it was told to, which nothing can tell it.
-    pub(super) kill_after: Option<Duration>,
-    /// How long the command may run before it is ended.
-    pub(super) limit: Option<Duration>,
-}
 
 impl<B: LockBackend> Supervision<'_, B> {
     /// Runs the command and waits for its end.
     ///
     /// The console sends Ctrl-C and Ctrl-Break to the command itself, and this process goes on until the
     /// command has ended.
-    pub(super) fn run(self, command: &[OsString], (): ()) -> Result<Ended, Failure> {
+    pub(in crate::run) fn run(self, command: &[OsString], (): ()) -> Result<Ended, Failure> {
         if self.kill_after.is_some() {
             return Err(Failure::usage(
                 "--kill-after is for systems with signals: on Windows --limit ends COMMAND at once"
@@ -54,7 +42,7 @@ impl<B: LockBackend> Supervision<'_, B> {
         if !self.inherited.is_empty() {
             job = Some(Job::with_this_process().map_err(|error| Failure::job(&error))?);
         }
-        super::job::ignore_ctrl_c().map_err(|error| Failure::signals(&error))?;
+        ignore_ctrl_c().map_err(|error| Failure::signals(&error))?;
         let (program, arguments) = command.split_first().expect("the parser wants a command");
         let mut start = Command::new(program);
         start.args(arguments);
@@ -72,17 +60,9 @@ impl<B: LockBackend> Supervision<'_, B> {
     }
 
     /// Windows cannot replace a process.
-    pub(super) fn replace_this_process(self, _: &[OsString]) -> Failure {
+    pub(in crate::run) fn replace_this_process(self, _: &[OsString]) -> Failure {
         Failure::usage("--exec is for Unix: Windows cannot replace a process by another".into())
     }
-}
-
-/// How a command ended.
-#[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) status: ExitStatus,
-    /// The command was ended because its time was over.
-    pub(super) over: bool,
 }
 
 fn wait(child: &mut Child, limit: Option<Duration>) -> io::Result<Ended> {

@@ -4,12 +4,13 @@
 //! wakes up when the lock is released and not all of them, they are served in the order in which they
 //! came, and whoever wants the lock again stands behind them.
 //!
-//! A queue is a listening socket (unix(7)) whose name is made from the lock file's identity. Whoever finds nobody listening listens, and is the head; whoever connects follows,
-//! and the kernel keeps the connections in order. A head that gives up or is done accepts the first
-//! connection and passes the socket itself through it: that process is the head now, with the rest of
-//! the queue behind it. If a head dies, the queue breaks, its followers notice at once and form a new
-//! one. Whoever holds the lock exclusively stays the head until the release, and handing over is what
-//! wakes the next; a shared holder hands over at once, as the next may share.
+//! A queue is a listening socket (unix(7)) whose name is made from the lock file's identity. Whoever finds
+//! nobody listening listens, and is the head; whoever connects follows, and the kernel keeps the
+//! connections in order. A head that gives up or is done accepts the first connection and passes the
+//! socket itself through it: that process is the head now, with the rest of the queue behind it. If a
+//! head dies, the queue breaks, its followers notice at once and form a new one. Whoever holds the lock
+//! exclusively stays the head until the release, and handing over is what wakes the next; a shared
+//! holder hands over at once, as the next may share.
 //!
 //! The queue decides about turns and never about the lock: no process has to stand in it, and those
 //! that do try the lock now and then themselves. So nothing worse than a late or an unfair turn can come
