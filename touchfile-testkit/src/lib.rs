@@ -38,6 +38,8 @@ mod case;
 mod countdown;
 mod directed;
 mod fixture;
+#[cfg(all(unix, any(test, feature = "broken")))]
+mod flock;
 mod free;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -83,5 +83,5 @@ struct Readme;
 
 /// So is that for those who come from other libraries.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/migrating.md")]
+#[doc = include_str!("../docs/migrating.md")]
 struct Migrating;

@@ -88,10 +88,17 @@ impl<R: RawFileLock> FileHandle<R> {
     /// with `follow_symlinks`.
     ///
     /// ```
-    /// # use touchfile_core::OpenOptions;
+    /// # use std::{fs::File, io};
+    /// # use touchfile_core::{Attempt, LockMode, OpenOptions};
+    /// # use touchfile_file::RawFileLock;
+    /// # #[derive(Debug)]
+    /// # struct Flock; // as that of touchfile-flock
+    /// # impl RawFileLock for Flock {
+    /// #     fn try_lock(&self, _: &File, _: LockMode) -> io::Result<Attempt> { Ok(Attempt::Acquired) }
+    /// #     fn unlock(&self, _: &File) -> io::Result<()> { Ok(()) }
+    /// # }
     /// # let dir = tempfile::tempdir()?;
     /// use touchfile_file::FileHandle;
-    /// use touchfile_flock::Flock;
     ///
     /// let missing = dir.path().join("missing").join("a.lock");
     /// let error = FileHandle::open(Flock, &missing, &OpenOptions::new()).unwrap_err();

@@ -74,12 +74,9 @@ static LOOK_UPS: Semaphore = Semaphore::const_new(4);
 /// ```
 /// # let dir = tempfile::tempdir()?;
 /// # let path = dir.path().join("a.lock");
-/// use touchfile_core::TouchFile;
-/// use touchfile_flock::FlockBackend;
-///
 /// # #[cfg(target_os = "linux")] {
-/// let touch = TouchFile::new(FlockBackend::new(), &path)?;
-/// let guard = touch.blocking().lock_exclusive()?;
+/// let file = std::fs::File::create(&path)?;
+/// fs4::FileExt::lock(&file)?; // with whatever library or program
 /// let holders = touchfile_file::holders(&path)?;
 /// assert_eq!(holders[0].pid(), Some(std::process::id()));
 /// # }

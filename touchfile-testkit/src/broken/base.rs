@@ -6,51 +6,12 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 use touchfile_core::{
     Attempt, BoxBackend, Capabilities, LockBackend, LockHandle, LockMode, OpenOptions, Platform,
 };
 use touchfile_file::{FileHandle, RawFileLock};
 
-/// The capabilities of flock(2).
-pub(super) fn honest_claims() -> Capabilities {
-    let mut capabilities = Capabilities::NONE;
-    capabilities.shared = true;
-    capabilities.cross_process = true;
-    capabilities.crash_release = true;
-    capabilities.fork_safe = true;
-    capabilities.identity = true;
-    capabilities.remove_on_release = true;
-    capabilities.real_files = true;
-    capabilities.exclusive_read_only = true;
-    capabilities.excludes_flock = true;
-    capabilities
-}
-
-/// The correct calls of flock(2).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Flock;
-
-/// A correct handle.
-pub(super) type Honest = FileHandle<Flock>;
-
-impl RawFileLock for Flock {
-    fn try_lock(&self, file: &File, mode: LockMode) -> io::Result<Attempt> {
-        let operation = match mode {
-            LockMode::Exclusive => FlockOperation::NonBlockingLockExclusive,
-            LockMode::Shared => FlockOperation::NonBlockingLockShared,
-        };
-        match flock(file, operation) {
-            Ok(()) => Ok(Attempt::Acquired),
-            Err(Errno::WOULDBLOCK) => Ok(Attempt::WouldBlock),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
-    fn unlock(&self, file: &File) -> io::Result<()> {
-        Ok(flock(file, FlockOperation::Unlock)?)
-    }
-}
+pub(super) use crate::flock::{Flock, Honest, honest_claims};
 
 /// Blocks the thread until the lock is held.
 pub(super) fn block_on_flock(file: &File, mode: LockMode) -> io::Result<()> {

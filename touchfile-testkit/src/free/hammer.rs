@@ -276,7 +276,7 @@ async fn give_up_after<F: Future>(polls: u32, future: F) -> Option<F::Output> {
 
 #[cfg(test)]
 mod tests {
-    use touchfile_flock::FlockBackend;
+    use crate::flock::FlockBackend;
     use touchfile_mock::World;
 
     use super::super::History;
@@ -318,7 +318,7 @@ mod tests {
         let mut missing = KINDS.to_vec();
         // The scheduler decides which kinds of calls one run has.
         for process in 0..100 {
-            let log = run(&FlockBackend::new(), &plan, process);
+            let log = run(&FlockBackend, &plan, process);
             missing.retain(|kind| !log.contains(kind));
             let mut history = History::new();
             history.add_log(&log).unwrap();

@@ -222,7 +222,7 @@ pub(crate) fn make_directory(dir: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use touchfile_flock::FlockBackend;
+    use crate::flock::FlockBackend;
     use touchfile_mock::World;
 
     use super::*;
@@ -242,7 +242,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for style in Style::ALL {
             for (seed, backend) in [
-                (1, BoxBackend::new(FlockBackend::new())),
+                (1, BoxBackend::new(FlockBackend)),
                 (2, BoxBackend::new(World::new().process("a"))),
             ] {
                 let dir = dir.path().join(format!("{}-{seed}", style.name()));

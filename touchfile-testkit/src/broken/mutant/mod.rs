@@ -9,12 +9,12 @@
 //! # Examples
 //!
 //! ```
-//! use touchfile_flock::FlockBackend;
+//! use touchfile_mock::MockBackend;
 //! use touchfile_testkit::broken::Mutant;
 //!
 //! let mutant = Mutant::named("grants/after-64/exclusive").unwrap();
 //! println!("{} It breaks {}.", mutant.what(), mutant.law());
-//! let backend = mutant.over(FlockBackend::new());
+//! let backend = mutant.over(MockBackend::new());
 //! ```
 
 mod attempts;
@@ -47,12 +47,12 @@ use crate::Law;
 /// # Examples
 ///
 /// ```
-/// use touchfile_flock::FlockBackend;
+/// use touchfile_mock::MockBackend;
 /// use touchfile_testkit::broken::Mutant;
 ///
 /// let mutant = Mutant::named("grants/after-64/exclusive").unwrap();
 /// println!("{} It breaks {}.", mutant.what(), mutant.law());
-/// let backend = mutant.over(FlockBackend::new());
+/// let backend = mutant.over(MockBackend::new());
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Mutant {

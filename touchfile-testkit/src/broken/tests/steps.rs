@@ -3,9 +3,9 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::flock::FlockBackend;
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{Attempt, LockBackend, LockHandle, OpenOptions};
-use touchfile_flock::FlockBackend;
 
 use super::{Setup, acquires, block_on, fails_with};
 
@@ -279,10 +279,7 @@ fn what_they_are_made_of_is_honest() {
     block_on(async {
         let mut a = setup.open().await;
         let path = setup.path();
-        let mut b = FlockBackend::new()
-            .open(&path, &OpenOptions::new())
-            .await
-            .unwrap();
+        let mut b = FlockBackend.open(&path, &OpenOptions::new()).await.unwrap();
         assert!(acquires(&mut a, Shared).await);
         assert_eq!(b.try_lock(Shared).await.unwrap(), Attempt::Acquired);
         assert_eq!(b.unlock().await.ok(), Some(()));

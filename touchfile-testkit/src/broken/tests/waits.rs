@@ -5,10 +5,10 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::flock::FlockBackend;
 use tokio::time::timeout;
 use touchfile_core::LockMode::Exclusive;
 use touchfile_core::{LockBackend, LockHandle, OpenOptions};
-use touchfile_flock::FlockBackend;
 
 use super::{Handle, Setup, acquires, block_on};
 
@@ -101,7 +101,7 @@ fn waiters_do_not_notice_a_release() {
     for name in ["lost-wake-up", "hears-only-itself", "polls-too-seldom"] {
         let setup = Setup::new(name);
         block_on(async {
-            let backend = FlockBackend::new();
+            let backend = FlockBackend;
             let path = setup.path();
             let mut other = backend.open(&path, &OpenOptions::new()).await.unwrap();
             other.lock(Exclusive).await.unwrap();

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::flock::FlockBackend;
 use touchfile_core::BoxBackend;
-use touchfile_flock::FlockBackend;
 
 use super::super::Violation;
 use super::judge;
@@ -44,7 +44,7 @@ fn backend(name: &str, plan: &Plan) -> BoxBackend {
         }
     }
     assert_eq!((name, plan.dir.is_absolute()), ("flock", true));
-    BoxBackend::new(FlockBackend::new())
+    BoxBackend::new(FlockBackend)
 }
 
 fn start(plan: &Plan, backend: &str, process: u32) -> Child {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::flock::FlockBackend;
 use touchfile_core::LockBackend;
-use touchfile_flock::FlockBackend;
 use touchfile_mock::World;
 
 use super::super::Violation;
@@ -74,7 +74,7 @@ fn honest_backends_are_not_accused() {
     let dir = tempfile::tempdir().unwrap();
     let mut plan = Plan::new(dir.path(), 1);
     plan.duration = Duration::from_millis(500);
-    let (history, violations) = judged(&plan, vec![FlockBackend::new(); 3]);
+    let (history, violations) = judged(&plan, vec![FlockBackend; 3]);
     assert!(history.len() > 500, "only {} calls", history.len());
     assert_eq!(violations, []);
 
