@@ -11,8 +11,12 @@
 //! | `touchfile-mock` | a simulator in memory, for tests |
 //! | yours | whatever keeps [the laws](LockBackend#the-laws) |
 //!
-//! Programs usually depend on the `touchfile` crate, which picks a backend. Libraries stay generic
-//! over `B: LockBackend`, or take a [`BoxBackend`].
+//! Programs usually depend on the `touchfile` crate, which picks a backend and begins with
+//! [`TouchFile::open`].
+//!
+//! # For programs and libraries
+//!
+//! Libraries stay generic over `B: LockBackend`, or take a [`BoxBackend`].
 //!
 //! ```
 //! use touchfile_core::{LockBackend, LockMode, Result, TouchFile};
@@ -31,7 +35,44 @@
 //! # }
 //! ```
 //!
-//! # A complete backend
+//! - [`TouchFile`] has all ways to lock, and [`TouchFileBuilder`] its settings.
+//! - [`LockGuard`], [`OwnedLockGuard`], [`BlockingLockGuard`] and [`OwnedBlockingLockGuard`] are held locks,
+//!   with the methods of [`Guard`] and [`BlockingGuard`].
+//! - [`Error`] tells contention, timeouts and failures apart, [`Loss`] how a held lock was lost.
+//! - [`Holder`] is who has a lock or waits for it, [`WaitEvent`] what a wait reports.
+//! - [`Guarantee`] is what a lock is worth where its file is.
+//!
+//! # Tracing
+//!
+//! Each acquisition is a [`tracing`](https://docs.rs/tracing) span `acquire` with the fields `path`, `backend` and `mode`, at
+//! level DEBUG and with the target `touchfile`. Its events are:
+//!
+//! | event | level | fields | when |
+//! |---|---|---|---|
+//! | `contended` | DEBUG | `by` | somebody is in the way, for the first time |
+//! | `still waiting` | WARN | `waited`, `holders` | after 30 seconds of a wait, then after 60, 120, and so on |
+//! | `acquired` | DEBUG | `waited` | the lock is held |
+//! | `gave up` | DEBUG | `waited`, `holders` | the timeout has passed |
+//! | `cancelled` | DEBUG | `waited`, `holders` | the future of a wait was dropped |
+//! | `failed` | DEBUG | `error` | the lock cannot be had |
+//! | `replaced` | DEBUG | | the file was replaced, so the acquisition starts over |
+//! | `released` | DEBUG | `path`, `mode`, `held` | a guard has released; outside of the span |
+//! | `releasing the lock failed` | WARN | `path`, `error` | a dropped guard could not release; outside of the span |
+//!
+//! `holders` is missing where nobody was found; that of `cancelled` is the latest that was found
+//! during the wait, as nobody is asked for it.
+//!
+//! # For authors of backends
+//!
+//! - [`LockBackend`] opens lock files and has [the laws](LockBackend#the-laws). [`LockHandle`] locks an open
+//!   one; [`ConvertLock`] changes the mode of a held lock, where that can be done.
+//! - [`Capabilities`] is what a backend claims, [`OpenOptions`] what it is asked for, [`Attempt`] what it
+//!   answers.
+//! - [`Platform`] tells what only a system can tell; [`NoPlatform`] is that of a backend without files.
+//! - [`backoff`] and [`runtime`] are how to wait, where nothing tells of a lock that becomes free.
+//! - `touchfile-testkit` tries whether the laws are kept.
+//!
+//! ## A complete backend
 //!
 //! A backend that locks real files with two system calls of its own implements
 //! `touchfile_file::RawFileLock` and is done. This one has no files at all: locks live in this process.
@@ -127,26 +168,7 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! # Tracing
-//!
-//! Each acquisition is a [`tracing`] span `acquire` with the fields `path`, `backend` and `mode`, at
-//! level DEBUG and with the target `touchfile`. Its events are:
-//!
-//! | event | level | fields | when |
-//! |---|---|---|---|
-//! | `contended` | DEBUG | `by` | somebody is in the way, for the first time |
-//! | `still waiting` | WARN | `waited`, `holders` | after 30 seconds of a wait, then after 60, 120, and so on |
-//! | `acquired` | DEBUG | `waited` | the lock is held |
-//! | `gave up` | DEBUG | `waited`, `holders` | the timeout has passed |
-//! | `cancelled` | DEBUG | `waited`, `holders` | the future of a wait was dropped |
-//! | `failed` | DEBUG | `error` | the lock cannot be had |
-//! | `replaced` | DEBUG | | the file was replaced, so the acquisition starts over |
-//! | `released` | DEBUG | `path`, `mode`, `held` | a guard has released; outside of the span |
-//! | `releasing the lock failed` | WARN | `path`, `error` | a dropped guard could not release; outside of the span |
-//!
-//! `holders` is missing where nobody was found; that of `cancelled` is the latest that was found
-//! during the wait, as nobody is asked for it.
+#![doc(html_root_url = "https://docs.rs/touchfile-core/latest")]
 #![forbid(unsafe_code)]
 
 mod backend;

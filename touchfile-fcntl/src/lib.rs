@@ -32,6 +32,7 @@
 //!
 //! On other Unixes every attempt to lock is refused with `Unsupported`. The crate is empty on
 //! systems that are not Unix.
+#![doc(html_root_url = "https://docs.rs/touchfile-fcntl/latest")]
 #![cfg(unix)]
 #![forbid(unsafe_code)]
 

@@ -13,6 +13,7 @@
 //! - [`FileSystem`] and [`Mount`]: whose file system it is, and how it is mounted;
 //! - [`platform`]: the operating system, as `touchfile-core` asks for it;
 //! - [`ForkGeneration`]: telling a process from those it forked.
+#![doc(html_root_url = "https://docs.rs/touchfile-file/latest")]
 #![deny(unsafe_code)] // allowed in `fork` and `wait::linux::interrupt` only
 
 #[cfg(any(unix, windows))]

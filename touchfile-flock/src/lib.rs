@@ -22,6 +22,7 @@
 //! NFSv4 on an exclusive one does need write access (flock(2), "NFS details").
 //!
 //! The crate is empty on systems that are not Unix.
+#![doc(html_root_url = "https://docs.rs/touchfile-flock/latest")]
 #![cfg(unix)]
 #![forbid(unsafe_code)]
 

@@ -7,6 +7,7 @@
 //!
 //! The crate is empty on systems that are not Windows. It is tested under Wine 8, and was not run on
 //! Windows itself.
+#![doc(html_root_url = "https://docs.rs/touchfile-lockfileex/latest")]
 #![deny(unsafe_code)] // allowed in `call` only
 
 #[cfg(windows)]

@@ -67,6 +67,7 @@
 //! # assert!(world.history_text().contains("5.000s: me stopped waiting for the exclusive lock on /job"));
 //! # }
 //! ```
+#![doc(html_root_url = "https://docs.rs/touchfile-mock/latest")]
 #![forbid(unsafe_code)]
 
 mod backend;

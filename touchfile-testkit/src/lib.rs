@@ -21,6 +21,15 @@
 //! how it was broken. A finding of a random schedule ends with a few lines that play the schedule
 //! again.
 //!
+//! Arguments of `cargo test` choose cases by their names, as in `cargo test --test conformance -- fork`.
+//!
+//! | variable | |
+//! |---|---|
+//! | `TOUCHFILE_TESTKIT_CASES` | how many random schedules each case tries: more find more |
+//! | `TOUCHFILE_TESTKIT_SEED` | repeats a run |
+//!
+//! # What is tried
+//!
 //! There are four groups of cases:
 //!
 //! - *Lock-step* cases play random schedules one step at a time, and compare each answer with a
@@ -29,6 +38,17 @@
 //! - *Directed* cases each try one known way to get locks wrong.
 //! - *Walks* make random calls in one process, tens of thousands of them, and check the lock with
 //!   another handle after each call.
+//!
+//! # What is where
+//!
+//! - [`conformance_main!`] is all that most backends need. It can
+//!   [skip a case](conformance_main#examples), with a reason.
+//! - [`Suite`] is what the macro makes: for settings of one's own, for workers on other hosts ([`Place`]),
+//!   and for programs that run the suite themselves ([`Observer`], [`Report`]).
+//! - [`Law`] are the laws, [`Finding`] is how one was broken, and [`Step`] what a schedule is made of.
+//! - `broken`, behind the feature of that name, has backends that are each wrong in one way: for testing
+//!   suites, not for locking.
+#![doc(html_root_url = "https://docs.rs/touchfile-testkit/latest")]
 #![forbid(unsafe_code)]
 
 #[cfg(all(feature = "broken", unix))]

@@ -35,24 +35,52 @@
 //! # Ok::<(), touchfile::Error>(())
 //! ```
 //!
-//! # What is where
+//! # What you need first
 //!
-//! - [`TouchFile`] is what programs use; [`TouchFile::open`] makes one with the [`DefaultBackend`].
-//! - [`LockBackend`] is a way of locking. [`AutoBackend`], the default, locks each file in the way
-//!   that is right for its file system, on every system. The ways it chooses from are named for their
-//!   calls and exist where these do: `FlockBackend` and `FcntlBackend` on Unix, `LockFileExBackend` on
-//!   Windows. `TouchFile<B>` takes any other, [`BoxBackend`] one that is chosen at run time.
-//! - [`TouchFile::guarantee`] says what a lock is worth where its file is: on NFS, say.
-//! - [`Error`] tells contention, timeouts and failures apart.
+//! | | |
+//! |---|---|
+//! | [`TouchFile`] | [`open`](TouchFile::open) a lock file, then [`try_lock`](TouchFile::try_lock), [`lock`](TouchFile::lock), [`lock_timeout`](TouchFile::lock_timeout), [`with_lock`](TouchFile::with_lock); [`lock_owned`](TouchFile::lock_owned) where a guard is stored or sent; the same for threads by [`blocking`](TouchFile::blocking) and [`blocking_owned`](TouchFile::blocking_owned) |
+//! | [`TouchFile::options`] | a timeout for every wait, what to do while it waits, to write to the file, to remove it afterwards, … |
+//! | [`LockGuard`], [`BlockingLockGuard`], [`OwnedLockGuard`], [`OwnedBlockingLockGuard`] | the held lock; all of them are a [`Guard`] or [`BlockingGuard`], which has the methods: `unlock`, and [`file`](Guard::file), [`verify`](Guard::verify), [`lost`](Guard::lost) |
+//! | [`LockMode`] | exclusive or shared |
+//! | [`Error`] | tells contention, timeouts and failures apart; a timeout says who has the lock |
+//! | [`TouchFile::holders`], [`holders`], [`Holder`] | who has a lock, and who waits for it |
+//! | [`WaitEvent`] | what [`on_wait`](TouchFileBuilder::on_wait) gets, to tell the user that it waits, and for whom |
+//! | [`TouchFile::guarantee`], [`Guarantee`] | what a lock is worth where its file is: on NFS, say |
 //!
-//! Authors of backends use `touchfile-core`, which has the rest of the traits, and `touchfile-file`,
-//! the toolbox for backends on real files.
+//! # Examples
+//!
+//! The folder [`examples`](https://github.com/touchfile/touchfile/tree/main/touchfile/examples) has whole
+//! programs:
+//!
+//! - `single_instance`: a program of which one runs at a time, and which says who runs.
+//! - `service`: a service that holds a lock until a signal ends it, with tokio's `select!`, and that stops if
+//!   the lock is lost.
+//! - `pid_file`: the pid in the lock file, read by whoever comes second.
+//! - `shared_cache`: many reader processes, one writer, atomic replacement.
+//! - `blocking`: threads without a runtime.
+//! - `testing_with_mock`: tests of what a program does when locking goes wrong.
+//! - `byte_ranges`: a table whose rows are locked one by one.
+//! - `custom_backend`: another way of locking.
 //!
 //! # Testing code that locks
 //!
-//! Be generic over `B: LockBackend` and give it `touchfile_mock::MockBackend` in tests: a simulator
-//! of processes, lock files and faults. "What if the lock times out" is three lines then; the
-//! example `testing_with_mock` shows them.
+//! Be generic over `B: LockBackend`, as `TouchFile<B>` is, and give it `touchfile_mock::MockBackend` in
+//! tests: a simulator of processes, lock files and faults. "What if the lock times out" is three lines then;
+//! the example `testing_with_mock` shows them.
+//!
+//! # Other ways of locking
+//!
+//! A [`LockBackend`] is a way of locking. [`AutoBackend`], the default, locks each file in the way that is
+//! right for its file system, on every system. The ways it chooses from are named for their calls and exist
+//! where these do: `FlockBackend` and `FcntlBackend` on Unix, `LockFileExBackend` on Windows.
+//! [`TouchFile::new`] takes any of them, [`BoxBackend`] is one that is chosen at run time.
+//!
+//! Authors of backends need none of this crate, but [`touchfile_core`], which has the rest of the traits and
+//! shows a complete backend, [`touchfile_file`], the toolbox for backends on real files, and
+//! `touchfile-testkit`, which tries whether a backend keeps the laws of locking. [`Capabilities`],
+//! [`ConvertLock`], [`LockKind`] and [`Operation`] are here only because what programs use mentions them.
+#![doc(html_root_url = "https://docs.rs/touchfile/latest")]
 #![cfg(any(unix, windows))]
 #![forbid(unsafe_code)]
 

@@ -21,7 +21,7 @@ use crate::{Error, Holder, LockBackend, LockMode, Result};
 ///
 /// Its methods and those of its [guards](BlockingGuard) have the names of the async ones, and block
 /// the calling thread instead. They work where no runtime exists and in
-/// [`tokio::task::spawn_blocking`], and queue fairly with the async callers of the same `TouchFile`.
+/// [`tokio::task::spawn_blocking`](https://docs.rs/tokio/latest/tokio/task/fn.spawn_blocking.html), and queue fairly with the async callers of the same `TouchFile`.
 ///
 /// # Panics
 ///
