@@ -160,6 +160,7 @@ mod holder;
 mod mode;
 mod names;
 mod offload;
+mod open_file;
 mod options;
 mod platform;
 mod queue;
@@ -174,6 +175,7 @@ pub use guarantee::Guarantee;
 pub use holder::{Holder, LockKind, ProcessId};
 pub use mode::{Attempt, LockMode};
 pub use names::UnknownName;
+pub use open_file::OpenFile;
 pub use options::OpenOptions;
 pub use platform::{NoPlatform, Platform};
 pub use touch_file::{

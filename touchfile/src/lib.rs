@@ -65,8 +65,8 @@ pub use default::{
 };
 pub use touchfile_core::{
     Blocking, BlockingGuard, BoxBackend, Capabilities, ConvertLock, Error, Guarantee, Guard,
-    Holder, LockBackend, LockKind, LockMode, Loss, Operation, ProcessId, Result, TouchFileBuilder,
-    UnknownName, WaitEvent,
+    Holder, LockBackend, LockKind, LockMode, Loss, OpenFile, Operation, ProcessId, Result,
+    TouchFileBuilder, UnknownName, WaitEvent,
 };
 #[cfg(unix)]
 pub use touchfile_fcntl::FcntlBackend;

@@ -225,7 +225,7 @@ impl<B: LockBackend> TouchFile<B> {
                 None => handle.try_lock(mode).await,
             };
             let attempt = match attempt {
-                Err(error) if is_stale(&error) => {
+                Err(error) if is_stale(&error) && self.file.is_none() => {
                     self.start_over(handle).await;
                     continue;
                 }
@@ -251,7 +251,7 @@ impl<B: LockBackend> TouchFile<B> {
                     Ok(()) => {
                         !self.verify || handle.is_current(&self.path).await.map_err(check_failed)?
                     }
-                    Err(error) if is_stale(&error) => false,
+                    Err(error) if is_stale(&error) && self.file.is_none() => false,
                     Err(error) => return Err(self.failed(Operation::Lock(mode), error, wait)),
                 };
             }
@@ -277,9 +277,21 @@ impl<B: LockBackend> TouchFile<B> {
         if let Some(wait) = wait {
             wait.progress.asking.set(may_block);
         }
-        OffloadHandle::open(&self.backend, &self.path, &self.options, may_block)
+        let file = self.file.as_ref();
+        if file.is_some() && !self.process.is_current() {
+            let why = "a forked child would share its parent's lock on an open file: open it anew";
+            let refused = io::Error::new(io::ErrorKind::Unsupported, why);
+            return Err(self.failed(Operation::Adopt, refused, wait));
+        }
+        OffloadHandle::open(&self.backend, &self.path, &self.options, file, may_block)
             .await
-            .map_err(|error| self.failed(Operation::Open, error, wait))
+            .map_err(|error| {
+                let operation = match file {
+                    Some(_) => Operation::Adopt,
+                    None => Operation::Open,
+                };
+                self.failed(operation, error, wait)
+            })
     }
 
     /// Gives up a lock on a file that the path no longer names.

@@ -12,7 +12,9 @@ use std::os::windows::io::{AsHandle, BorrowedHandle};
 use std::path::Path;
 
 use async_trait::async_trait;
-use touchfile_core::{Attempt, ConvertLock, Guarantee, LockHandle, LockMode, OpenOptions};
+use touchfile_core::{
+    Attempt, ConvertLock, Guarantee, LockHandle, LockMode, OpenFile, OpenOptions,
+};
 use tracing::warn;
 
 use self::lock_file::{LockFile, Released};
@@ -119,6 +121,31 @@ impl<R: RawFileLock> FileHandle<R> {
     pub async fn open_unleased(raw: R, path: &Path, options: &OpenOptions) -> io::Result<Self> {
         let lock = LockFile::open_unleased(raw, path, options).await?;
         Ok(Self::new(lock))
+    }
+
+    /// A handle on a file that is open already, as [`LockBackend::adopt`](touchfile_core::LockBackend::adopt)
+    /// makes it: it has a copy of the descriptor and never opens the file again.
+    ///
+    /// # Errors
+    ///
+    /// Whatever copying the descriptor and fstat(2) fail with.
+    ///
+    /// ```
+    /// use touchfile_core::{Attempt, LockHandle, LockMode, OpenFile};
+    /// use touchfile_file::FileHandle;
+    /// use touchfile_flock::Flock;
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// let file = OpenFile::from(tempfile::tempfile()?);
+    /// let mut handle = FileHandle::adopt(Flock, &file)?;
+    /// # runtime.block_on(async {
+    /// assert_eq!(handle.try_lock(LockMode::Exclusive).await?, Attempt::Acquired);
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn adopt(raw: R, file: &OpenFile) -> io::Result<Self> {
+        Ok(Self::new(LockFile::adopt(raw, file)?))
     }
 
     fn new(lock: LockFile<R>) -> Self {

@@ -98,6 +98,11 @@ impl FileId {
     }
 }
 
+/// Whether an open file has a name in any directory.
+pub(crate) fn has_name(file: &File) -> io::Result<bool> {
+    system::has_name(file)
+}
+
 impl Ord for FileId {
     fn cmp(&self, other: &Self) -> Ordering {
         self.key().cmp(&other.key())

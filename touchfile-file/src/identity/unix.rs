@@ -15,6 +15,10 @@ pub(super) fn from_file(file: &File) -> io::Result<FileId> {
     retry_interrupted(|| Ok(FileId::from_stat(&rustix::fs::fstat(file)?)))
 }
 
+pub(super) fn has_name(file: &File) -> io::Result<bool> {
+    retry_interrupted(|| Ok(rustix::fs::fstat(file)?.st_nlink > 0))
+}
+
 #[inline]
 pub(super) fn from_path(path: &Path, symlinks: Symlinks) -> io::Result<Option<FileId>> {
     let stat = rustix::io::retry_on_intr(|| match symlinks {

@@ -109,6 +109,7 @@ fn execute_commands(path: &Path, remove: bool) {
                 guard = None;
                 "released"
             }
+            "fork-with-an-open-file" => forking::fork_with_an_open_file(path),
             "fork-with-a-temporary" => forking::fork_with_a_temporary(),
             "fork-and-wait" => forking::fork_and_wait(&touch),
             "fork-and-drop" => forking::fork_and_drop(&mut guard),

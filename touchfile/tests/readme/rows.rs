@@ -46,6 +46,10 @@ pub(crate) fn settings(path: &Path) -> Done {
     drop(TouchFile::options().path(path).deny_recursion(true).build()?);
     drop(TouchFile::options().path(path).on_wait(Duration::from_secs(1), |wait| eprintln!("{wait}")).build()?);
     drop(TouchFile::new(FcntlBackend::range(0, 100)?, path)?);
+    let file = tempfile::tempfile()?;
+    drop(TouchFile::options().file(file));
+    let file = tempfile::tempfile()?;
+    drop(TouchFile::open_file(file)?);
     Ok(())
 }
 
