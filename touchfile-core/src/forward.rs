@@ -135,6 +135,10 @@ impl<H: LockHandle + ?Sized> LockHandle for Box<H> {
         (**self).file()
     }
 
+    fn identity(&self) -> Option<Vec<u8>> {
+        (**self).identity()
+    }
+
     fn guarantee(&self) -> io::Result<Guarantee> {
         (**self).guarantee()
     }

@@ -179,6 +179,7 @@ pub use open_file::OpenFile;
 pub use options::OpenOptions;
 pub use platform::{NoPlatform, Platform};
 pub use touch_file::{
-    Blocking, BlockingGuard, BlockingLockGuard, Guard, LockGuard, OwnedBlockingLockGuard,
-    OwnedLockGuard, ProvidesDefault, TouchFile, TouchFileBuilder, WaitEvent,
+    Blocking, BlockingGuard, BlockingLockGuard, BlockingLockSet, BlockingLockSetGuard, Guard,
+    LockGuard, LockSet, LockSetGuard, OwnedBlockingLockGuard, OwnedLockGuard, ProvidesDefault,
+    TouchFile, TouchFileBuilder, WaitEvent,
 };

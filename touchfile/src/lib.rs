@@ -61,12 +61,13 @@ mod default;
 
 pub use auto::AutoBackend;
 pub use default::{
-    BlockingLockGuard, DefaultBackend, LockGuard, OwnedBlockingLockGuard, OwnedLockGuard, TouchFile,
+    BlockingLockGuard, BlockingLockSetGuard, DefaultBackend, LockGuard, LockSet, LockSetGuard,
+    OwnedBlockingLockGuard, OwnedLockGuard, TouchFile,
 };
 pub use touchfile_core::{
-    Blocking, BlockingGuard, BoxBackend, Capabilities, ConvertLock, Error, Guarantee, Guard,
-    Holder, LockBackend, LockKind, LockMode, Loss, OpenFile, Operation, ProcessId, Result,
-    TouchFileBuilder, UnknownName, WaitEvent,
+    Blocking, BlockingGuard, BlockingLockSet, BoxBackend, Capabilities, ConvertLock, Error,
+    Guarantee, Guard, Holder, LockBackend, LockKind, LockMode, Loss, OpenFile, Operation,
+    ProcessId, Result, TouchFileBuilder, UnknownName, WaitEvent,
 };
 #[cfg(unix)]
 pub use touchfile_fcntl::FcntlBackend;

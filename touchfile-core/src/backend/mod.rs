@@ -282,6 +282,13 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Bytes that name what this handle locks: the same for all handles whose locks exclude each other, in
+    /// every process and by whatever path. Of several locks a [`LockSet`](crate::LockSet) takes the one with
+    /// the least bytes first. Without an answer, which is the provided method's, the path is the name.
+    fn identity(&self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Whom the locks of this handle can be expected to exclude, without asking anybody who may not
     /// answer. The provided method answers that nothing is known.
     ///

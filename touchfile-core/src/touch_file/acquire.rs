@@ -22,11 +22,11 @@ use crate::{Attempt, Error, Holder, LockBackend, LockMode, Operation, Result};
 
 /// How often an acquisition starts over because the file was replaced. A file that is removed on
 /// release is replaced at every release, so many rounds are ordinary; this many in a row are not.
-const MAX_REPLACED: u32 = 1_000;
+pub(super) const MAX_REPLACED: u32 = 1_000;
 
 /// How an acquisition waits.
 #[derive(Clone, Copy)]
-struct Wait<'a> {
+pub(super) struct Wait<'a> {
     /// It does not overtake those who wait already.
     fair: bool,
     progress: &'a Progress,
@@ -272,7 +272,10 @@ impl<B: LockBackend> TouchFile<B> {
         })
     }
 
-    async fn open_handle(&self, wait: Option<Wait<'_>>) -> Result<OffloadHandle<B::Handle>> {
+    pub(super) async fn open_handle(
+        &self,
+        wait: Option<Wait<'_>>,
+    ) -> Result<OffloadHandle<B::Handle>> {
         let may_block = self.backend.open_may_block(&self.path, &self.options);
         if let Some(wait) = wait {
             wait.progress.asking.set(may_block);

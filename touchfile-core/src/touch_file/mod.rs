@@ -13,6 +13,7 @@ mod open;
 mod owned;
 mod recursion;
 mod sampler;
+mod set;
 mod verify;
 mod wait;
 mod wait_event;
@@ -30,6 +31,7 @@ pub use blocking::{Blocking, BlockingGuard, BlockingLockGuard, OwnedBlockingLock
 pub use builder::TouchFileBuilder;
 pub use guard::{Guard, LockGuard, OwnedLockGuard};
 pub use open::ProvidesDefault;
+pub use set::{BlockingLockSet, BlockingLockSetGuard, LockSet, LockSetGuard};
 pub use wait_event::WaitEvent;
 
 use crate::offload::{self, OffloadHandle};

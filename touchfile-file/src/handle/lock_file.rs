@@ -144,6 +144,13 @@ impl<R: RawFileLock> LockFile<R> {
         self.file_system
     }
 
+    /// What is locked: the file, and of the file what the backend locks of it.
+    pub(super) fn identity(&self) -> Vec<u8> {
+        let mut identity = self.id.in_order().to_vec();
+        identity.extend(self.raw.queue_key().unwrap_or_default().as_bytes());
+        identity
+    }
+
     /// Opens the file anew in a forked child, which has only a copy of its parent's.
     #[cold]
     pub(super) fn reopen(&mut self) -> io::Result<()> {

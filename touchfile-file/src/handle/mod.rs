@@ -244,6 +244,10 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
         Some(&self.lock.file)
     }
 
+    fn identity(&self) -> Option<Vec<u8>> {
+        Some(self.lock.identity())
+    }
+
     fn guarantee(&self) -> io::Result<Guarantee> {
         self.lock.raw.guarantee(&self.lock.file)
     }

@@ -40,6 +40,7 @@ pub(crate) fn run(role: &str) -> ExitCode {
         "execute commands and remove" => execute_commands(path, true),
         "hold all" => notifying::hold_all(path),
         "increment" => load::increment(path),
+        "increment under two locks" => load::increment_under_two_locks(path),
         "bad input" => bad_input::meet_all(path),
         "cancel" => cancelling::cancel_many(path),
         "fork" => forking::fork_while_holding(path),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use touchfile::{FcntlBackend, LockMode, TouchFile};
+use touchfile::{FcntlBackend, LockMode, LockSet, TouchFile};
 use touchfile_mock::{Call, World};
 
 type Done = Result<(), Box<dyn Error>>;
@@ -68,6 +68,13 @@ pub(crate) async fn converting(touch: &TouchFile<FcntlBackend>) -> Done {
     let mut guard = touch.lock_exclusive().await?;
     guard.downgrade().await?;
     guard.try_upgrade().await?;
+    Ok(())
+}
+
+pub(crate) async fn several(one: TouchFile, other: TouchFile, all: touchfile::LockSet) -> Done {
+    drop(LockSet::new().exclusive(one).shared(other).lock().await?);
+    drop(all.lock_timeout(Duration::from_secs(5)).await?);
+    drop(all.blocking().lock()?);
     Ok(())
 }
 
