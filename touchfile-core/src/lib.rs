@@ -141,6 +141,7 @@
 //! | `gave up` | DEBUG | `waited`, `holders` | the timeout has passed |
 //! | `cancelled` | DEBUG | `waited`, `holders` | the future of a wait was dropped |
 //! | `failed` | DEBUG | `error` | the lock cannot be had |
+//! | `retrying` | DEBUG | `pause` | it is tried again after that time ([`TouchFileBuilder::retry`]) |
 //! | `replaced` | DEBUG | | the file was replaced, so the acquisition starts over |
 //! | `released` | DEBUG | `path`, `mode`, `held` | a guard has released; outside of the span |
 //! | `releasing the lock failed` | WARN | `path`, `error` | a dropped guard could not release; outside of the span |
@@ -181,5 +182,5 @@ pub use platform::{NoPlatform, Platform};
 pub use touch_file::{
     Blocking, BlockingGuard, BlockingLockGuard, BlockingLockSet, BlockingLockSetGuard, Guard,
     LockGuard, LockSet, LockSetGuard, OwnedBlockingLockGuard, OwnedLockGuard, ProvidesDefault,
-    TouchFile, TouchFileBuilder, WaitEvent,
+    Retry, TouchFile, TouchFileBuilder, WaitEvent,
 };

@@ -67,7 +67,7 @@ pub use default::{
 pub use touchfile_core::{
     Blocking, BlockingGuard, BlockingLockSet, BoxBackend, Capabilities, ConvertLock, Error,
     Guarantee, Guard, Holder, LockBackend, LockKind, LockMode, Loss, OpenFile, Operation,
-    ProcessId, Result, TouchFileBuilder, UnknownName, WaitEvent,
+    ProcessId, Result, Retry, TouchFileBuilder, UnknownName, WaitEvent,
 };
 #[cfg(unix)]
 pub use touchfile_fcntl::FcntlBackend;

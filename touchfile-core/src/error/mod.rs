@@ -232,6 +232,13 @@ impl Error {
         matches!(self, Self::Timeout { .. })
     }
 
+    /// Whether it is a shortage or an outage that may pass, so that another try is worth it:
+    /// [`TouchFileBuilder::retry`](crate::TouchFileBuilder::retry) makes it.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Transient { .. })
+    }
+
     /// An [`InvalidPath`](Self::InvalidPath), for a [`Platform`](crate::Platform) that refuses a name.
     ///
     /// `reason` completes the sentence "cannot use `path` as a lock file: …"; `source` is what the

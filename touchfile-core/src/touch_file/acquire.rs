@@ -14,6 +14,7 @@ use tracing::{Instrument, Span, debug, debug_span, field, warn};
 
 use super::TouchFile;
 use super::guard::{Guard, Held};
+use super::retry::Attempts;
 use super::sampler::HolderSampler;
 use super::wait::{Progress, supervise, warns_of_long_waits};
 use crate::offload::OffloadHandle;
@@ -50,7 +51,8 @@ where
         progress: &progress,
     });
     // Pinned where it is made: it is large, and would be copied at each `await` around it.
-    let held = if timeout.is_none() && touch.on_wait.is_none() && !warns_of_long_waits() {
+    let is_plain = timeout.is_none() && touch.on_wait.is_none() && touch.retry.is_none();
+    let held = if is_plain && !warns_of_long_waits() {
         pin!(touch.acquire(mode, wait).instrument(span)).await?
     } else {
         let acquisition = touch.acquire_supervised(mode, timeout, wait);
@@ -163,7 +165,7 @@ impl<B: LockBackend> TouchFile<B> {
             return self.acquire(mode, None).await;
         };
         let mut done = {
-            let acquisition = pin!(self.acquire(mode, wait));
+            let acquisition = pin!(self.acquire_retrying(mode, timeout, wait));
             let done = supervise(self, mode, timeout, progress, acquisition).await;
             progress.has_ended.set(true);
             done
@@ -186,6 +188,32 @@ impl<B: LockBackend> TouchFile<B> {
             debug!(target: "touchfile", ?waited, holders, "gave up");
         }
         done
+    }
+
+    /// [`acquire`](Self::acquire), again and again if the builder said so.
+    async fn acquire_retrying(
+        &self,
+        mode: LockMode,
+        timeout: Option<Duration>,
+        wait: Option<Wait<'_>>,
+    ) -> Result<Option<Held<B>>> {
+        if self.retry.is_none() {
+            return self.acquire(mode, wait).await;
+        }
+        let began = Instant::now();
+        let mut attempts = Attempts::new(self.retry);
+        loop {
+            // Boxed, so that waits without a policy do not carry it with them.
+            let error = match Box::pin(self.acquire(mode, wait)).await {
+                Ok(held) => return Ok(held),
+                Err(error) => error,
+            };
+            let left = timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
+            attempts.failed_with(error, left).await?;
+            if let Some(wait) = wait {
+                wait.progress.start_over();
+            }
+        }
     }
 
     /// Takes the lock. Returns `None` only if somebody is in the way and this does not `wait`.

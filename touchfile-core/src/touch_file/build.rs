@@ -41,6 +41,7 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             verify,
             on_wait,
             timeout,
+            retry,
             deny_recursion,
         } = self;
         let (capabilities, platform) = (backend.capabilities(), backend.platform());
@@ -110,6 +111,7 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             file: open,
             on_wait,
             timeout,
+            retry,
             temporary: AtomicBool::new(temporary),
             process: Process::current(platform),
             backend: Arc::new(backend),

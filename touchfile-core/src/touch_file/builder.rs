@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::retry::Retry;
 use super::wait::OnWait;
 use super::wait_event::WaitEvent;
 use crate::{LockBackend, OpenFile, OpenOptions};
@@ -37,6 +38,7 @@ pub struct TouchFileBuilder<B> {
     pub(super) verify: Option<bool>,
     pub(super) on_wait: Option<OnWait>,
     pub(super) timeout: Option<Duration>,
+    pub(super) retry: Option<Retry>,
     pub(super) deny_recursion: bool,
 }
 
@@ -57,6 +59,7 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             verify: None,
             on_wait: None,
             timeout: None,
+            retry: None,
             deny_recursion: false,
         }
     }
@@ -379,6 +382,36 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// How often each wait tries again after an [`Error::Transient`](crate::Error::Transient), such as a
+    /// shortage of descriptors or a server that does not answer. Default: never.
+    ///
+    /// A deadline bounds it all: if the next pause would go beyond it, the wait ends with the error at once.
+    /// A `try_lock` does not wait, and so does not try again. An attempt after a pause begins at the end of
+    /// the queue.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// use touchfile_core::{Retry, TouchFile};
+    /// use touchfile_mock::{Call, World};
+    ///
+    /// let world = World::new();
+    /// let touch = TouchFile::builder(world.process("a"))
+    ///     .path("/some/where/a.lock")
+    ///     .retry(Retry::new(3))
+    ///     .build()?;
+    /// world.fail_next(Call::Open, std::io::ErrorKind::ResourceBusy);
+    /// touch.lock_exclusive().await?.unlock().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
         self
     }
 

@@ -12,6 +12,7 @@ mod lock;
 mod open;
 mod owned;
 mod recursion;
+mod retry;
 mod sampler;
 mod set;
 mod verify;
@@ -31,6 +32,7 @@ pub use blocking::{Blocking, BlockingGuard, BlockingLockGuard, OwnedBlockingLock
 pub use builder::TouchFileBuilder;
 pub use guard::{Guard, LockGuard, OwnedLockGuard};
 pub use open::ProvidesDefault;
+pub use retry::Retry;
 pub use set::{BlockingLockSet, BlockingLockSetGuard, LockSet, LockSetGuard};
 pub use wait_event::WaitEvent;
 
@@ -110,6 +112,7 @@ pub struct TouchFile<B: LockBackend> {
     on_wait: Option<OnWait>,
     /// The timeout of waits that are given none of their own.
     timeout: Option<Duration>,
+    retry: Option<Retry>,
     /// Set while the file is ours to remove.
     temporary: AtomicBool,
     /// The process that made it: a forked child has a copy, and leaves its parent's file alone.

@@ -46,6 +46,20 @@ pub(super) struct Progress {
     pub(super) has_ended: Flag,
 }
 
+impl Progress {
+    /// What has failed is tried again.
+    pub(super) fn start_over(&self) {
+        for flag in [
+            &self.asking,
+            &self.has_turn,
+            &self.stands_behind,
+            &self.has_ended,
+        ] {
+            flag.set(false);
+        }
+    }
+}
+
 /// A boolean that one part of a future sets and another part reads.
 #[derive(Debug, Default)]
 pub(super) struct Flag(AtomicBool);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use touchfile::{FcntlBackend, LockMode, LockSet, TouchFile};
+use touchfile::{FcntlBackend, LockMode, LockSet, Retry, TouchFile};
 use touchfile_mock::{Call, World};
 
 type Done = Result<(), Box<dyn Error>>;
@@ -42,6 +42,7 @@ pub(crate) fn settings(path: &Path) -> Done {
     drop(TouchFile::options().path(path).timeout(Duration::from_secs(60)).build()?);
     drop(TouchFile::options().path(path).remove_on_release(true).build()?);
     drop(TouchFile::options().path(path).no_symlinks(true).build()?);
+    drop(TouchFile::options().path(path).retry(Retry::new(5)).build()?);
     drop(TouchFile::options().path(path).write(true).build()?);
     drop(TouchFile::options().path(path).deny_recursion(true).build()?);
     drop(TouchFile::options().path(path).on_wait(Duration::from_secs(1), |wait| eprintln!("{wait}")).build()?);

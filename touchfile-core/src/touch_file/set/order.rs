@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::super::TouchFile;
+use super::super::retry::Attempts;
 use super::Patience;
 use crate::{Error, LockBackend, LockHandle, LockMode, Result, runtime};
 
@@ -22,8 +25,9 @@ pub(super) async fn find<B: LockBackend>(
     let mut keys = Vec::with_capacity(wanted.len());
     for (index, (touch, mode)) in wanted.iter().enumerate() {
         let identity = match patience.left() {
-            None => touch.identify().await?,
-            Some(left) => match runtime::timeout(left.max(LEAST), touch.identify()).await {
+            None => touch.identify(None).await?,
+            Some(left) => match runtime::timeout(left.max(LEAST), touch.identify(Some(left))).await
+            {
                 Some(identity) => identity?,
                 None => {
                     return Err(Error::Timeout {
@@ -65,10 +69,20 @@ fn same_as<B: LockBackend>(first: &TouchFile<B>) -> String {
 
 impl<B: LockBackend> TouchFile<B> {
     /// What this locks at present, by the handle that the next acquisition takes.
-    async fn identify(&self) -> Result<Identity> {
-        let handle = match self.idle.take() {
-            Some(idle) => idle,
-            None => self.open_handle(None).await?,
+    async fn identify(&self, left: Option<Duration>) -> Result<Identity> {
+        let began = Instant::now();
+        let mut attempts = Attempts::new(self.retry);
+        let handle = loop {
+            match self.idle.take() {
+                Some(idle) => break idle,
+                None => match self.open_handle(None).await {
+                    Ok(handle) => break handle,
+                    Err(error) => {
+                        let left = left.map(|left| left.saturating_sub(began.elapsed()));
+                        attempts.failed_with(error, left).await?;
+                    }
+                },
+            }
         };
         let identity = handle.peek().and_then(LockHandle::identity);
         self.keep_idle(handle);
