@@ -130,7 +130,7 @@
 //!
 //! # Tracing
 //!
-//! Each acquisition is a [`tracing`] span `acquire` with the fields `path`, `backend` and `mode`, at
+//! With the feature `tracing`, which is on by default, each acquisition is a `tracing` span `acquire` with the fields `path`, `backend` and `mode`, at
 //! level DEBUG and with the target `touchfile`. Its events are:
 //!
 //! | event | level | fields | when |
@@ -167,6 +167,7 @@ mod platform;
 mod queue;
 pub mod runtime;
 mod touch_file;
+mod trace;
 
 pub use backend::{ConvertLock, LockBackend, LockHandle};
 pub use boxed::BoxBackend;

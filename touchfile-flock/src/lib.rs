@@ -76,7 +76,7 @@ impl LockBackend for FlockBackend {
         let mut capabilities = Capabilities::FILES;
         capabilities.exclusive_read_only = true;
         capabilities.excludes_flock = true;
-        capabilities.fair = cfg!(target_os = "linux");
+        capabilities.fair = cfg!(all(target_os = "linux", feature = "events"));
         capabilities
     }
 

@@ -48,6 +48,14 @@
 //! Authors of backends use `touchfile-core`, which has the rest of the traits, and `touchfile-file`,
 //! the toolbox for backends on real files.
 //!
+//! # Features
+//!
+//! - `events` (on by default): on Linux, waits that are told of releases and served in order. Without it a
+//!   wait tries the lock every few milliseconds, as on other systems, and `FlockBackend` does not claim to be
+//!   [fair](Capabilities::fair).
+//! - `tracing` (on by default): spans and events with the target `touchfile`.
+//! - `serde`: values that people store or print can be serialized.
+//!
 //! # Testing code that locks
 //!
 //! Be generic over `B: LockBackend` and give it `touchfile_mock::MockBackend` in tests: a simulator

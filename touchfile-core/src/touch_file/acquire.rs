@@ -9,8 +9,8 @@ use std::ops::Deref;
 use std::pin::pin;
 use std::time::Duration;
 
+use crate::trace::{Instrument, Span, debug, debug_span, field, warn};
 use tokio::time::Instant;
-use tracing::{Instrument, Span, debug, debug_span, field, warn};
 
 use super::TouchFile;
 use super::guard::{Guard, Held};

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tracing::debug;
+use crate::trace::debug;
 
 pub use blocking::{Blocking, BlockingGuard, BlockingLockGuard, OwnedBlockingLockGuard};
 pub use builder::TouchFileBuilder;

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use tracing::debug;
+use crate::trace::debug;
 
 use crate::{Error, Result, runtime};
 

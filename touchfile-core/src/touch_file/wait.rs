@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::trace::{Level, field, warn};
 use tokio::time::Instant;
-use tracing::{Level, field, warn};
 
 use super::TouchFile;
 use super::sampler::HolderSampler;
@@ -83,7 +83,7 @@ const LONG_WAIT: Duration = Duration::from_secs(30);
 /// Whether anybody reads warnings.
 #[inline]
 pub(super) fn warns_of_long_waits() -> bool {
-    tracing::enabled!(target: "touchfile", Level::WARN)
+    crate::trace::enabled!(target: "touchfile", Level::WARN)
 }
 
 async fn warn_of_long_wait<B: LockBackend>(sampler: &HolderSampler<'_, B>, waited: Duration) {

@@ -136,6 +136,7 @@ impl<R: RawFileLock> LockFile<R> {
         self.process.is_current()
     }
 
+    #[cfg(feature = "tracing")]
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

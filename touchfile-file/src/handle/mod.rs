@@ -15,7 +15,6 @@ use async_trait::async_trait;
 use touchfile_core::{
     Attempt, ConvertLock, Guarantee, LockHandle, LockMode, OpenFile, OpenOptions,
 };
-use tracing::warn;
 
 use self::lock_file::{LockFile, Released};
 pub use self::raw::{BlockingLock, RawFileConvert, RawFileLock};
@@ -310,9 +309,13 @@ impl<R: RawFileLock> AsHandle for FileHandle<R> {
 
 impl<R: RawFileLock> Drop for FileHandle<R> {
     fn drop(&mut self) {
-        if let Err(error) = self.release() {
+        let released = self.release();
+        #[cfg(feature = "tracing")]
+        if let Err(error) = released {
             let path = self.lock.path().display();
-            warn!(target: "touchfile", %path, %error, "releasing the lock of a dropped handle failed");
+            tracing::warn!(target: "touchfile", %path, %error, "releasing the lock of a dropped handle failed");
         }
+        #[cfg(not(feature = "tracing"))]
+        drop(released);
     }
 }

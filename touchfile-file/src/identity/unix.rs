@@ -48,7 +48,7 @@ impl FileId {
 
     /// The identity of what a link in /proc/PID/fd leads to, without asking a server that may not
     /// answer.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", feature = "events"))]
     pub(crate) fn from_link(link: &str) -> io::Result<Self> {
         use rustix::fs::{CWD, StatxFlags, makedev, statx};
 
