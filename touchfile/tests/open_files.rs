@@ -133,11 +133,14 @@ fn the_lock_is_on_the_file_and_not_on_its_name() {
     assert!(other.blocking().try_lock(Shared).unwrap().is_none());
     drop(other);
     fs::remove_file(&moved).unwrap();
-    let lost = guard.verify().unwrap_err();
-    assert!(
-        matches!(lost, Error::Lost { loss, .. } if loss == Loss::Replaced),
-        "{lost:?}"
-    );
+    // Windows may keep the name of a file that is removed for as long as it is open.
+    if cfg!(unix) {
+        let lost = guard.verify().unwrap_err();
+        assert!(
+            matches!(lost, Error::Lost { loss, .. } if loss == Loss::Replaced),
+            "{lost:?}"
+        );
+    }
     drop(guard);
     // There is nothing to start over with.
     drop(touch.blocking().lock_exclusive().unwrap());

@@ -87,7 +87,8 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     ///   child this is refused with `Error::Unsupported`.
     /// - **No path, no identity**: nothing compares the file with a path before it is locked, and whoever
     ///   opens the path may get another file by then. [`Guard::verify`](crate::Guard::verify) complains if
-    ///   the file had a name when it was given and has none any more.
+    ///   the file had a name when it was given and has none any more; Windows may keep the name of a file
+    ///   that is removed for as long as it is open.
     ///
     /// What concerns opening ([`create`](Self::create), [`write`](Self::write), …) has no effect.
     /// [`remove_on_release`](Self::remove_on_release) and [`verify(true)`](Self::verify) are refused.
