@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Capabilities, Guarantee, Holder, LockBackend, LockHandle, OpenOptions, Platform};
+use crate::{
+    Capabilities, Guarantee, Holder, LockBackend, LockHandle, OpenFile, OpenOptions, Platform,
+};
 
 /// Any backend behind one type, so that `TouchFile<BoxBackend>` chooses at run time.
 ///
@@ -57,6 +59,10 @@ impl LockBackend for BoxBackend {
         self.0.open_erased(path, options).await
     }
 
+    fn adopt(&self, file: &OpenFile) -> io::Result<Self::Handle> {
+        self.0.adopt_erased(file)
+    }
+
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {
         self.0.holders(path).await
     }
@@ -90,6 +96,7 @@ trait ErasedBackend: fmt::Debug + Send + Sync {
         path: &Path,
         options: &OpenOptions,
     ) -> io::Result<Box<dyn LockHandle>>;
+    fn adopt_erased(&self, file: &OpenFile) -> io::Result<Box<dyn LockHandle>>;
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>>;
     fn guarantee(&self, path: &Path) -> io::Result<Guarantee>;
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool;
@@ -112,6 +119,10 @@ impl<B: LockBackend> ErasedBackend for B {
         options: &OpenOptions,
     ) -> io::Result<Box<dyn LockHandle>> {
         Ok(Box::new(self.open(path, options).await?))
+    }
+
+    fn adopt_erased(&self, file: &OpenFile) -> io::Result<Box<dyn LockHandle>> {
+        Ok(Box::new(self.adopt(file)?))
     }
 
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::{
     Attempt, Capabilities, ConvertLock, Guarantee, Holder, LockBackend, LockHandle, LockMode,
-    OpenOptions, Platform,
+    OpenFile, OpenOptions, Platform,
 };
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -42,6 +42,10 @@ macro_rules! forward_backend {
                 Self: 'f,
             {
                 (**self).open(path, options)
+            }
+
+            fn adopt(&self, file: &OpenFile) -> io::Result<B::Handle> {
+                (**self).adopt(file)
             }
 
             fn holders<'s, 'p, 'f>(
@@ -129,6 +133,10 @@ impl<H: LockHandle + ?Sized> LockHandle for Box<H> {
 
     fn file(&self) -> Option<&File> {
         (**self).file()
+    }
+
+    fn identity(&self) -> Option<Vec<u8>> {
+        (**self).identity()
     }
 
     fn guarantee(&self) -> io::Result<Guarantee> {

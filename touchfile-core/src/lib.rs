@@ -44,7 +44,8 @@
 //!
 //! # Tracing
 //!
-//! Each acquisition is a [`tracing`](https://docs.rs/tracing) span `acquire` with the fields `path`, `backend` and `mode`, at
+//! With the feature `tracing`, which is on by default, each acquisition is a
+//! [`tracing`](https://docs.rs/tracing) span `acquire` with the fields `path`, `backend` and `mode`, at
 //! level DEBUG and with the target `touchfile`. Its events are:
 //!
 //! | event | level | fields | when |
@@ -55,6 +56,7 @@
 //! | `gave up` | DEBUG | `waited`, `holders` | the timeout has passed |
 //! | `cancelled` | DEBUG | `waited`, `holders` | the future of a wait was dropped |
 //! | `failed` | DEBUG | `error` | the lock cannot be had |
+//! | `retrying` | DEBUG | `pause` | it is tried again after that time ([`TouchFileBuilder::retry`]) |
 //! | `replaced` | DEBUG | | the file was replaced, so the acquisition starts over |
 //! | `released` | DEBUG | `path`, `mode`, `held` | a guard has released; outside of the span |
 //! | `releasing the lock failed` | WARN | `path`, `error` | a dropped guard could not release; outside of the span |
@@ -182,11 +184,13 @@ mod holder;
 mod mode;
 mod names;
 mod offload;
+mod open_file;
 mod options;
 mod platform;
 mod queue;
 pub mod runtime;
 mod touch_file;
+mod trace;
 
 pub use backend::{ConvertLock, LockBackend, LockHandle};
 pub use boxed::BoxBackend;
@@ -196,9 +200,11 @@ pub use guarantee::Guarantee;
 pub use holder::{Holder, LockKind, ProcessId};
 pub use mode::{Attempt, LockMode};
 pub use names::UnknownName;
+pub use open_file::OpenFile;
 pub use options::OpenOptions;
 pub use platform::{NoPlatform, Platform};
 pub use touch_file::{
-    Blocking, BlockingGuard, BlockingLockGuard, Guard, LockGuard, OwnedBlockingLockGuard,
-    OwnedLockGuard, ProvidesDefault, TouchFile, TouchFileBuilder, WaitEvent,
+    Blocking, BlockingGuard, BlockingLockGuard, BlockingLockSet, BlockingLockSetGuard, Guard,
+    LockGuard, LockSet, LockSetGuard, OwnedBlockingLockGuard, OwnedLockGuard, ProvidesDefault,
+    Retry, TouchFile, TouchFileBuilder, WaitEvent,
 };

@@ -1,6 +1,7 @@
 //! What a backend's names mean, and what the system that they are names in says.
 
 use std::fmt;
+use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,13 @@ pub trait Platform: fmt::Debug + Send + Sync {
     fn resolve(&self, name: &Path, options: &OpenOptions) -> Result<PathBuf> {
         let _ = options;
         Ok(name.to_owned())
+    }
+
+    /// A name for an open file, by which messages call it and its holders can be looked up, if it has one.
+    /// The default knows of none.
+    fn name_of(&self, file: &File) -> Option<PathBuf> {
+        let _ = file;
+        None
     }
 
     /// Where [temporary](crate::TouchFile::temporary) touch files are, unless their directory is

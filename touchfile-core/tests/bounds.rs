@@ -8,8 +8,9 @@ use std::time::Duration;
 use touchfile_core::LockMode::Exclusive;
 use touchfile_core::backoff::Backoff;
 use touchfile_core::{
-    Attempt, Blocking, BoxBackend, Capabilities, Error, LockGuard, LockMode, Loss, OpenOptions,
-    Operation, OwnedLockGuard, TouchFile, TouchFileBuilder, WaitEvent,
+    Attempt, Blocking, BlockingLockSetGuard, BoxBackend, Capabilities, Error, LockGuard, LockMode,
+    LockSet, LockSetGuard, Loss, OpenFile, OpenOptions, Operation, OwnedLockGuard, TouchFile,
+    TouchFileBuilder, WaitEvent,
 };
 use touchfile_mock::{MockBackend, World};
 
@@ -25,6 +26,10 @@ fn bounds() {
     check::<Capabilities>();
     check::<Error>();
     check::<LockGuard<'_, MockBackend>>();
+    check::<LockSet<MockBackend>>();
+    check::<LockSetGuard<MockBackend>>();
+    check::<BlockingLockSetGuard<MockBackend>>();
+    check::<OpenFile>();
     check::<LockMode>();
     check::<Loss>();
     check::<OpenOptions>();
@@ -58,6 +63,10 @@ fn every_future_can_be_sent_to_another_thread() {
     check(touch.clone().lock_shared_owned());
     check(touch.clone().lock_timeout_owned(Exclusive, some_time));
     check(touch.clone().try_lock_owned(Exclusive));
+    let set = LockSet::new().exclusive(touch.clone());
+    check(set.lock());
+    check(set.lock_timeout(some_time));
+    check(set.try_lock());
     check(touch.with_lock(Exclusive, async |_| ()));
     let mut guard = touch.blocking().lock_exclusive().unwrap();
     check(guard.downgrade());

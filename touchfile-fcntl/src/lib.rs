@@ -43,7 +43,9 @@ use std::io;
 use std::path::Path;
 
 use async_trait::async_trait;
-use touchfile_core::{Capabilities, Holder, LockBackend, LockKind, OpenOptions, Platform};
+use touchfile_core::{
+    Capabilities, Holder, LockBackend, LockKind, OpenFile, OpenOptions, Platform,
+};
 use touchfile_file::FileHandle;
 
 use self::range::Range;
@@ -143,6 +145,10 @@ impl LockBackend for FcntlBackend {
             ));
         }
         FileHandle::open_unleased(Fcntl::on(self.range), path, options).await
+    }
+
+    fn adopt(&self, file: &OpenFile) -> io::Result<FcntlHandle> {
+        FileHandle::adopt(Fcntl::on(self.range), file)
     }
 
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {

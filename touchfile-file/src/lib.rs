@@ -37,7 +37,7 @@ mod nfs;
 #[cfg(any(unix, windows))]
 mod open;
 mod platform;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "events"))]
 mod reactor;
 #[cfg(any(unix, windows))]
 mod removal;

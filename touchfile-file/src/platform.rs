@@ -1,6 +1,6 @@
 //! The operating system, as `touchfile-core` asks for it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{self, Path, PathBuf};
 
@@ -53,6 +53,10 @@ impl Platform for OperatingSystem {
         Ok(path.components().collect())
     }
 
+    fn name_of(&self, file: &File) -> Option<PathBuf> {
+        name_of(file)
+    }
+
     fn temporary_directory(&self) -> PathBuf {
         std::env::temp_dir()
     }
@@ -83,6 +87,33 @@ impl Platform for OperatingSystem {
     fn fork_generation(&self) -> u64 {
         ForkGeneration::current().number()
     }
+}
+
+/// By /proc, where a file without a name can be found, too.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn name_of(file: &File) -> Option<PathBuf> {
+    let link = PathBuf::from(format!(
+        "/proc/self/fd/{}",
+        std::os::fd::AsRawFd::as_raw_fd(file)
+    ));
+    let name = fs::read_link(&link).ok()?;
+    // One that was removed has a name that ends with a remark, and one that never had a name is
+    // described.
+    let is_named = name.is_absolute() && crate::identity::has_name(file).is_ok_and(|named| named);
+    Some(if is_named { name } else { link })
+}
+
+/// F_GETPATH of fcntl(2).
+#[cfg(target_vendor = "apple")]
+fn name_of(file: &File) -> Option<PathBuf> {
+    let name = rustix::fs::getpath(file).ok()?;
+    Some(std::os::unix::ffi::OsStringExt::from_vec(name.into_bytes()))
+        .map(|name: std::ffi::OsString| name.into())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn name_of(_: &File) -> Option<PathBuf> {
+    None
 }
 
 /// Refuses a path that no system call takes. The directory that it is relative to is as deep as that.

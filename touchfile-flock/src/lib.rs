@@ -36,7 +36,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use fs4::TryLockError;
 use touchfile_core::{
-    Attempt, Capabilities, Holder, LockBackend, LockKind, LockMode, OpenOptions, Platform,
+    Attempt, Capabilities, Holder, LockBackend, LockKind, LockMode, OpenFile, OpenOptions, Platform,
 };
 use touchfile_file::{Access, BlockingLock, FileHandle, FileSystem, RawFileLock};
 
@@ -77,12 +77,16 @@ impl LockBackend for FlockBackend {
         let mut capabilities = Capabilities::FILES;
         capabilities.exclusive_read_only = true;
         capabilities.excludes_flock = true;
-        capabilities.fair = cfg!(target_os = "linux");
+        capabilities.fair = cfg!(all(target_os = "linux", feature = "events"));
         capabilities
     }
 
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<FlockHandle> {
         FileHandle::open_unleased(Flock, path, options).await
+    }
+
+    fn adopt(&self, file: &OpenFile) -> io::Result<FlockHandle> {
+        FileHandle::adopt(Flock, file)
     }
 
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {

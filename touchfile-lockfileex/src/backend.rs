@@ -8,7 +8,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use touchfile_core::{
-    Attempt, Capabilities, Guarantee, LockBackend, LockMode, OpenOptions, Platform,
+    Attempt, Capabilities, Guarantee, LockBackend, LockMode, OpenFile, OpenOptions, Platform,
 };
 use touchfile_file::{Access, FileHandle, FileSystem, RawFileLock};
 
@@ -95,6 +95,13 @@ impl LockBackend for LockFileExBackend {
             whole_file: self.whole_file,
         };
         FileHandle::open_unleased(raw, path, options).await
+    }
+
+    fn adopt(&self, file: &OpenFile) -> io::Result<LockFileExHandle> {
+        let raw = LockFileEx {
+            whole_file: self.whole_file,
+        };
+        FileHandle::adopt(raw, file)
     }
 
     /// By the file at `path`, or if there is none, by its directory.

@@ -91,6 +91,11 @@ impl LockHandle for MockHandle {
         self.world.0.with(|state| state.is_lost(self.id))
     }
 
+    /// The number of its file, which all of its names have.
+    fn identity(&self) -> Option<Vec<u8>> {
+        self.world.0.with(|state| state.identity(self.id))
+    }
+
     fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {
         Some(self)
     }

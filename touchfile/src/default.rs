@@ -23,6 +23,15 @@ pub type BlockingLockGuard<'a, B = DefaultBackend> = touchfile_core::BlockingLoc
 /// [`touchfile_core::OwnedBlockingLockGuard`], with a default for its backend.
 pub type OwnedBlockingLockGuard<B = DefaultBackend> = touchfile_core::OwnedBlockingLockGuard<B>;
 
+/// [`touchfile_core::LockSet`], with a default for its backend.
+pub type LockSet<B = DefaultBackend> = touchfile_core::LockSet<B>;
+
+/// [`touchfile_core::LockSetGuard`], with a default for its backend.
+pub type LockSetGuard<B = DefaultBackend> = touchfile_core::LockSetGuard<B>;
+
+/// [`touchfile_core::BlockingLockSetGuard`], with a default for its backend.
+pub type BlockingLockSetGuard<B = DefaultBackend> = touchfile_core::BlockingLockSetGuard<B>;
+
 /// What makes [`TouchFile::open`] mean the [`DefaultBackend`].
 impl ProvidesDefault<DefaultBackend> for () {
     fn default_backend() -> DefaultBackend {

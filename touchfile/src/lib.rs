@@ -63,6 +63,14 @@
 //! - `byte_ranges`: a table whose rows are locked one by one.
 //! - `custom_backend`: another way of locking.
 //!
+//! # Features
+//!
+//! - `events` (on by default): on Linux, waits that are told of releases and served in order. Without it a
+//!   wait tries the lock every few milliseconds, as on other systems, and `FlockBackend` does not claim to be
+//!   [fair](Capabilities::fair).
+//! - `tracing` (on by default): spans and events with the target `touchfile`.
+//! - `serde`: values that people store or print can be serialized.
+//!
 //! # Testing code that locks
 //!
 //! Be generic over `B: LockBackend`, as `TouchFile<B>` is, and give it `touchfile_mock::MockBackend` in
@@ -89,12 +97,13 @@ mod default;
 
 pub use auto::AutoBackend;
 pub use default::{
-    BlockingLockGuard, DefaultBackend, LockGuard, OwnedBlockingLockGuard, OwnedLockGuard, TouchFile,
+    BlockingLockGuard, BlockingLockSetGuard, DefaultBackend, LockGuard, LockSet, LockSetGuard,
+    OwnedBlockingLockGuard, OwnedLockGuard, TouchFile,
 };
 pub use touchfile_core::{
-    Blocking, BlockingGuard, BoxBackend, Capabilities, ConvertLock, Error, Guarantee, Guard,
-    Holder, LockBackend, LockKind, LockMode, Loss, Operation, ProcessId, Result, TouchFileBuilder,
-    UnknownName, WaitEvent,
+    Blocking, BlockingGuard, BlockingLockSet, BoxBackend, Capabilities, ConvertLock, Error,
+    Guarantee, Guard, Holder, LockBackend, LockKind, LockMode, Loss, OpenFile, Operation,
+    ProcessId, Result, Retry, TouchFileBuilder, UnknownName, WaitEvent,
 };
 #[cfg(unix)]
 pub use touchfile_fcntl::FcntlBackend;

@@ -14,7 +14,7 @@ pub(crate) use convert::unsupported;
 
 use crate::backoff::Backoff;
 use crate::{
-    Attempt, Capabilities, Guarantee, Holder, LockMode, NoPlatform, OpenOptions, Platform,
+    Attempt, Capabilities, Guarantee, Holder, LockMode, NoPlatform, OpenFile, OpenOptions, Platform,
 };
 
 /// A way of locking: flock(2), open-file-description locks, a simulator, or your own.
@@ -83,6 +83,26 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
     ///
     /// Dropping the future leaves no handle open; the file may have been created.
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Self::Handle>;
+
+    /// A handle on a file that is open already, and takes no lock.
+    ///
+    /// All handles on one `file` are on one open file description, so they make their calls through
+    /// [`OpenFile`]. There is no path: [`is_current`](LockHandle::is_current) answers whether the file
+    /// has lost the last of its names since. It is asked for each handle, on a thread of its own if
+    /// [`open_may_block`](Self::open_may_block) says so of the name that
+    /// [`Platform::name_of`] finds. The provided method refuses.
+    ///
+    /// # Errors
+    ///
+    /// [`std::io::ErrorKind::Unsupported`] if this backend's locks are not on open files, and whatever
+    /// keeps this one from being locked.
+    fn adopt(&self, file: &OpenFile) -> io::Result<Self::Handle> {
+        let _ = file;
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "its locks are not on files that are open already",
+        ))
+    }
 
     /// Who holds a lock on `path` that this backend's locks would conflict with, and who waits.
     ///
@@ -259,6 +279,13 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     /// The open file that is locked, if this backend has files. The provided method answers that it
     /// has none.
     fn file(&self) -> Option<&File> {
+        None
+    }
+
+    /// Bytes that name what this handle locks: the same for all handles whose locks exclude each other, in
+    /// every process and by whatever path. Of several locks a [`LockSet`](crate::LockSet) takes the one with
+    /// the least bytes first. Without an answer, which is the provided method's, the path is the name.
+    fn identity(&self) -> Option<Vec<u8>> {
         None
     }
 

@@ -29,6 +29,8 @@ impl fmt::Display for Loss {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Operation {
+    /// Preparing to lock a file that is open already.
+    Adopt,
     /// Checking that the path still names the locked file.
     CheckIdentity,
     /// Making a temporary lock file.
@@ -56,6 +58,7 @@ pub enum Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Adopt => f.write_str("take over the open file"),
             Self::CheckIdentity => f.write_str("check the identity of"),
             Self::CreateTemporary => f.write_str("create a temporary file in"),
             Self::Downgrade => f.write_str("downgrade the lock on"),

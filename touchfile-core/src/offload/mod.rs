@@ -20,7 +20,7 @@ use crate::forward::BoxFuture;
 use crate::platform::Platform;
 use crate::queue::Permit;
 use crate::runtime::{block_on, now_or_never};
-use crate::{Attempt, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions};
+use crate::{Attempt, ConvertLock, LockBackend, LockHandle, LockMode, OpenFile, OpenOptions};
 
 /// A handle of which each call is made right here, or on a thread of its own if its calls may block.
 ///
@@ -42,11 +42,12 @@ enum Calls<H: LockHandle> {
 }
 
 impl<H: LockHandle> OffloadHandle<H> {
-    /// Opens a handle, on a thread of its own if that `may_block`.
+    /// Opens a handle on `path`, or on `file` if it is given, on a thread of its own if that `may_block`.
     pub(crate) async fn open<B>(
         backend: &Arc<B>,
         path: &Path,
         options: &OpenOptions,
+        file: Option<&OpenFile>,
         may_block: bool,
     ) -> io::Result<Self>
     where
@@ -54,14 +55,22 @@ impl<H: LockHandle> OffloadHandle<H> {
     {
         let platform = backend.platform();
         if !may_block {
-            return Self::new(backend.open(path, options).await?, platform);
+            let handle = match file {
+                Some(file) => backend.adopt(file)?,
+                None => backend.open(path, options).await?,
+            };
+            return Self::new(handle, platform);
         }
         let (backend, path, options) = (backend.clone(), path.to_owned(), options.clone());
+        let file = file.cloned();
         let (thread, commands) = HandleThread::new(platform);
         let (send, answer) = oneshot::channel();
         spawn(move || {
-            let opened = block_on(backend.open(&path, &options));
-            drop(backend);
+            let opened = match &file {
+                Some(file) => backend.adopt(file),
+                None => block_on(backend.open(&path, &options)),
+            };
+            drop((backend, file));
             match opened {
                 // If nobody waits for it any more, the handle is dropped here.
                 Ok(handle) if !handle.may_block() => {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tracing::warn;
+use crate::trace::warn;
 
 use super::thread::spawn;
 use crate::queue::Queue;

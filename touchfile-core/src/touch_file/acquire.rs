@@ -9,11 +9,12 @@ use std::ops::Deref;
 use std::pin::pin;
 use std::time::Duration;
 
+use crate::trace::{Instrument, Span, debug, debug_span, field, warn};
 use tokio::time::Instant;
-use tracing::{Instrument, Span, debug, debug_span, field, warn};
 
 use super::TouchFile;
 use super::guard::{Guard, Held};
+use super::retry::Attempts;
 use super::sampler::HolderSampler;
 use super::wait::{Progress, supervise, warns_of_long_waits};
 use crate::offload::OffloadHandle;
@@ -22,11 +23,11 @@ use crate::{Attempt, Error, Holder, LockBackend, LockMode, Operation, Result};
 
 /// How often an acquisition starts over because the file was replaced. A file that is removed on
 /// release is replaced at every release, so many rounds are ordinary; this many in a row are not.
-const MAX_REPLACED: u32 = 1_000;
+pub(super) const MAX_REPLACED: u32 = 1_000;
 
 /// How an acquisition waits.
 #[derive(Clone, Copy)]
-struct Wait<'a> {
+pub(super) struct Wait<'a> {
     /// It does not overtake those who wait already.
     fair: bool,
     progress: &'a Progress,
@@ -50,7 +51,8 @@ where
         progress: &progress,
     });
     // Pinned where it is made: it is large, and would be copied at each `await` around it.
-    let held = if timeout.is_none() && touch.on_wait.is_none() && !warns_of_long_waits() {
+    let is_plain = timeout.is_none() && touch.on_wait.is_none() && touch.retry.is_none();
+    let held = if is_plain && !warns_of_long_waits() {
         pin!(touch.acquire(mode, wait).instrument(span)).await?
     } else {
         let acquisition = touch.acquire_supervised(mode, timeout, wait);
@@ -163,7 +165,7 @@ impl<B: LockBackend> TouchFile<B> {
             return self.acquire(mode, None).await;
         };
         let mut done = {
-            let acquisition = pin!(self.acquire(mode, wait));
+            let acquisition = pin!(self.acquire_retrying(mode, timeout, wait));
             let done = supervise(self, mode, timeout, progress, acquisition).await;
             progress.has_ended.set(true);
             done
@@ -186,6 +188,32 @@ impl<B: LockBackend> TouchFile<B> {
             debug!(target: "touchfile", ?waited, holders, "gave up");
         }
         done
+    }
+
+    /// [`acquire`](Self::acquire), again and again if the builder said so.
+    async fn acquire_retrying(
+        &self,
+        mode: LockMode,
+        timeout: Option<Duration>,
+        wait: Option<Wait<'_>>,
+    ) -> Result<Option<Held<B>>> {
+        if self.retry.is_none() {
+            return self.acquire(mode, wait).await;
+        }
+        let began = Instant::now();
+        let mut attempts = Attempts::new(self.retry);
+        loop {
+            // Boxed, so that waits without a policy do not carry it with them.
+            let error = match Box::pin(self.acquire(mode, wait)).await {
+                Ok(held) => return Ok(held),
+                Err(error) => error,
+            };
+            let left = timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
+            attempts.failed_with(error, left).await?;
+            if let Some(wait) = wait {
+                wait.progress.start_over();
+            }
+        }
     }
 
     /// Takes the lock. Returns `None` only if somebody is in the way and this does not `wait`.
@@ -225,7 +253,7 @@ impl<B: LockBackend> TouchFile<B> {
                 None => handle.try_lock(mode).await,
             };
             let attempt = match attempt {
-                Err(error) if is_stale(&error) => {
+                Err(error) if is_stale(&error) && self.file.is_none() => {
                     self.start_over(handle).await;
                     continue;
                 }
@@ -251,7 +279,7 @@ impl<B: LockBackend> TouchFile<B> {
                     Ok(()) => {
                         !self.verify || handle.is_current(&self.path).await.map_err(check_failed)?
                     }
-                    Err(error) if is_stale(&error) => false,
+                    Err(error) if is_stale(&error) && self.file.is_none() => false,
                     Err(error) => return Err(self.failed(Operation::Lock(mode), error, wait)),
                 };
             }
@@ -272,14 +300,29 @@ impl<B: LockBackend> TouchFile<B> {
         })
     }
 
-    async fn open_handle(&self, wait: Option<Wait<'_>>) -> Result<OffloadHandle<B::Handle>> {
+    pub(super) async fn open_handle(
+        &self,
+        wait: Option<Wait<'_>>,
+    ) -> Result<OffloadHandle<B::Handle>> {
         let may_block = self.backend.open_may_block(&self.path, &self.options);
         if let Some(wait) = wait {
             wait.progress.asking.set(may_block);
         }
-        OffloadHandle::open(&self.backend, &self.path, &self.options, may_block)
+        let file = self.file.as_ref();
+        if file.is_some() && !self.process.is_current() {
+            let why = "a forked child would share its parent's lock on an open file: open it anew";
+            let refused = io::Error::new(io::ErrorKind::Unsupported, why);
+            return Err(self.failed(Operation::Adopt, refused, wait));
+        }
+        OffloadHandle::open(&self.backend, &self.path, &self.options, file, may_block)
             .await
-            .map_err(|error| self.failed(Operation::Open, error, wait))
+            .map_err(|error| {
+                let operation = match file {
+                    Some(_) => Operation::Adopt,
+                    None => Operation::Open,
+                };
+                self.failed(operation, error, wait)
+            })
     }
 
     /// Gives up a lock on a file that the path no longer names.

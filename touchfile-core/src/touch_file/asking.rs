@@ -1,7 +1,7 @@
 //! What is known of a lock without taking it.
 
 use super::TouchFile;
-use crate::{Guarantee, Holder, LockBackend, Operation, Result};
+use crate::{Guarantee, Holder, LockBackend, LockHandle, Operation, Result};
 
 impl<B: LockBackend> TouchFile<B> {
     /// Who holds the lock and who waits for it, as far as anybody can tell
@@ -69,7 +69,13 @@ impl<B: LockBackend> TouchFile<B> {
     /// # Ok::<(), touchfile_core::Error>(())
     /// ```
     pub fn guarantee(&self) -> Result<Guarantee> {
-        let guarantee = self.backend.guarantee(&self.path);
+        let guarantee = match &self.file {
+            Some(file) => self
+                .backend
+                .adopt(file)
+                .and_then(|handle| handle.guarantee()),
+            None => self.backend.guarantee(&self.path),
+        };
         guarantee.map_err(|source| self.error(Operation::FindGuarantee, source))
     }
 }

@@ -19,7 +19,8 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     /// # Errors
     ///
     /// [`Error::InvalidPath`] as in [`TouchFile::new`], [`Error::Unsupported`] if a setting asks
-    /// for what the backend does not claim, and what keeps a temporary file from being created.
+    /// for what the backend does not claim or for what cannot be had of a file that is open already, and
+    /// what keeps a temporary file from being created.
     ///
     /// # Examples
     ///
@@ -40,15 +41,23 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             verify,
             on_wait,
             timeout,
+            retry,
             deny_recursion,
         } = self;
         let (capabilities, platform) = (backend.capabilities(), backend.platform());
-        let temporary = matches!(place, Place::TemporaryIn(_));
+        let (temporary, open) = match &place {
+            Place::TemporaryIn(_) => (true, None),
+            Place::Open(file) => (false, Some(file.clone())),
+            Place::Path(_) => (false, None),
+        };
         if temporary && options.create_mode.is_none() {
             // Should somebody remove it, what takes its place is private as well.
             options.create_mode = Some(0o600);
         }
         let path = match place {
+            Place::Open(file) => platform
+                .name_of(file.file())
+                .unwrap_or_else(|| "(unnamed file)".into()),
             Place::Path(path) => path,
             Place::TemporaryIn(directory) => {
                 directory.unwrap_or_else(|| platform.temporary_directory())
@@ -65,7 +74,24 @@ impl<B: LockBackend> TouchFileBuilder<B> {
         if verify == Some(true) && !capabilities.identity {
             return unsupported(Operation::CheckIdentity);
         }
-        let path = if temporary {
+        if open.is_some() && (options.remove_on_release || verify == Some(true)) {
+            let operation = if options.remove_on_release {
+                Operation::Remove
+            } else {
+                Operation::CheckIdentity
+            };
+            let why = "it was given open, without a path";
+            let source = io::Error::new(io::ErrorKind::Unsupported, why);
+            return Err(Error::from_io(&backend, &path, operation, source));
+        }
+        let path = if let Some(file) = &open {
+            // A file system that may not answer is asked when the file is first locked.
+            if !backend.open_may_block(&path, &options) {
+                let made = backend.adopt(file).map(drop);
+                made.map_err(|error| Error::from_io(&backend, &path, Operation::Adopt, error))?;
+            }
+            path
+        } else if temporary {
             let created = platform.create_temporary(&path, &options);
             created.map_err(|error| {
                 Error::from_io(&backend, &path, Operation::CreateTemporary, error)
@@ -81,9 +107,11 @@ impl<B: LockBackend> TouchFileBuilder<B> {
         Ok(TouchFile {
             path,
             options,
-            verify: verify && capabilities.identity,
+            verify: verify && capabilities.identity && open.is_none(),
+            file: open,
             on_wait,
             timeout,
+            retry,
             temporary: AtomicBool::new(temporary),
             process: Process::current(platform),
             backend: Arc::new(backend),

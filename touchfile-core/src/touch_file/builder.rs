@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::retry::Retry;
 use super::wait::OnWait;
 use super::wait_event::WaitEvent;
-use crate::{LockBackend, OpenOptions};
+use crate::{LockBackend, OpenFile, OpenOptions};
 
 /// Settings of a [`TouchFile`](super::TouchFile); made by its method
 /// [`builder`](super::TouchFile::builder).
@@ -37,12 +38,14 @@ pub struct TouchFileBuilder<B> {
     pub(super) verify: Option<bool>,
     pub(super) on_wait: Option<OnWait>,
     pub(super) timeout: Option<Duration>,
+    pub(super) retry: Option<Retry>,
     pub(super) deny_recursion: bool,
 }
 
 /// Where the file is to be.
 #[derive(Debug)]
 pub(super) enum Place {
+    Open(OpenFile),
     Path(PathBuf),
     TemporaryIn(Option<PathBuf>),
 }
@@ -56,6 +59,7 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             verify: None,
             on_wait: None,
             timeout: None,
+            retry: None,
             deny_recursion: false,
         }
     }
@@ -63,6 +67,51 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     /// Where the lock file is. Without a path the file is temporary.
     pub fn path(mut self, path: impl AsRef<Path>) -> Self {
         self.place = Place::Path(path.as_ref().to_owned());
+        self
+    }
+
+    /// A file that is open already, instead of one at a path. It is locked as it is and never opened
+    /// again.
+    ///
+    /// - **Which access it needs**: none in particular for flock(2) on local file systems and on Windows;
+    ///   for fcntl(2), and on NFS and SMB, it must be open for writing to be locked exclusively and for
+    ///   reading to be locked shared. Else asking for the lock is
+    ///   [`Error::Unsupported`](crate::Error::Unsupported).
+    /// - **Who closes it**: this `TouchFile` and its guards, when they are gone.
+    ///   [`File::try_clone`](std::fs::File::try_clone) makes a copy to keep. It is never closed in
+    ///   between, and [`Guard::file`](crate::Guard::file) has it while it is locked.
+    /// - **Copies share the lock**: a lock belongs to the open file description. Who has a copy of it has
+    ///   the lock too: a `try_clone`, a child that inherited it (files of std are close-on-exec; others
+    ///   are left as they are). A lock that was taken through a copy is converted by this, and released
+    ///   by whoever unlocks first. Hand an [`OpenFile`] to several `TouchFile`s instead. In a forked
+    ///   child this is refused with `Error::Unsupported`.
+    /// - **No path, no identity**: nothing compares the file with a path before it is locked, and whoever
+    ///   opens the path may get another file by then. [`Guard::verify`](crate::Guard::verify) complains if
+    ///   the file had a name when it was given and has none any more; Windows may keep the name of a file
+    ///   that is removed for as long as it is open.
+    ///
+    /// What concerns opening ([`create`](Self::create), [`write`](Self::write), …) has no effect.
+    /// [`remove_on_release`](Self::remove_on_release) and [`verify(true)`](Self::verify) are refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use touchfile::{FcntlBackend, LockMode, TouchFile};
+    ///
+    /// let file = tempfile::tempfile()?; // without a name
+    /// let touch = TouchFile::builder(FcntlBackend::new())
+    ///     .file(file.try_clone()?)
+    ///     .timeout(Duration::from_secs(5))
+    ///     .build()?;
+    /// let mut guard = touch.blocking().lock_exclusive()?;
+    /// file.set_len(4096)?;
+    /// guard.downgrade()?;
+    /// # assert_eq!(guard.mode(), LockMode::Shared);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn file(mut self, file: impl Into<OpenFile>) -> Self {
+        self.place = Place::Open(file.into());
         self
     }
 
@@ -334,6 +383,36 @@ impl<B: LockBackend> TouchFileBuilder<B> {
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// How often each wait tries again after an [`Error::Transient`](crate::Error::Transient), such as a
+    /// shortage of descriptors or a server that does not answer. Default: never.
+    ///
+    /// A deadline bounds it all: if the next pause would go beyond it, the wait ends with the error at once.
+    /// A `try_lock` does not wait, and so does not try again. An attempt after a pause begins at the end of
+    /// the queue.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), touchfile_core::Error> {
+    /// use touchfile_core::{Retry, TouchFile};
+    /// use touchfile_mock::{Call, World};
+    ///
+    /// let world = World::new();
+    /// let touch = TouchFile::builder(world.process("a"))
+    ///     .path("/some/where/a.lock")
+    ///     .retry(Retry::new(3))
+    ///     .build()?;
+    /// world.fail_next(Call::Open, std::io::ErrorKind::ResourceBusy);
+    /// touch.lock_exclusive().await?.unlock().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
         self
     }
 

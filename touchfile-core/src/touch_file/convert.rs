@@ -7,7 +7,7 @@
 use std::io;
 use std::ops::Deref;
 
-use tracing::debug;
+use crate::trace::debug;
 
 use super::TouchFile;
 use super::guard::Guard;

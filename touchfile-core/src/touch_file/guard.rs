@@ -7,8 +7,8 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::trace::{Level, debug, enabled, field, warn};
 use tokio::time::Instant;
-use tracing::{Level, debug, enabled, field, warn};
 
 use super::TouchFile;
 use crate::offload::OffloadHandle;

@@ -12,7 +12,9 @@ mod lock;
 mod open;
 mod owned;
 mod recursion;
+mod retry;
 mod sampler;
+mod set;
 mod verify;
 mod wait;
 mod wait_event;
@@ -24,18 +26,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tracing::debug;
+use crate::trace::debug;
 
 pub use blocking::{Blocking, BlockingGuard, BlockingLockGuard, OwnedBlockingLockGuard};
 pub use builder::TouchFileBuilder;
 pub use guard::{Guard, LockGuard, OwnedLockGuard};
 pub use open::ProvidesDefault;
+pub use retry::Retry;
+pub use set::{BlockingLockSet, BlockingLockSetGuard, LockSet, LockSetGuard};
 pub use wait_event::WaitEvent;
 
 use crate::offload::{self, OffloadHandle};
 use crate::platform::Process;
 use crate::queue::Queue;
-use crate::{Error, LockBackend, OpenOptions, Operation, Result};
+use crate::{Error, LockBackend, OpenFile, OpenOptions, Operation, Result};
 use idle::IdleHandles;
 use recursion::LatestHolder;
 use sampler::SharedSample;
@@ -101,11 +105,14 @@ pub struct TouchFile<B: LockBackend> {
     /// Shared with threads that open files elsewhere.
     backend: Arc<B>,
     path: PathBuf,
+    /// The file, if it was given open. Then the path is only what it is called.
+    file: Option<OpenFile>,
     options: OpenOptions,
     verify: bool,
     on_wait: Option<OnWait>,
     /// The timeout of waits that are given none of their own.
     timeout: Option<Duration>,
+    retry: Option<Retry>,
     /// Set while the file is ours to remove.
     temporary: AtomicBool,
     /// The process that made it: a forked child has a copy, and leaves its parent's file alone.
@@ -177,6 +184,33 @@ impl<B: LockBackend> TouchFile<B> {
         Self::builder(backend).build()
     }
 
+    /// A touch file over a file that is open already: a [builder](Self::builder) with a
+    /// [`file`](TouchFileBuilder::file) in short.
+    ///
+    /// # Errors
+    ///
+    /// As [`TouchFileBuilder::build`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::{LockMode, TouchFile};
+    /// use touchfile_flock::FlockBackend;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("journal");
+    ///
+    /// let journal = std::fs::OpenOptions::new().append(true).create(true).open(&path)?;
+    /// let touch = TouchFile::from_file(FlockBackend::new(), journal)?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// std::io::Write::write_all(&mut guard.file()?, b"one at a time\n")?;
+    /// # let other = TouchFile::new(FlockBackend::new(), &path)?;
+    /// # assert!(other.blocking().try_lock(LockMode::Shared)?.is_none());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn from_file(backend: B, file: impl Into<OpenFile>) -> Result<Self> {
+        Self::builder(backend).file(file).build()
+    }
+
     /// Settings beyond the path. Without a path, what is built is [`temporary`](Self::temporary).
     ///
     /// # Examples
@@ -233,7 +267,8 @@ impl<B: LockBackend> TouchFile<B> {
         Blocking::new(self)
     }
 
-    /// The absolute path of the lock file.
+    /// The absolute path of the lock file. For a [file](TouchFileBuilder::file) that was given open it is
+    /// what the system called it then, and for messages only.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{TouchFile, TouchFileBuilder};
-use crate::{LockBackend, Result};
+use crate::{LockBackend, OpenFile, Result};
 
 /// Says which backend [`TouchFile::open`] has: the crate `touchfile` implements it, once, for `()`.
 ///
@@ -47,6 +47,28 @@ where
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::new(<() as ProvidesDefault<B>>::default_backend(), path)
+    }
+
+    /// A touch file over a file that is open already, with the default backend:
+    /// [`from_file`](Self::from_file) in short.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_file`](Self::from_file).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile::{LockMode, TouchFile};
+    ///
+    /// let touch = TouchFile::open_file(tempfile::tempfile()?)?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// assert!(touch.blocking().try_lock(LockMode::Shared)?.is_none());
+    /// # drop(guard);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn open_file(file: impl Into<OpenFile>) -> Result<Self> {
+        Self::from_file(<() as ProvidesDefault<B>>::default_backend(), file)
     }
 
     /// A touch file with a new name and the default backend: [`temporary`](Self::temporary) in short.

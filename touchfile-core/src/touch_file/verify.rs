@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Deref;
 use std::time::Duration;
 
-use tracing::debug;
+use crate::trace::debug;
 
 use super::TouchFile;
 use super::guard::Guard;

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::trace::{Level, field, warn};
 use tokio::time::Instant;
-use tracing::{Level, field, warn};
 
 use super::TouchFile;
 use super::sampler::HolderSampler;
@@ -46,6 +46,20 @@ pub(super) struct Progress {
     pub(super) has_ended: Flag,
 }
 
+impl Progress {
+    /// What has failed is tried again.
+    pub(super) fn start_over(&self) {
+        for flag in [
+            &self.asking,
+            &self.has_turn,
+            &self.stands_behind,
+            &self.has_ended,
+        ] {
+            flag.set(false);
+        }
+    }
+}
+
 /// A boolean that one part of a future sets and another part reads.
 #[derive(Debug, Default)]
 pub(super) struct Flag(AtomicBool);
@@ -69,7 +83,7 @@ const LONG_WAIT: Duration = Duration::from_secs(30);
 /// Whether anybody reads warnings.
 #[inline]
 pub(super) fn warns_of_long_waits() -> bool {
-    tracing::enabled!(target: "touchfile", Level::WARN)
+    crate::trace::enabled!(target: "touchfile", Level::WARN)
 }
 
 async fn warn_of_long_wait<B: LockBackend>(sampler: &HolderSampler<'_, B>, waited: Duration) {

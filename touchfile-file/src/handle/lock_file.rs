@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use touchfile_core::backoff::Backoff;
-use touchfile_core::{Attempt, LockMode, OpenOptions};
+use touchfile_core::{Attempt, LockMode, OpenFile, OpenOptions};
 
 use super::raw::{BlockingLock, RawFileConvert, RawFileLock};
+use crate::identity::has_name;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::nfs;
 use crate::open::{OpenFlags, open_with};
@@ -31,6 +32,15 @@ pub(super) struct LockFile<R> {
     held: Option<LockMode>,
     path: PathBuf,
     options: OpenOptions,
+    adopted: Option<Adopted>,
+}
+
+/// A file that was given open.
+#[derive(Debug)]
+struct Adopted {
+    /// Its other handles, which have the same open file description.
+    shared: OpenFile,
+    had_name: bool,
 }
 
 /// How long a file that was removed may keep its name. Nobody ends that but those who have it open.
@@ -89,6 +99,28 @@ impl<R: RawFileLock> LockFile<R> {
             held: None,
             path: path.to_owned(),
             options: options.clone(),
+            adopted: None,
+        })
+    }
+
+    /// Makes a file that is open already one's own, by a copy of its descriptor.
+    pub(super) fn adopt(raw: R, shared: &OpenFile) -> io::Result<Self> {
+        let file = shared.file().try_clone()?;
+        let mut options = OpenOptions::new();
+        options.follow_symlinks = true;
+        let path = way_to(&file);
+        let adopted = Adopted {
+            had_name: has_name(&file)?,
+            shared: shared.clone(),
+        };
+        let opened = Opened {
+            id: FileId::from_file(&file)?,
+            file_system: file_system(&file)?,
+            file,
+        };
+        Ok(Self {
+            adopted: Some(adopted),
+            ..Self::with_opened(raw, opened, &path, &options)?
         })
     }
 
@@ -104,6 +136,7 @@ impl<R: RawFileLock> LockFile<R> {
         self.process.is_current()
     }
 
+    #[cfg(feature = "tracing")]
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -112,9 +145,23 @@ impl<R: RawFileLock> LockFile<R> {
         self.file_system
     }
 
+    /// What is locked: the file, and of the file what the backend locks of it.
+    pub(super) fn identity(&self) -> Vec<u8> {
+        let mut identity = self.id.in_order().to_vec();
+        identity.extend(self.raw.queue_key().unwrap_or_default().as_bytes());
+        identity
+    }
+
     /// Opens the file anew in a forked child, which has only a copy of its parent's.
     #[cold]
     pub(super) fn reopen(&mut self) -> io::Result<()> {
+        if self.adopted.is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a forked child has only a copy of a file that its parent was given open, and would \
+                 share its lock: open it anew",
+            ));
+        }
         let opened = open(&self.raw, &self.path, &self.options)?;
         self.raw.on_open(&opened.file, &self.options)?;
         (self.file, self.id, self.file_system) = (opened.file, opened.id, opened.file_system);
@@ -139,9 +186,27 @@ impl<R: RawFileLock> LockFile<R> {
             Ok(())
         };
         if is_locked {
-            retry_interrupted(|| self.raw.unlock(&self.file))?;
+            self.call_unlock()?;
         }
         Ok(Released::Lock { removed })
+    }
+
+    #[inline]
+    fn call_try_lock(&self, mode: LockMode) -> io::Result<Attempt> {
+        let call = |file: &File| retry_interrupted(|| self.raw.try_lock(file, mode));
+        match &self.adopted {
+            None => call(&self.file),
+            Some(adopted) => adopted.shared.try_lock(mode, call),
+        }
+    }
+
+    #[inline]
+    fn call_unlock(&self) -> io::Result<()> {
+        let call = |file: &File| retry_interrupted(|| self.raw.unlock(file));
+        match &self.adopted {
+            None => call(&self.file),
+            Some(adopted) => adopted.shared.unlock(call),
+        }
     }
 
     /// Unlinks the file as the last act of its last holder.
@@ -169,9 +234,12 @@ impl<R: RawFileLock> LockFile<R> {
         remove(&self.path, self.symlinks(), self.id)
     }
 
-    /// Whether `path` names this file.
+    /// Whether `path` names this file; if it was given open, whether it still has a name if it had one.
     #[inline]
     pub(super) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        if let Some(adopted) = &self.adopted {
+            return Ok(!adopted.had_name || has_name(&self.file)?);
+        }
         if self.file_system.may_stall() {
             return self.is_at_for_the_server(path);
         }
@@ -222,8 +290,12 @@ pub(super) enum Released {
 impl<R: RawFileConvert> LockFile<R> {
     /// Makes one attempt to hold the lock in another mode.
     pub(super) fn try_convert(&mut self, mode: LockMode) -> io::Result<Attempt> {
-        let attempt = retry_interrupted(|| self.raw.try_convert(&self.file, mode))
-            .map_err(|error| self.name_file_system(error))?;
+        let call = |file: &File| retry_interrupted(|| self.raw.try_convert(file, mode));
+        let attempt = match &self.adopted {
+            None => call(&self.file),
+            Some(adopted) => adopted.shared.try_convert(mode, call),
+        }
+        .map_err(|error| self.name_file_system(error))?;
         if attempt == Attempt::Acquired {
             self.held = Some(mode);
         }
@@ -237,7 +309,8 @@ impl<R: RawFileLock> Contended for LockFile<R> {
         if !self.is_ours() {
             self.reopen()?; // this process was forked during a wait
         }
-        let attempt = retry_interrupted(|| self.raw.try_lock(&self.file, mode))
+        let attempt = self
+            .call_try_lock(mode)
             .map_err(|error| self.name_file_system(error))?;
         if attempt == Attempt::Acquired {
             self.held = Some(mode);
@@ -247,11 +320,11 @@ impl<R: RawFileLock> Contended for LockFile<R> {
 
     fn unlock(&mut self) -> io::Result<()> {
         self.held = None;
-        retry_interrupted(|| self.raw.unlock(&self.file))
+        self.call_unlock()
     }
 
     fn check_path(&self) -> io::Result<()> {
-        if self.is_at(&self.path)? {
+        if self.adopted.is_some() || self.is_at(&self.path)? {
             return Ok(());
         }
         Err(io::ErrorKind::StaleNetworkFileHandle.into())
@@ -294,6 +367,9 @@ impl<R: RawFileLock> Contended for LockFile<R> {
     }
 
     fn open_again(&self) -> Option<File> {
+        if self.adopted.is_some() {
+            return None; // the lock is to be that of the description that was given
+        }
         let mut options = self.options.clone();
         options.create = false;
         let opened = open(&self.raw, &self.path, &options).ok()?;
@@ -307,6 +383,14 @@ impl<R: RawFileLock> Contended for LockFile<R> {
             .on_open(&self.file, &self.options)
             .inspect_err(|_| drop(self.unlock()))
     }
+}
+
+/// A path to an open file, whatever has become of its name.
+fn way_to(file: &File) -> PathBuf {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file)).into();
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    return crate::platform().name_of(file).unwrap_or_default();
 }
 
 /// How often in a row the server of a network file system may say of a file that was just opened

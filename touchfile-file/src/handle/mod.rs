@@ -12,8 +12,9 @@ use std::os::windows::io::{AsHandle, BorrowedHandle};
 use std::path::Path;
 
 use async_trait::async_trait;
-use touchfile_core::{Attempt, ConvertLock, Guarantee, LockHandle, LockMode, OpenOptions};
-use tracing::warn;
+use touchfile_core::{
+    Attempt, ConvertLock, Guarantee, LockHandle, LockMode, OpenFile, OpenOptions,
+};
 
 use self::lock_file::{LockFile, Released};
 pub use self::raw::{BlockingLock, RawFileConvert, RawFileLock};
@@ -128,6 +129,31 @@ impl<R: RawFileLock> FileHandle<R> {
         Ok(Self::new(lock))
     }
 
+    /// A handle on a file that is open already, as [`LockBackend::adopt`](touchfile_core::LockBackend::adopt)
+    /// makes it: it has a copy of the descriptor and never opens the file again.
+    ///
+    /// # Errors
+    ///
+    /// Whatever copying the descriptor and fstat(2) fail with.
+    ///
+    /// ```
+    /// use touchfile_core::{Attempt, LockHandle, LockMode, OpenFile};
+    /// use touchfile_file::FileHandle;
+    /// use touchfile_flock::Flock;
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// let file = OpenFile::from(tempfile::tempfile()?);
+    /// let mut handle = FileHandle::adopt(Flock, &file)?;
+    /// # runtime.block_on(async {
+    /// assert_eq!(handle.try_lock(LockMode::Exclusive).await?, Attempt::Acquired);
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn adopt(raw: R, file: &OpenFile) -> io::Result<Self> {
+        Ok(Self::new(LockFile::adopt(raw, file)?))
+    }
+
     fn new(lock: LockFile<R>) -> Self {
         Self {
             lock,
@@ -224,6 +250,10 @@ impl<R: RawFileLock> LockHandle for FileHandle<R> {
         Some(&self.lock.file)
     }
 
+    fn identity(&self) -> Option<Vec<u8>> {
+        Some(self.lock.identity())
+    }
+
     fn guarantee(&self) -> io::Result<Guarantee> {
         self.lock.raw.guarantee(&self.lock.file)
     }
@@ -286,9 +316,13 @@ impl<R: RawFileLock> AsHandle for FileHandle<R> {
 
 impl<R: RawFileLock> Drop for FileHandle<R> {
     fn drop(&mut self) {
-        if let Err(error) = self.release() {
+        let released = self.release();
+        #[cfg(feature = "tracing")]
+        if let Err(error) = released {
             let path = self.lock.path().display();
-            warn!(target: "touchfile", %path, %error, "releasing the lock of a dropped handle failed");
+            tracing::warn!(target: "touchfile", %path, %error, "releasing the lock of a dropped handle failed");
         }
+        #[cfg(not(feature = "tracing"))]
+        drop(released);
     }
 }

@@ -92,13 +92,13 @@ pub(super) use facts::parse_process;
 pub(super) use join::join_only;
 #[cfg(target_os = "linux")]
 use join::{Reach, holders as find};
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "events"))]
 pub(super) use locks::Entry;
 #[cfg(target_os = "linux")]
 use machine::locked_files as find_all;
 #[cfg(all(feature = "fuzzing", target_os = "linux"))]
 pub(super) use place::inode_in;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "events"))]
 pub(super) use scan::{each_descriptor, processes};
 
 #[cfg(not(target_os = "linux"))]

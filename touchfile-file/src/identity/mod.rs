@@ -93,9 +93,20 @@ impl FileId {
         system::from_path(path, symlinks)
     }
 
+    /// Bytes that are in the order of the identities.
+    pub(crate) fn in_order(&self) -> [u8; 16] {
+        let inode = u128::from(self.inode) << 64;
+        (inode | u128::from(self.device)).to_be_bytes()
+    }
+
     fn key(&self) -> (u64, u64) {
         (self.inode, self.device)
     }
+}
+
+/// Whether an open file has a name in any directory.
+pub(crate) fn has_name(file: &File) -> io::Result<bool> {
+    system::has_name(file)
 }
 
 impl Ord for FileId {
@@ -164,5 +175,8 @@ mod tests {
         assert!(id(9, 1) < id(1, 2));
         assert!(id(1, 2) < id(9, 2));
         assert_eq!(id(1, 2).cmp(&id(1, 2)), Ordering::Equal);
+        let mut ids = [id(300, 2), id(9, 1), id(1, 700), id(1, 2), id(2, 255)];
+        ids.sort();
+        assert!(ids.is_sorted_by_key(FileId::in_order));
     }
 }

@@ -15,6 +15,10 @@ pub(super) fn from_file(file: &File) -> io::Result<FileId> {
     retry_interrupted(|| Ok(FileId::from_stat(&rustix::fs::fstat(file)?)))
 }
 
+pub(super) fn has_name(file: &File) -> io::Result<bool> {
+    retry_interrupted(|| Ok(rustix::fs::fstat(file)?.st_nlink > 0))
+}
+
 #[inline]
 pub(super) fn from_path(path: &Path, symlinks: Symlinks) -> io::Result<Option<FileId>> {
     let stat = rustix::io::retry_on_intr(|| match symlinks {
@@ -44,7 +48,7 @@ impl FileId {
 
     /// The identity of what a link in /proc/PID/fd leads to, without asking a server that may not
     /// answer.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", feature = "events"))]
     pub(crate) fn from_link(link: &str) -> io::Result<Self> {
         use rustix::fs::{CWD, StatxFlags, makedev, statx};
 

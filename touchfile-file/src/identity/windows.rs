@@ -15,6 +15,10 @@ pub(super) fn from_file(file: &File) -> io::Result<FileId> {
     })
 }
 
+pub(super) fn has_name(file: &File) -> io::Result<bool> {
+    Ok(winapi_util::file::information(file)?.number_of_links() > 0)
+}
+
 pub(super) fn from_path(path: &Path, symlinks: Symlinks) -> io::Result<Option<FileId>> {
     match open_to_identify(path, symlinks) {
         Ok(file) => from_file(&file).map(Some),

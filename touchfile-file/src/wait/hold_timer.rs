@@ -60,7 +60,7 @@ impl HoldTimer {
 
 /// A monotonic clock that is read for nothing and goes in steps of one to ten milliseconds
 /// (clock_getres(2), CLOCK_MONOTONIC_COARSE).
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "events"))]
 #[inline]
 pub(super) fn tick() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
@@ -71,7 +71,7 @@ pub(super) fn tick() -> Duration {
 }
 
 /// Whole milliseconds.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", feature = "events")))]
 pub(super) fn tick() -> Duration {
     use std::sync::OnceLock;
 

@@ -18,7 +18,7 @@ mod fairness;
 mod follower;
 mod head;
 mod hold_timer;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "events"))]
 mod linux;
 mod poll_interval;
 mod queue_place;
@@ -75,7 +75,7 @@ pub(crate) trait Contended {
 }
 
 /// The file of a lock, and the path that it was opened as.
-#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+#[cfg_attr(not(all(target_os = "linux", feature = "events")), allow(dead_code))]
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
     pub(crate) file: &'a File,
@@ -245,7 +245,7 @@ const MAX_BROKEN_QUEUES: u32 = 8;
 
 /// The system that this process runs on, with what it offers.
 fn system() -> &'static dyn System {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", feature = "events"))]
     if !is_without("all") {
         return &linux::Linux;
     }
@@ -254,7 +254,7 @@ fn system() -> &'static dyn System {
 
 /// Whether tests have waiting do without a part of what the system offers: a word in the environment
 /// variable `TOUCHFILE_WAIT_WITHOUT`, or all of it.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "events"))]
 fn is_without(part: &str) -> bool {
     static WITHOUT: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
     let without = WITHOUT.get_or_init(|| std::env::var("TOUCHFILE_WAIT_WITHOUT").ok());

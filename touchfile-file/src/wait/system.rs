@@ -100,7 +100,7 @@ pub(crate) enum Place {
 /// What comes of looking for a queue.
 #[derive(Debug)]
 #[cfg_attr(
-    not(target_os = "linux"),
+    not(all(target_os = "linux", feature = "events")),
     expect(dead_code, reason = "there is no queue elsewhere")
 )]
 pub(crate) enum Joined {
@@ -131,7 +131,7 @@ pub(crate) trait Follower: fmt::Debug + Send + Sync {
 /// The end of a follower's place in the queue.
 #[derive(Debug)]
 #[cfg_attr(
-    not(target_os = "linux"),
+    not(all(target_os = "linux", feature = "events")),
     expect(dead_code, reason = "there is no queue elsewhere")
 )]
 pub(crate) enum Turn {
@@ -155,7 +155,7 @@ pub(crate) trait KernelWait: fmt::Debug + Send + Sync {
 }
 
 /// A lock, as the kernel lists it; in the mode of its holder, or in the one that is waited for.
-#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+#[cfg_attr(not(all(target_os = "linux", feature = "events")), allow(dead_code))]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Lock {
     pub(crate) file: FileId,
@@ -167,7 +167,7 @@ pub(crate) struct Lock {
 impl Lock {
     /// Whether it excludes `wanted`, which is a lock on the same bytes. Other locks may exclude that
     /// too, and one is enough.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    #[cfg_attr(not(all(target_os = "linux", feature = "events")), allow(dead_code))]
     pub(super) fn excludes(&self, wanted: &Self) -> bool {
         let conflicts = [self.mode, wanted.mode].contains(&LockMode::Exclusive);
         let bytes = |lock: &Self| (lock.file, lock.kind, lock.range.clone());

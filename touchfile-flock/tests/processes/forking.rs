@@ -44,6 +44,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             child_has_a_temporary,
         ),
         trial(
+            "a_child_does_not_lock_a_file_that_its_parent_was_given_open",
+            child_has_an_open_file,
+        ),
+        trial(
             "a_child_gives_up_at_its_deadline_though_its_parents_timer_is_not_there",
             child_waits,
         ),
@@ -102,6 +106,14 @@ fn child_has_a_temporary() {
     assert_eq!(parent.ask("fork-with-a-temporary"), "child ended well");
 }
 
+fn child_has_an_open_file() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let (mut parent, mut other) = (Worker::new(&path), Worker::new(&path));
+    assert_eq!(parent.ask("fork-with-an-open-file"), "child ended well");
+    assert_eq!(other.ask("try exclusive"), "busy");
+}
+
 fn child_waits() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("a.lock");
@@ -157,6 +169,29 @@ pub(crate) fn fork_with_a_temporary() -> &'static str {
     assert!(path.exists(), "the child removed it");
     drop(temporary);
     assert!(!path.exists());
+    answer
+}
+
+/// Locks a file that is open already, which the lock of this worker is on, and leaves it locked.
+pub(crate) fn fork_with_an_open_file(path: &Path) -> &'static str {
+    let file = std::fs::File::create(path).expect("a file");
+    let touch = TouchFile::from_file(FlockBackend::new(), file).expect("a touch file");
+    let touch = Arc::new(touch);
+    let mut guard = Some(
+        touch
+            .clone()
+            .blocking_owned()
+            .lock_shared()
+            .expect("a lock"),
+    );
+    let answer = in_child(|| {
+        // The handle of the guard is idle then, and is to be refused as a new one is.
+        drop(guard.take());
+        let attempts = [(); 2].map(|()| touch.blocking().try_lock(LockMode::Exclusive));
+        let refused = |attempt| matches!(attempt, Err(touchfile_core::Error::Unsupported { .. }));
+        attempts.into_iter().all(refused)
+    });
+    std::mem::forget(guard);
     answer
 }
 

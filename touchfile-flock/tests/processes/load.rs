@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libtest_mimic::Trial;
 use tempfile::tempdir;
-use touchfile_core::{LockMode, TouchFile};
+use touchfile_core::{LockMode, LockSet, TouchFile};
 use touchfile_flock::FlockBackend;
 
 use crate::trial;
-use crate::worker::{Worker, commands, say};
+use crate::worker::{DEADLINE, Worker, commands, say};
 
 const PROCESSES: u64 = 64;
 const INCREMENTS: u64 = 200;
@@ -22,6 +22,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "64_processes_increment_a_counter_200_times_and_lose_nothing",
             processes,
+        ),
+        trial(
+            "processes_that_take_two_locks_in_opposite_orders_all_come_to_their_turns",
+            opposite_orders,
         ),
         trial("1000_tasks_on_one_touch_file_take_turns_in_order", tasks),
         trial(
@@ -65,6 +69,60 @@ pub(crate) fn increment(path: &Path) {
         fs::write(counter(path), (count + 1).to_string()).expect("a counter");
         drop(guard);
     }
+}
+
+fn opposite_orders() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    fs::write(counter(&path), "0").unwrap();
+    fs::write(&path, "").unwrap();
+    // By names, the first of "a" and "b" would be the second of "b" and "z".
+    fs::hard_link(&path, path.with_extension("z")).unwrap();
+    let orders = ["lock b", "b lock", "b z", "z b"];
+    let mut workers: Vec<_> = orders
+        .iter()
+        .cycle()
+        .take(8)
+        .map(|order| {
+            let mut worker = Worker::with_role("increment under two locks", &path);
+            assert_eq!(worker.answer(), "ready");
+            (worker, order)
+        })
+        .collect();
+    for (worker, order) in &mut workers {
+        worker.send(order);
+    }
+    let count = workers.len() as u64;
+    for (mut worker, order) in workers {
+        assert_eq!(worker.answer(), "done", "{order}");
+        worker.finish();
+    }
+    let total: u64 = fs::read_to_string(counter(&path)).unwrap().parse().unwrap();
+    assert_eq!(total, count * INCREMENTS);
+}
+
+/// Increments the counter under two locks, which are those of the files with the extensions in a command.
+pub(crate) fn increment_under_two_locks(path: &Path) {
+    say("ready");
+    let order = commands().next().expect("an order");
+    let mut set = LockSet::new();
+    for extension in order.split(' ') {
+        let path = path.with_extension(extension);
+        set = set.exclusive(TouchFile::new(FlockBackend::new(), path).expect("a touch file"));
+    }
+    for _ in 0..INCREMENTS {
+        let guards = match set.blocking().lock_timeout(DEADLINE / 2) {
+            Ok(guards) => guards,
+            Err(error) => return say(&error.to_string()),
+        };
+        let count: u64 = fs::read_to_string(counter(path))
+            .expect("a counter")
+            .parse()
+            .expect("a number");
+        fs::write(counter(path), (count + 1).to_string()).expect("a counter");
+        drop(guards);
+    }
+    say("done");
 }
 
 fn counter(path: &Path) -> std::path::PathBuf {

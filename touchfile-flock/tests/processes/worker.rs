@@ -40,6 +40,7 @@ pub(crate) fn run(role: &str) -> ExitCode {
         "execute commands and remove" => execute_commands(path, true),
         "hold all" => notifying::hold_all(path),
         "increment" => load::increment(path),
+        "increment under two locks" => load::increment_under_two_locks(path),
         "bad input" => bad_input::meet_all(path),
         "cancel" => cancelling::cancel_many(path),
         "fork" => forking::fork_while_holding(path),
@@ -109,6 +110,7 @@ fn execute_commands(path: &Path, remove: bool) {
                 guard = None;
                 "released"
             }
+            "fork-with-an-open-file" => forking::fork_with_an_open_file(path),
             "fork-with-a-temporary" => forking::fork_with_a_temporary(),
             "fork-and-wait" => forking::fork_and_wait(&touch),
             "fork-and-drop" => forking::fork_and_drop(&mut guard),

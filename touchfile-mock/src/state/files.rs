@@ -71,6 +71,11 @@ impl State {
         Ok(self.names(path, handle.inode))
     }
 
+    pub(crate) fn identity(&self, id: HandleId) -> Option<Vec<u8>> {
+        let handle = self.handles.get(&id)?;
+        Some(handle.inode.0.to_be_bytes().to_vec())
+    }
+
     pub(crate) fn exists(&self, path: &Path) -> bool {
         self.paths.contains_key(path)
     }

@@ -11,7 +11,9 @@ use std::io;
 use std::path::Path;
 
 use async_trait::async_trait;
-use touchfile_core::{Capabilities, Guarantee, Holder, LockBackend, OpenOptions, Platform};
+use touchfile_core::{
+    Capabilities, Guarantee, Holder, LockBackend, OpenFile, OpenOptions, Platform,
+};
 
 #[cfg(unix)]
 pub use choice::{Method, choose, guarantee};
@@ -116,6 +118,10 @@ impl LockBackend for AutoBackend {
 
     async fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<AutoHandle> {
         system::open(path, options).await
+    }
+
+    fn adopt(&self, file: &OpenFile) -> io::Result<AutoHandle> {
+        system::adopt(file)
     }
 
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>> {

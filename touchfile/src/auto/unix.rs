@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
-use touchfile_core::{Attempt, Guarantee, Holder, LockKind, LockMode, OpenOptions};
+use touchfile_core::{Attempt, Guarantee, Holder, LockKind, LockMode, OpenFile, OpenOptions};
 use touchfile_fcntl::Fcntl;
 use touchfile_file::{Access, BlockingLock, FileHandle, FileSystem, Mount, RawFileLock};
 use touchfile_flock::Flock;
@@ -16,6 +16,10 @@ use super::choice::{self, Method, choose};
 
 pub(super) async fn open(path: &Path, options: &OpenOptions) -> io::Result<AutoHandle> {
     FileHandle::open_unleased(AutoLock::new(FileSystem::from_file), path, options).await
+}
+
+pub(super) fn adopt(file: &OpenFile) -> io::Result<AutoHandle> {
+    FileHandle::adopt(AutoLock::new(FileSystem::from_file), file)
 }
 
 pub(super) async fn holders(path: &Path) -> io::Result<Vec<Holder>> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use touchfile_core::{Guarantee, Holder, LockBackend, OpenOptions};
+use touchfile_core::{Guarantee, Holder, LockBackend, OpenFile, OpenOptions};
 use touchfile_lockfileex::{LockFileEx, LockFileExBackend, LockFileExHandle};
 
 /// A file open for LockFileEx.
@@ -16,6 +16,10 @@ const BACKEND: LockFileExBackend = LockFileExBackend::new();
 
 pub(super) async fn open(path: &Path, options: &OpenOptions) -> io::Result<AutoHandle> {
     BACKEND.open(path, options).await
+}
+
+pub(super) fn adopt(file: &OpenFile) -> io::Result<AutoHandle> {
+    BACKEND.adopt(file)
 }
 
 pub(super) async fn holders(path: &Path) -> io::Result<Vec<Holder>> {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use touchfile::{FcntlBackend, LockMode, TouchFile};
+use touchfile::{FcntlBackend, LockMode, LockSet, TouchFile};
 use touchfile_mock::World;
 
 #[rustfmt::skip]
@@ -88,6 +88,9 @@ fn the_rows_that_need_nobody_else_run() {
         let fcntl = FcntlBackend::range(0, 1).unwrap();
         let touch = TouchFile::new(fcntl, dir.path().join("b.lock")).unwrap();
         rows::converting(&touch).await.unwrap();
+        let all = LockSet::new().exclusive(TouchFile::open_temporary().unwrap());
+        let [one, other] = [(); 2].map(|()| TouchFile::open_temporary().unwrap());
+        drop(rows::several(one, other, all));
     });
     // It waits for a loss that does not come.
     let touch = TouchFile::open(dir.path().join("c.lock")).unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use touchfile::{FcntlBackend, LockMode, TouchFile};
+use touchfile::{FcntlBackend, LockMode, LockSet, Retry, TouchFile};
 use touchfile_mock::{Call, World};
 
 type Done = Result<(), Box<dyn Error>>;
@@ -42,10 +42,15 @@ pub(crate) fn settings(path: &Path) -> Done {
     drop(TouchFile::options().path(path).timeout(Duration::from_secs(60)).build()?);
     drop(TouchFile::options().path(path).remove_on_release(true).build()?);
     drop(TouchFile::options().path(path).no_symlinks(true).build()?);
+    drop(TouchFile::options().path(path).retry(Retry::new(5)).build()?);
     drop(TouchFile::options().path(path).write(true).build()?);
     drop(TouchFile::options().path(path).deny_recursion(true).build()?);
     drop(TouchFile::options().path(path).on_wait(Duration::from_secs(1), |wait| eprintln!("{wait}")).build()?);
     drop(TouchFile::new(FcntlBackend::range(0, 100)?, path)?);
+    let file = tempfile::tempfile()?;
+    drop(TouchFile::options().file(file));
+    let file = tempfile::tempfile()?;
+    drop(TouchFile::open_file(file)?);
     Ok(())
 }
 
@@ -64,6 +69,13 @@ pub(crate) async fn converting(touch: &TouchFile<FcntlBackend>) -> Done {
     let mut guard = touch.lock_exclusive().await?;
     guard.downgrade().await?;
     guard.try_upgrade().await?;
+    Ok(())
+}
+
+pub(crate) async fn several(one: TouchFile, other: TouchFile, all: touchfile::LockSet) -> Done {
+    drop(LockSet::new().exclusive(one).shared(other).lock().await?);
+    drop(all.lock_timeout(Duration::from_secs(5)).await?);
+    drop(all.blocking().lock()?);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 mod guard;
 
 use std::ops::Deref;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -10,7 +11,6 @@ use tokio::time::Instant;
 
 pub use guard::{BlockingGuard, BlockingLockGuard, OwnedBlockingLockGuard};
 
-use super::guard::Guard;
 use super::{TouchFile, acquire};
 use crate::backoff::Backoff;
 use crate::runtime::{block_on, block_on_unless_ending, refuse_in_async};
@@ -308,32 +308,40 @@ where
         let lock = acquire::lock(self.touch.clone(), mode, timeout);
         let guard = match block_on_unless_ending(lock) {
             Some(done) => done?,
-            None => self.poll_for_lock(mode, timeout)?,
+            None => poll_for(&self.touch.path, mode, timeout, || {
+                block_on(acquire::try_lock(self.touch.clone(), mode))
+            })?,
         };
         Ok(BlockingGuard::new(guard))
     }
+}
 
-    /// Waits on a thread that is ending, which has no runtime that could wait.
-    fn poll_for_lock(&self, mode: LockMode, timeout: Option<Duration>) -> Result<Guard<T, B>> {
-        let started = std::time::Instant::now();
-        let mut backoff = Backoff::new();
-        loop {
-            if let Some(guard) = block_on(acquire::try_lock(self.touch.clone(), mode))? {
-                return Ok(guard);
-            }
-            let waited = started.elapsed();
-            if timeout.is_some_and(|timeout| timeout <= waited) {
-                return Err(Error::Timeout {
-                    path: self.touch.path.clone(),
-                    mode,
-                    waited,
-                    holders: Vec::new(),
-                    queued: false,
-                    recursive: false,
-                });
-            }
-            let left = timeout.map_or(Duration::MAX, |timeout| timeout - waited);
-            thread::sleep(backoff.next_delay().min(left));
+/// Waits on a thread that is ending, which has no runtime that could wait, for what `attempt` returns. What
+/// gives up is an acquisition of the lock of `path` in `mode`.
+pub(super) fn poll_for<G>(
+    path: &Path,
+    mode: LockMode,
+    timeout: Option<Duration>,
+    mut attempt: impl FnMut() -> Result<Option<G>>,
+) -> Result<G> {
+    let started = std::time::Instant::now();
+    let mut backoff = Backoff::new();
+    loop {
+        if let Some(guard) = attempt()? {
+            return Ok(guard);
         }
+        let waited = started.elapsed();
+        if timeout.is_some_and(|timeout| timeout <= waited) {
+            return Err(Error::Timeout {
+                path: path.to_owned(),
+                mode,
+                waited,
+                holders: Vec::new(),
+                queued: false,
+                recursive: false,
+            });
+        }
+        let left = timeout.map_or(Duration::MAX, |timeout| timeout - waited);
+        thread::sleep(backoff.next_delay().min(left));
     }
 }

@@ -14,7 +14,6 @@ use std::task::{Context, Poll};
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags};
-use tracing::warn;
 
 use super::driver::Driver;
 use super::holder_probe::unmark;
@@ -46,6 +45,15 @@ pub(super) fn notify_waiters(target: &Target<'_>) {
     }
 }
 
+fn log_once(error: &io::Error) {
+    static LOGGED: OnceLock<()> = OnceLock::new();
+    LOGGED.get_or_init(|| {
+        #[cfg(feature = "tracing")]
+        tracing::warn!(target: "touchfile", %error, "no events to wait for: polling every few milliseconds");
+        let _ = error;
+    });
+}
+
 /// A wait for the events of one file; it ends when dropped.
 #[derive(Debug)]
 pub(super) struct FileWatch {
@@ -62,14 +70,7 @@ impl FileWatch {
     ///
     /// `None` without inotify, or without a reactor to watch it: the log says so once.
     pub(super) fn start(path: &Path, symlinks: Symlinks) -> Option<Self> {
-        Self::try_start(path, symlinks)
-            .inspect_err(|error| {
-                static LOGGED: OnceLock<()> = OnceLock::new();
-                LOGGED.get_or_init(|| {
-                    warn!(target: "touchfile", %error, "no events to wait for: polling every few milliseconds");
-                });
-            })
-            .ok()
+        Self::try_start(path, symlinks).inspect_err(log_once).ok()
     }
 
     fn try_start(path: &Path, symlinks: Symlinks) -> io::Result<Self> {

@@ -47,7 +47,6 @@ use rustix::net::{
     sockopt,
 };
 use rustix::process::Uid;
-use tracing::warn;
 
 use self::directory::SocketFile;
 use self::follower::Following;
@@ -238,11 +237,13 @@ fn log_stranger(stranger: Uid) {
     static LOGGED: OnceLock<()> = OnceLock::new();
     LOGGED.get_or_init(|| {
         let uid = stranger.as_raw();
-        warn!(
+        #[cfg(feature = "tracing")]
+        tracing::warn!(
             target: "touchfile",
             uid,
             "another user has taken the name of the queue: waiting in no order of its own"
         );
+        let _ = uid;
     });
 }
 
