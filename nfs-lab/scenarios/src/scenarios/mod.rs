@@ -13,13 +13,17 @@ use crate::runner::Scenario;
 use crate::worker::Backend;
 
 /// All scenarios. Those in which a server or the network fails come last.
+///
+/// The restarts come before the clients that are cut off: a server of NFS 4 lets only those clients reclaim
+/// their locks that it has written down, and one whose lease ran out is written down again some time after it
+/// can take locks.
 pub(crate) fn all() -> Vec<Scenario> {
     let mut scenarios = exclusion::scenarios();
     scenarios.extend(auto::scenarios());
     scenarios.extend(replaced::scenarios());
     scenarios.extend(cancelling::scenarios());
-    scenarios.extend(cut_off::scenarios());
     scenarios.extend(restart::scenarios());
+    scenarios.extend(cut_off::scenarios());
     scenarios
 }
 
