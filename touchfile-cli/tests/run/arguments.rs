@@ -85,6 +85,7 @@ fn wrong_usage_gives_64() {
         &["-c", "true", "a.lock"],
         &["--lock-timeout-exit-code", "256", "a.lock", "true"],
         &["--backend", "lockf", "a.lock", "true"],
+        &["--exec", "--on-lost", "TERM", "a.lock", "true"],
         &["a.lock", "b.lock", "--nonblock", "--", "true"],
         &["a.lock", "b.lock", "--"],
     ] {
