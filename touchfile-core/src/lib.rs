@@ -177,6 +177,7 @@ pub use names::UnknownName;
 pub use options::OpenOptions;
 pub use platform::{NoPlatform, Platform};
 pub use touch_file::{
-    Blocking, BlockingGuard, BlockingLockGuard, Guard, LockGuard, OwnedBlockingLockGuard,
-    OwnedLockGuard, ProvidesDefault, TouchFile, TouchFileBuilder, WaitEvent,
+    Blocking, BlockingGuard, BlockingLockGuard, BlockingSemaphore, Guard, LockGuard,
+    OwnedBlockingLockGuard, OwnedLockGuard, ProvidesDefault, Semaphore, TouchFile,
+    TouchFileBuilder, WaitEvent,
 };

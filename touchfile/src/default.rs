@@ -23,6 +23,12 @@ pub type BlockingLockGuard<'a, B = DefaultBackend> = touchfile_core::BlockingLoc
 /// [`touchfile_core::OwnedBlockingLockGuard`], with a default for its backend.
 pub type OwnedBlockingLockGuard<B = DefaultBackend> = touchfile_core::OwnedBlockingLockGuard<B>;
 
+/// [`touchfile_core::Semaphore`], with a default for its backend.
+pub type Semaphore<B = DefaultBackend> = touchfile_core::Semaphore<B>;
+
+/// [`touchfile_core::BlockingSemaphore`], with a default for its backend.
+pub type BlockingSemaphore<'a, B = DefaultBackend> = touchfile_core::BlockingSemaphore<'a, B>;
+
 /// What makes [`TouchFile::open`] mean the [`DefaultBackend`].
 impl ProvidesDefault<DefaultBackend> for () {
     fn default_backend() -> DefaultBackend {

@@ -42,6 +42,7 @@
 //!   that is right for its file system, on every system. The ways it chooses from are named for their
 //!   calls and exist where these do: `FlockBackend` and `FcntlBackend` on Unix, `LockFileExBackend` on
 //!   Windows. `TouchFile<B>` takes any other, [`BoxBackend`] one that is chosen at run time.
+//! - [`Semaphore`] lets at most N at a time have it, across processes.
 //! - [`TouchFile::guarantee`] says what a lock is worth where its file is: on NFS, say.
 //! - [`Error`] tells contention, timeouts and failures apart.
 //!
@@ -61,7 +62,8 @@ mod default;
 
 pub use auto::AutoBackend;
 pub use default::{
-    BlockingLockGuard, DefaultBackend, LockGuard, OwnedBlockingLockGuard, OwnedLockGuard, TouchFile,
+    BlockingLockGuard, BlockingSemaphore, DefaultBackend, LockGuard, OwnedBlockingLockGuard,
+    OwnedLockGuard, Semaphore, TouchFile,
 };
 pub use touchfile_core::{
     Blocking, BlockingGuard, BoxBackend, Capabilities, ConvertLock, Error, Guarantee, Guard,

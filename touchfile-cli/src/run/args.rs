@@ -27,6 +27,9 @@ Examples:
   # Two locks: no deadlock, in whatever order they are given.
   touchfile run from.lock to.lock -- ./move-money
 
+  # Up to four at a time.
+  touchfile run --jobs 4 /tmp/encode.lock -- encode film.mkv
+
   # For an hour at most; in a service, as one process.
   touchfile run --limit 1h --kill-after 10s /tmp/backup.lock -- backup
   touchfile run --exec /run/lock/app.lock -- /usr/bin/app
@@ -117,6 +120,12 @@ pub(crate) struct Args {
         overrides_with = "shared"
     )]
     exclusive: bool,
+
+    /// Run up to N at a time that are given the same LOCKFILE and --jobs; each has the lock on one of the
+    /// files LOCKFILE.1 to LOCKFILE.N, and those who wait queue at LOCKFILE
+    #[arg(short, long, value_name = "N", conflicts_with_all = ["shared", "follow_symlinks"])]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub(super) jobs: Option<u16>,
 
     /// Give up after this time, in seconds such as 5 or 0.5, or with units such as 250ms or 1m30s
     /// [default: no limit]
@@ -257,6 +266,10 @@ impl Args {
         }
         if paths.iter().any(|path| path.as_os_str().is_empty()) {
             return Err(Failure::empty_path());
+        }
+        if self.jobs.is_some() && paths.len() > 1 {
+            let why = "--jobs is for one lock file; see 'touchfile run --help'";
+            return Err(Failure::usage(why.into()));
         }
         Ok(paths)
     }

@@ -22,6 +22,7 @@ use crate::progress::{OnWait, Progress};
 pub(crate) use args::Args;
 use args::Backend;
 use command::{Ended, Inheritable, Supervision};
+pub(crate) use locks::what;
 use locks::{Held, WaitLimit, Wanted};
 
 /// Takes the locks, runs the command and releases the locks. `words` is the whole command line.
@@ -92,6 +93,7 @@ where
             (false, false) => Symlinks::NoFollow,
         },
         verbosity: args.verbosity(),
+        jobs: args.jobs.map(usize::from),
     };
     let held = locks::acquire(&backend, paths, &wanted, &progress);
     progress.finish();

@@ -138,7 +138,8 @@ pub enum Error {
     /// That is the time between two samples, early in the wait and at its end, both of which found
     /// this holder.
     #[error(
-        "gave up after {waited:.1?} waiting for the {mode} lock on {}{}",
+        "gave up after {waited:.1?} waiting for {} {}{}",
+        what(*mode, *permits),
         path.display(),
         in_the_way(holders, *queued, *recursive)
     )]
@@ -148,6 +149,8 @@ pub enum Error {
         path: PathBuf,
         /// The mode asked for.
         mode: LockMode,
+        /// How many permits there are, if this is about one of a [`Semaphore`](crate::Semaphore).
+        permits: Option<usize>,
         /// How long it was waited for.
         waited: Duration,
         /// Who was in the way shortly before the deadline, as far as that could be found out by
@@ -266,6 +269,15 @@ impl Error {
             operation: Operation::Open,
             source,
         }
+    }
+}
+
+/// What is waited for, before the path.
+pub(crate) fn what(mode: LockMode, permits: Option<usize>) -> String {
+    match permits {
+        Some(1) => "the permit of".into(),
+        Some(permits) => format!("one of the {permits} permits of"),
+        None => format!("the {mode} lock on"),
     }
 }
 

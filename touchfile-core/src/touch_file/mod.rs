@@ -13,6 +13,7 @@ mod open;
 mod owned;
 mod recursion;
 mod sampler;
+mod semaphore;
 mod verify;
 mod wait;
 mod wait_event;
@@ -30,6 +31,7 @@ pub use blocking::{Blocking, BlockingGuard, BlockingLockGuard, OwnedBlockingLock
 pub use builder::TouchFileBuilder;
 pub use guard::{Guard, LockGuard, OwnedLockGuard};
 pub use open::ProvidesDefault;
+pub use semaphore::{BlockingSemaphore, Semaphore};
 pub use wait_event::WaitEvent;
 
 use crate::offload::{self, OffloadHandle};
@@ -117,6 +119,8 @@ pub struct TouchFile<B: LockBackend> {
     /// Whether waiting for oneself is an error.
     deny_recursion: bool,
     sample: SharedSample,
+    /// How many permits there are, if this is the gate of a semaphore.
+    permits: Option<usize>,
 }
 
 impl<B: LockBackend> TouchFile<B> {

@@ -326,6 +326,7 @@ where
                 return Err(Error::Timeout {
                     path: self.touch.path.clone(),
                     mode,
+                    permits: None,
                     waited,
                     holders: Vec::new(),
                     queued: false,
