@@ -49,6 +49,9 @@ const SAMPLE: &[(&str, &str)] = &[
     ),
     ("opens-as-busy-else/always/all", "errors::what"),
     ("leaks-failed-open/always/all", "errors::what"),
+    ("opens-as-busy-else/in-second-thread/all", "walk::"),
+    ("follows-links/in-second-thread/all", "walk::"),
+    ("ignores-mode/on-dot-dot/all", "walk::paths"),
     (
         "claims-exclusive-read-only/always/all",
         "capabilities::a_user",

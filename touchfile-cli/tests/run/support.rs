@@ -5,7 +5,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,7 +23,27 @@ pub(crate) const STAY: [&str; 3] = ["sh", "-c", "echo inside; read line || true"
 
 /// The program under test.
 pub(crate) fn touchfile() -> &'static Path {
+    DEFAULT_SIGNALS.call_once(let_signals_end_processes);
     assert_cmd::cargo::cargo_bin!("touchfile")
+}
+
+static DEFAULT_SIGNALS: Once = Once::new();
+
+/// Lets signals end this process and those that it starts, also where whoever started it has them
+/// ignored, as nohup(1) does and a shell in the background.
+///
+/// A signal that is ignored stays so in the program that a process executes. One that is handled, as by
+/// this function, has its default effect there (`execve(2)`).
+fn let_signals_end_processes() {
+    for signal in [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGTERM,
+    ] {
+        let always = Arc::new(AtomicBool::new(true));
+        signal_hook::flag::register_conditional_default(signal as i32, always).unwrap();
+    }
 }
 
 /// `touchfile run`, for a run that ends soon.

@@ -26,6 +26,7 @@ pub use self::place::Place;
 pub(crate) use self::pool::Pool;
 use self::remote::Remote;
 pub(crate) use self::remote::{Launch, suite_of_this_worker};
+pub(crate) use self::scripts::refusals::is_right_refusal;
 pub(crate) use self::serve::serve;
 use self::thread::Thread;
 pub(crate) use crate::worker::Lost;

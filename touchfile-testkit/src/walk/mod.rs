@@ -14,6 +14,7 @@ mod convert;
 mod expected;
 mod files;
 mod inherited;
+mod openings;
 mod probe;
 mod questions;
 mod releases;

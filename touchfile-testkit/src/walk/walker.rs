@@ -162,6 +162,14 @@ impl<'a> Walker<'a> {
         if random == 99 {
             return self.ask_backend(file, caller);
         }
+        let openings = if self.style == Style::Everywhere {
+            8
+        } else {
+            1
+        };
+        if (98 - openings..98).contains(&random) && self.claims.real_files && self.dir.is_dir() {
+            return self.open_elsewhere(file, caller);
+        }
         // In styles with long-lived handles no file is replaced, because its handles would be dropped.
         if random == 98 && !self.lives_long() && self.claims.identity && self.claims.real_files {
             return self.replace(file);

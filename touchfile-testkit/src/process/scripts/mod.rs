@@ -6,7 +6,7 @@ mod family;
 mod locking;
 mod meetings;
 mod race;
-mod refusals;
+pub(super) mod refusals;
 mod threads;
 mod waiting;
 mod walks;

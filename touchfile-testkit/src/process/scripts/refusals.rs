@@ -71,15 +71,7 @@ fn one_in_vain(
             // A backend that locks a file beside it need not open it.
             Ok(_) if reference.kind() == ErrorKind::PermissionDenied => return Ok(None),
             Ok(_) => (Law::Errors, "it was opened".to_owned()),
-            Err(error) if error.kind() == reference.kind() => continue,
-            Err(error) if error.kind() == ErrorKind::Unsupported => continue,
-            // This kind is unstable, so that a backend cannot use it.
-            Err(error)
-                if format!("{:?}", reference.kind()) == "FilesystemLoop"
-                    && error.kind() == ErrorKind::InvalidInput =>
-            {
-                continue;
-            }
+            Err(error) if is_right_refusal(&error, &reference) => continue,
             Err(error) => (Law::Errors, format!("{:?}: {error}", error.kind())),
         };
         return Ok(Some(ScriptOutcome::Broken {
@@ -102,6 +94,15 @@ fn one_in_vain(
         }));
     }
     Ok(None)
+}
+
+/// Whether a backend may refuse an opening with this error, if the system refuses it with `reference`.
+pub(crate) fn is_right_refusal(error: &io::Error, reference: &io::Error) -> bool {
+    error.kind() == reference.kind()
+        || error.kind() == ErrorKind::Unsupported
+        // This kind is unstable, so that a backend cannot use it.
+        || (format!("{:?}", reference.kind()) == "FilesystemLoop"
+            && error.kind() == ErrorKind::InvalidInput)
 }
 
 /// Gives up the capabilities that let root open every file. Returns false if that fails.
