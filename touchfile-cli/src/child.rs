@@ -166,6 +166,11 @@ impl Child {
         }
     }
 
+    /// Its process id. After the child has ended, another process may get it.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Sends a signal to the child, unless it has ended.
     pub(crate) fn send(&self, signal: Signal) -> io::Result<()> {
         // After the child was reaped, another process may get its id.

@@ -199,6 +199,12 @@ impl Failure {
         }
     }
 
+    /// The reason in one line. It is empty if nothing is to be printed.
+    #[cfg(unix)]
+    pub(crate) fn into_line(self) -> String {
+        self.line.unwrap_or_default()
+    }
+
     /// Prints the reason on standard error, in one line, and returns the exit status.
     pub(crate) fn report(self) -> ExitCode {
         if let Some(line) = self.line {
@@ -252,6 +258,11 @@ pub(crate) fn with_status(status: ExitStatus, over: bool) -> ExitCode {
         (None, None) => u8::MAX,
     };
     ExitCode::from(code)
+}
+
+/// The exit status if a lock was lost while the command ran.
+pub(crate) fn after_loss() -> ExitCode {
+    ExitCode::from(IO_ERROR)
 }
 
 /// Prints one line on standard error. Control characters are replaced, and errors are ignored.

@@ -9,7 +9,7 @@
 //! programs clean up at the first one and end at once at the second.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, PipeReader};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
@@ -30,6 +30,8 @@ pub(crate) enum Event {
     DeadlinePassed,
     /// This signal is to be forwarded to the command.
     Forward(Signal),
+    /// A lock is lost.
+    LockLost,
 }
 
 /// The signals that are forwarded.
@@ -52,6 +54,8 @@ pub(crate) struct Signals {
     delivery: SignalDelivery<UnixStream, WithRawSiginfo>,
     /// The signals that were received and not returned yet.
     received: VecDeque<Event>,
+    /// A pipe that becomes readable when a lock is lost.
+    loss: Option<PipeReader>,
 }
 
 impl Signals {
@@ -69,6 +73,7 @@ impl Signals {
         Ok(Self {
             delivery,
             received: VecDeque::new(),
+            loss: None,
         })
     }
 
@@ -79,6 +84,11 @@ impl Signals {
     pub(crate) fn note_started(&mut self) {
         self.received
             .extend(self.delivery.pending().filter_map(|info| event(&info)));
+    }
+
+    /// Returns [`Event::LockLost`] once when `pipe` becomes readable.
+    pub(crate) fn watch_for_loss(&mut self, pipe: PipeReader) {
+        self.loss = Some(pipe);
     }
 
     /// Waits for the next event, until `deadline` if there is one.
@@ -103,10 +113,19 @@ impl Signals {
                 let millis = left.as_millis().saturating_add(1);
                 PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
             });
-            let pipe = self.delivery.get_read().as_fd();
-            match poll(&mut [PollFd::new(pipe, PollFlags::POLLIN)], left) {
+            let loss = self.loss.as_ref().map(AsFd::as_fd);
+            let pipes = [self.delivery.get_read().as_fd()].into_iter().chain(loss);
+            let mut pipes: Vec<_> = pipes
+                .map(|pipe| PollFd::new(pipe, PollFlags::POLLIN))
+                .collect();
+            match poll(&mut pipes, left) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
+            }
+            let is_lost = pipes.get(1).and_then(PollFd::any).unwrap_or(false);
+            if is_lost {
+                self.loss = None;
+                return Ok(Event::LockLost);
             }
         }
     }

@@ -204,7 +204,7 @@ pub use open_file::OpenFile;
 pub use options::OpenOptions;
 pub use platform::{NoPlatform, Platform};
 pub use touch_file::{
-    Blocking, BlockingGuard, BlockingLockGuard, BlockingLockSet, BlockingLockSetGuard, Guard,
-    LockGuard, LockSet, LockSetGuard, OwnedBlockingLockGuard, OwnedLockGuard, ProvidesDefault,
-    Retry, TouchFile, TouchFileBuilder, WaitEvent,
+    Blocking, BlockingGuard, BlockingLockGuard, BlockingLockSet, BlockingLockSetGuard,
+    BlockingSemaphore, Guard, LockGuard, LockSet, LockSetGuard, OwnedBlockingLockGuard,
+    OwnedLockGuard, ProvidesDefault, Retry, Semaphore, TouchFile, TouchFileBuilder, WaitEvent,
 };

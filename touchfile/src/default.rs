@@ -32,6 +32,12 @@ pub type LockSetGuard<B = DefaultBackend> = touchfile_core::LockSetGuard<B>;
 /// [`touchfile_core::BlockingLockSetGuard`], with a default for its backend.
 pub type BlockingLockSetGuard<B = DefaultBackend> = touchfile_core::BlockingLockSetGuard<B>;
 
+/// [`touchfile_core::Semaphore`], with a default for its backend.
+pub type Semaphore<B = DefaultBackend> = touchfile_core::Semaphore<B>;
+
+/// [`touchfile_core::BlockingSemaphore`], with a default for its backend.
+pub type BlockingSemaphore<'a, B = DefaultBackend> = touchfile_core::BlockingSemaphore<'a, B>;
+
 /// What makes [`TouchFile::open`] mean the [`DefaultBackend`].
 impl ProvidesDefault<DefaultBackend> for () {
     fn default_backend() -> DefaultBackend {

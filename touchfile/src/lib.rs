@@ -42,6 +42,8 @@
 //! | [`TouchFile`] | [`open`](TouchFile::open) a lock file, then [`try_lock`](TouchFile::try_lock), [`lock`](TouchFile::lock), [`lock_timeout`](TouchFile::lock_timeout), [`with_lock`](TouchFile::with_lock); [`lock_owned`](TouchFile::lock_owned) where a guard is stored or sent; the same for threads by [`blocking`](TouchFile::blocking) and [`blocking_owned`](TouchFile::blocking_owned) |
 //! | [`TouchFile::options`] | a timeout for every wait, what to do while it waits, to write to the file, to remove it afterwards, … |
 //! | [`LockGuard`], [`BlockingLockGuard`], [`OwnedLockGuard`], [`OwnedBlockingLockGuard`] | the held lock; all of them are a [`Guard`] or [`BlockingGuard`], which has the methods: `unlock`, and [`file`](Guard::file), [`verify`](Guard::verify), [`lost`](Guard::lost) |
+//! | [`LockSet`] | several locks in one call, in one order, all or none |
+//! | [`Semaphore`] | lets at most N at a time have it, across processes |
 //! | [`LockMode`] | exclusive or shared |
 //! | [`Error`] | tells contention, timeouts and failures apart; a timeout says who has the lock |
 //! | [`TouchFile::holders`], [`holders`], [`Holder`] | who has a lock, and who waits for it |
@@ -58,6 +60,7 @@
 //!   the lock is lost.
 //! - `pid_file`: the pid in the lock file, read by whoever comes second.
 //! - `shared_cache`: many reader processes, one writer, atomic replacement.
+//! - `semaphore`: at most two processes at a time.
 //! - `blocking`: threads without a runtime.
 //! - `testing_with_mock`: tests of what a program does when locking goes wrong.
 //! - `byte_ranges`: a table whose rows are locked one by one.
@@ -97,8 +100,8 @@ mod default;
 
 pub use auto::AutoBackend;
 pub use default::{
-    BlockingLockGuard, BlockingLockSetGuard, DefaultBackend, LockGuard, LockSet, LockSetGuard,
-    OwnedBlockingLockGuard, OwnedLockGuard, TouchFile,
+    BlockingLockGuard, BlockingLockSetGuard, BlockingSemaphore, DefaultBackend, LockGuard, LockSet,
+    LockSetGuard, OwnedBlockingLockGuard, OwnedLockGuard, Semaphore, TouchFile,
 };
 pub use touchfile_core::{
     Blocking, BlockingGuard, BlockingLockSet, BoxBackend, Capabilities, ConvertLock, Error,

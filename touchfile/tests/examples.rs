@@ -103,6 +103,24 @@ fn the_service_stops_when_its_lock_is_lost() {
 }
 
 #[test]
+fn the_semaphore_gives_its_slots_to_all_who_want_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = dir.path().join("downloads");
+    let runs = [(); 3].map(|()| {
+        let mut run = example("semaphore");
+        run.arg(&lock).stdout(Stdio::piped()).spawn().unwrap()
+    });
+    for run in runs {
+        let done = run.wait_with_output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        let said = text(&done.stdout);
+        assert_eq!(said.lines().count(), 3, "{said}");
+        let slots = said.matches("in slot 1").count() + said.matches("in slot 2").count();
+        assert_eq!(slots, 3, "{said}");
+    }
+}
+
+#[test]
 fn readers_of_the_shared_cache_see_whole_generations() {
     let done = output(&mut example("shared_cache"));
     assert!(done.status.success(), "{done:?}");

@@ -4,10 +4,13 @@ use std::path::Path;
 
 use touchfile::{Holder, LockMode};
 
+use crate::run::what;
+
 /// The lock file, and the holders as far as they are known.
 #[derive(Debug)]
 pub(super) struct Message<'a> {
     pub(super) mode: LockMode,
+    pub(super) permits: Option<usize>,
     pub(super) path: &'a Path,
     pub(super) holders: &'a [Holder],
 }
@@ -40,11 +43,8 @@ impl Message<'_> {
     }
 
     fn wait(&self) -> String {
-        format!(
-            "waiting for the {} lock on {}",
-            self.mode,
-            self.path.display()
-        )
+        let what = what(self.mode, self.permits, self.path);
+        format!("waiting for {what}")
     }
 
     fn others(&self) -> String {
@@ -98,6 +98,7 @@ mod tests {
     fn within(columns: usize, holders: &[Holder]) -> String {
         let message = Message {
             mode: LockMode::Exclusive,
+            permits: None,
             path: Path::new(PATH),
             holders,
         };

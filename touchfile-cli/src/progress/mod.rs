@@ -175,6 +175,7 @@ fn holders(wait: &WaitEvent<'_>) -> Vec<Holder> {
 fn message<'a>(wait: &'a WaitEvent<'_>, holders: &'a [Holder]) -> Message<'a> {
     Message {
         mode: wait.mode(),
+        permits: wait.permits(),
         path: wait.path(),
         holders,
     }

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueHint;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::locks::Verbosity;
+use super::on_lost::{self, OnLost};
 use crate::duration;
 use crate::exit::Failure;
 
@@ -25,9 +27,15 @@ Examples:
   # Two locks: no deadlock, in whatever order they are given.
   touchfile run from.lock to.lock -- ./move-money
 
+  # Up to four at a time.
+  touchfile run --jobs 4 /tmp/encode.lock -- encode film.mkv
+
   # For an hour at most; in a service, as one process.
   touchfile run --limit 1h --kill-after 10s /tmp/backup.lock -- backup
   touchfile run --exec /run/lock/app.lock -- /usr/bin/app
+
+  # On NFS: end the command if the server gives the lock away.
+  touchfile run --on-lost TERM --kill-after 10s /mnt/share/a.lock -- ./import
 
   # Report a long wait; kill the command if it does not end after SIGTERM.
   touchfile run --on-wait 'logger still waiting' --kill-after 10s a.lock -- ./serve
@@ -39,12 +47,14 @@ Exit status:
   64       wrong usage
   66, 73   a lock file cannot be opened, or not be created
   69       COMMAND cannot be run, or the file system cannot lock
-  71, 74   the system failed
+  71, 74   the system failed; also 74: the lock was lost, and --on-lost was given
   75       a temporary shortage
 
 Environment:
   TOUCHFILE_LOCKS     Set for COMMAND by --env: the held locks.
   TOUCHFILE_WAITING   Set for the command of --on-wait: the lock file.
+  TOUCHFILE_LOST      Set for the command of --on-lost: the lock file.
+  TOUCHFILE_PID       Set for the command of --on-lost: the process id of COMMAND.
   TERM                On a dumb terminal a wait is one line.";
 
 #[cfg(windows)]
@@ -111,6 +121,12 @@ pub(crate) struct Args {
     )]
     exclusive: bool,
 
+    /// Run up to N at a time that are given the same LOCKFILE and --jobs; each has the lock on one of the
+    /// files LOCKFILE.1 to LOCKFILE.N, and those who wait queue at LOCKFILE
+    #[arg(short, long, value_name = "N", conflicts_with_all = ["shared", "follow_symlinks"])]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub(super) jobs: Option<u16>,
+
     /// Give up after this time, in seconds such as 5 or 0.5, or with units such as 250ms or 1m30s
     /// [default: no limit]
     #[arg(short = 'w', long, value_name = "DUR", alias = "wait", value_parser = duration::parse)]
@@ -155,18 +171,25 @@ pub(crate) struct Args {
     #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]
     pub(super) on_wait: Option<OsString>,
 
+    /// If the lock is lost while COMMAND runs, send it SIGNAL, such as TERM, or run CMD with /bin/sh, with
+    /// the lock file in TOUCHFILE_LOST and the process id of COMMAND in TOUCHFILE_PID; touchfile looks once
+    /// a second, and its exit status is 74 then
+    #[arg(long, value_name = "SIGNAL|CMD", value_hint = ValueHint::CommandString)]
+    #[arg(value_parser = OsStringValueParser::new().try_map(on_lost::parse))]
+    pub(super) on_lost: Option<OnLost>,
+
     /// Send SIGTERM to COMMAND if it runs for longer; then the exit status is 124, as with timeout(1)
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(super) limit: Option<Duration>,
 
-    /// Kill COMMAND with SIGKILL if it still runs this time after --limit or after a forwarded HUP, INT,
-    /// QUIT or TERM, as timeout(1) does
+    /// Kill COMMAND with SIGKILL if it still runs this time after --limit, after a loss that --on-lost is
+    /// for, or after a forwarded HUP, INT, QUIT or TERM, as timeout(1) does
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(super) kill_after: Option<Duration>,
 
     /// Become COMMAND, which then holds the lock itself, until it and all processes that it has started
     /// have ended or closed the lock file
-    #[arg(long, conflicts_with_all = ["no_inherit", "kill_after", "limit"])]
+    #[arg(long, conflicts_with_all = ["no_inherit", "kill_after", "limit", "on_lost"])]
     pub(super) exec: bool,
 
     /// Set TOUCHFILE_LOCKS for COMMAND: a line "MODE flock|fcntl PATH" for each lock, after the lines of
@@ -243,6 +266,10 @@ impl Args {
         }
         if paths.iter().any(|path| path.as_os_str().is_empty()) {
             return Err(Failure::empty_path());
+        }
+        if self.jobs.is_some() && paths.len() > 1 {
+            let why = "--jobs is for one lock file; see 'touchfile run --help'";
+            return Err(Failure::usage(why.into()));
         }
         Ok(paths)
     }

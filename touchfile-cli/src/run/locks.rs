@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use touchfile::{BlockingGuard, Error, Holder, LockBackend, LockMode, TouchFile};
+use touchfile::{BlockingGuard, Error, Holder, LockBackend, LockMode, TouchFile, TouchFileBuilder};
 use touchfile_core::OpenOptions;
 use touchfile_file::{FileId, Symlinks};
 
@@ -38,6 +38,8 @@ pub(super) struct Wanted {
     pub(super) limit: WaitLimit,
     pub(super) symlinks: Symlinks,
     pub(super) verbosity: Verbosity,
+    /// How many may have a permit at a time, if not one has the lock.
+    pub(super) jobs: Option<usize>,
 }
 
 /// Which ways of giving up are reported.
@@ -65,13 +67,13 @@ pub(super) fn acquire<B: LockBackend + Clone>(
     wanted: &Wanted,
     progress: &Progress,
 ) -> Result<Vec<Held<B>>, Failure> {
+    if let ([path], Some(jobs)) = (paths, wanted.jobs) {
+        return Ok(vec![acquire_permit(backend, path, jobs, wanted, progress)?]);
+    }
     let mut touches = Vec::new();
     for path in paths {
-        let builder = TouchFile::builder(backend.clone()).path(reachable(path));
-        let builder = builder
-            .follow_symlinks(wanted.symlinks == Symlinks::Follow)
-            .no_symlinks(wanted.symlinks == Symlinks::Refuse);
-        touches.push(Arc::new(progress.show_waits_of(builder).build()?));
+        let builder = builder(backend, path, wanted, progress);
+        touches.push(Arc::new(builder.build()?));
     }
     let started = Instant::now();
     if let [touch] = touches.as_slice() {
@@ -93,6 +95,19 @@ pub(super) fn acquire<B: LockBackend + Clone>(
         }
     }
     Err(Failure::replaced(MAX_REPLACED))
+}
+
+fn builder<B: LockBackend + Clone>(
+    backend: &B,
+    path: &Path,
+    wanted: &Wanted,
+    progress: &Progress,
+) -> TouchFileBuilder<B> {
+    let builder = TouchFile::builder(backend.clone())
+        .path(reachable(path))
+        .follow_symlinks(wanted.symlinks == Symlinks::Follow)
+        .no_symlinks(wanted.symlinks == Symlinks::Refuse);
+    progress.show_waits_of(builder)
 }
 
 /// The files in the order in which all commands lock them, each once. Missing files are created.
@@ -135,42 +150,89 @@ fn acquire_one<B: LockBackend>(
     match wanted.limit {
         WaitLimit::Unlimited => Ok(view.lock(mode)?),
         WaitLimit::None { conflict } => view.try_lock(mode)?.ok_or_else(|| {
-            let line = || not_free(touch.path(), mode);
-            Failure::conflict(
-                conflict,
-                (wanted.verbosity == Verbosity::Verbose).then(line),
-            )
+            let holders = || touchfile_file::holders(touch.path());
+            let what = || what(mode, None, touch.path());
+            not_free(conflict, wanted, what, || holders().unwrap_or_default())
         }),
         WaitLimit::Time { time, conflict } => {
             let left = time.saturating_sub(started.elapsed());
-            view.lock_timeout(mode, left).map_err(|error| match error {
-                Error::Timeout { .. } if wanted.verbosity == Verbosity::Quiet => {
-                    Failure::conflict(conflict, None)
-                }
-                Error::Timeout {
-                    path,
-                    mode,
-                    holders,
-                    ..
-                } => {
-                    let time = humantime::format_duration(time);
-                    let path = path.display();
-                    let what =
-                        format!("gave up after {time} waiting for the {mode} lock on {path}");
-                    Failure::conflict(conflict, Some(with_holders(what, &holders)))
-                }
-                error => error.into(),
-            })
+            let done = view.lock_timeout(mode, left);
+            done.map_err(|error| late(error, time, conflict, wanted))
         }
     }
 }
 
-/// The report that the lock was not free, with its holders.
-fn not_free(path: &Path, mode: LockMode) -> String {
-    let mut holders = touchfile_file::holders(path).unwrap_or_default();
-    holders.retain(|holder| !holder.waiting);
-    let what = format!("the {mode} lock on {} is not free", path.display());
-    with_holders(what, &holders)
+/// Takes one of `jobs` permits.
+fn acquire_permit<B: LockBackend + Clone>(
+    backend: &B,
+    path: &Path,
+    jobs: usize,
+    wanted: &Wanted,
+    progress: &Progress,
+) -> Result<Held<B>, Failure> {
+    let semaphore = builder(backend, path, wanted, progress).build_semaphore(jobs)?;
+    let view = semaphore.blocking();
+    match wanted.limit {
+        WaitLimit::Unlimited => Ok(view.acquire()?),
+        WaitLimit::None { conflict } => view.try_acquire()?.ok_or_else(|| {
+            let what = || what(wanted.mode, Some(jobs), semaphore.path());
+            not_free(conflict, wanted, what, || {
+                view.holders().unwrap_or_default()
+            })
+        }),
+        WaitLimit::Time { time, conflict } => {
+            let done = view.acquire_timeout(time);
+            done.map_err(|error| late(error, time, conflict, wanted))
+        }
+    }
+}
+
+/// What is wanted, in the words of a message.
+pub(crate) fn what(mode: LockMode, permits: Option<usize>, path: &Path) -> String {
+    let path = path.display();
+    match permits {
+        Some(1) => format!("the permit of {path}"),
+        Some(permits) => format!("one of the {permits} permits of {path}"),
+        None => format!("the {mode} lock on {path}"),
+    }
+}
+
+/// The report that what was wanted was not free, with the holders.
+fn not_free(
+    conflict: u8,
+    wanted: &Wanted,
+    what: impl Fn() -> String,
+    holders: impl Fn() -> Vec<Holder>,
+) -> Failure {
+    let line = || {
+        let mut holders = holders();
+        holders.retain(|holder| !holder.waiting);
+        with_holders(format!("{} is not free", what()), &holders)
+    };
+    let line = (wanted.verbosity == Verbosity::Verbose).then(line);
+    Failure::conflict(conflict, line)
+}
+
+/// The report that it was not free in `time`, or of another error.
+fn late(error: Error, time: Duration, conflict: u8, wanted: &Wanted) -> Failure {
+    match error {
+        Error::Timeout { .. } if wanted.verbosity == Verbosity::Quiet => {
+            Failure::conflict(conflict, None)
+        }
+        Error::Timeout {
+            path,
+            mode,
+            permits,
+            holders,
+            ..
+        } => {
+            let time = humantime::format_duration(time);
+            let what = what(mode, permits, &path);
+            let line = format!("gave up after {time} waiting for {what}");
+            Failure::conflict(conflict, Some(with_holders(line, &holders)))
+        }
+        error => error.into(),
+    }
 }
 
 fn with_holders(what: String, holders: &[Holder]) -> String {
@@ -252,6 +314,7 @@ mod tests {
             limit: WaitLimit::Time { time, conflict: 7 },
             symlinks: Symlinks::NoFollow,
             verbosity: Verbosity::Normal,
+            jobs: None,
         };
         let now = Instant::now();
         assert!(acquire_one(&touch(), &wanted, started).is_err());

@@ -7,6 +7,7 @@ mod job;
 #[cfg(unix)]
 pub(crate) mod keeper;
 mod locks;
+mod on_lost;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use crate::progress::{OnWait, Progress};
 pub(crate) use args::Args;
 use args::Backend;
 use command::{Ended, Inheritable, Supervision};
+pub(crate) use locks::what;
 use locks::{Held, WaitLimit, Wanted};
 
 /// Takes the locks, runs the command and releases the locks. `words` is the whole command line.
@@ -91,16 +93,21 @@ where
             (false, false) => Symlinks::NoFollow,
         },
         verbosity: args.verbosity(),
+        jobs: args.jobs.map(usize::from),
     };
     let held = locks::acquire(&backend, paths, &wanted, &progress);
     progress.finish();
     let held = held?;
 
     let supervision = Supervision {
+        #[cfg(unix)]
+        held: &held,
         locks: args.env.then(|| locks::described(&held, way)),
         inherited: if args.no_inherit { &[] } else { &held },
         kill_after: args.kill_after,
         limit: args.limit,
+        #[cfg(unix)]
+        on_lost: args.on_lost.clone(),
     };
     if args.exec {
         return Err(supervision.replace_this_process(&args.command));
@@ -109,7 +116,11 @@ where
 
     // The locks are released before anything is printed, so that printing does not delay the next holder.
     let released = locks::release(held);
-    let Ended { status, over } = ended?;
+    let Ended { status, over, lost } = ended?;
+    if lost {
+        // What the command says of itself is worth nothing, and neither is the release.
+        return Ok(exit::after_loss());
+    }
     if over && !args.quiet {
         exit::say(&format!(
             "{} took too long, and was told to end",

@@ -85,6 +85,11 @@ fn wrong_usage_gives_64() {
         &["-c", "true", "a.lock"],
         &["--lock-timeout-exit-code", "256", "a.lock", "true"],
         &["--backend", "lockf", "a.lock", "true"],
+        &["--jobs", "0", "a.lock", "true"],
+        &["--jobs", "1025", "a.lock", "true"],
+        &["--jobs", "2", "a.lock", "b.lock", "--", "true"],
+        &["-j", "2", "--shared", "a.lock", "true"],
+        &["--exec", "--on-lost", "TERM", "a.lock", "true"],
         &["a.lock", "b.lock", "--nonblock", "--", "true"],
         &["a.lock", "b.lock", "--"],
     ] {

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use crate::support::{Place, STAY, run, until};
 
 /// A script that prints that it runs and which signals it receives. Only SIGKILL and USR2 end it.
-const STUBBORN: &str = "
+pub(crate) const STUBBORN: &str = "
     trap 'exit 42' USR2
     for signal in HUP INT QUIT TERM USR1; do trap \"echo $signal\" $signal; done
     echo inside

@@ -12,6 +12,8 @@ mod display;
 mod exclusion;
 mod inheritance;
 mod init;
+mod jobs;
+mod on_lost;
 mod several;
 mod signal_state;
 mod signals;

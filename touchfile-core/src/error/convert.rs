@@ -129,6 +129,7 @@ mod tests {
         let timeout = Error::Timeout {
             path: "/a.lock".into(),
             mode: LockMode::Exclusive,
+            permits: None,
             waited: std::time::Duration::from_secs(5),
             holders: Vec::new(),
             queued: false,

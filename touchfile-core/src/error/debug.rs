@@ -58,6 +58,7 @@ impl Error {
             Self::Replaced { times, .. } => fields.field("times", times),
             Self::Timeout {
                 mode,
+                permits,
                 waited,
                 holders,
                 queued,
@@ -65,6 +66,7 @@ impl Error {
                 ..
             } => fields
                 .field("mode", mode)
+                .field("permits", permits)
                 .field("waited", waited)
                 .field("holders", holders)
                 .field("queued", queued)

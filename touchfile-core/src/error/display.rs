@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::Error;
-use crate::Holder;
+use crate::{Holder, LockMode};
 
 /// The message never repeats the [`source`](std::error::Error::source).
 impl fmt::Display for Error {
@@ -30,6 +30,7 @@ impl fmt::Display for Error {
             ),
             Self::Timeout {
                 mode,
+                permits,
                 waited,
                 holders,
                 queued,
@@ -37,7 +38,8 @@ impl fmt::Display for Error {
                 ..
             } => write!(
                 f,
-                "gave up after {waited:.1?} waiting for the {mode} lock on {path}{}",
+                "gave up after {waited:.1?} waiting for {} {path}{}",
+                what(*mode, *permits),
                 in_the_way(holders, *queued, *recursive)
             ),
             Self::Transient { operation, .. } => {
@@ -64,6 +66,15 @@ impl std::error::Error for Error {
             | Self::Replaced { .. }
             | Self::Timeout { .. } => None,
         }
+    }
+}
+
+/// What is waited for, before the path.
+pub(crate) fn what(mode: LockMode, permits: Option<usize>) -> String {
+    match permits {
+        Some(1) => "the permit of".into(),
+        Some(permits) => format!("one of the {permits} permits of"),
+        None => format!("the {mode} lock on"),
     }
 }
 

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use display::what;
 pub use operation::{Loss, Operation};
 
 use crate::{Holder, LockMode};
@@ -129,6 +130,8 @@ pub enum Error {
         path: PathBuf,
         /// The mode asked for.
         mode: LockMode,
+        /// How many permits there are, if this is about one of a [`Semaphore`](crate::Semaphore).
+        permits: Option<usize>,
         /// How long it was waited for.
         waited: Duration,
         /// Who was in the way shortly before the deadline, as far as that could be found out by

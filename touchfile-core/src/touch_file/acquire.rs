@@ -30,7 +30,20 @@ pub(super) const MAX_REPLACED: u32 = 1_000;
 pub(super) struct Wait<'a> {
     /// It does not overtake those who wait already.
     fair: bool,
+    /// Waiting for a lock that the same task or thread has taken is noticed.
+    notices_recursion: bool,
     progress: &'a Progress,
+}
+
+impl<'a> Wait<'a> {
+    /// A wait that does not overtake, of one who may have taken the same lock before.
+    pub(super) fn fair(progress: &'a Progress) -> Self {
+        Self {
+            fair: true,
+            notices_recursion: false,
+            progress,
+        }
+    }
 }
 
 /// Waits for the lock.
@@ -48,6 +61,7 @@ where
     let fair = timeout.is_none_or(|timeout| !timeout.is_zero());
     let wait = Some(Wait {
         fair,
+        notices_recursion: true,
         progress: &progress,
     });
     // Pinned where it is made: it is large, and would be copied at each `await` around it.
@@ -115,7 +129,7 @@ impl<B: LockBackend> Drop for Contention<'_, B> {
 
 impl<B: LockBackend> TouchFile<B> {
     /// The span of an acquisition, unless the backend does not claim to lock in `mode`.
-    fn begin(&self, mode: LockMode) -> Result<Span> {
+    pub(super) fn begin(&self, mode: LockMode) -> Result<Span> {
         if mode == LockMode::Shared && !self.backend.capabilities().shared {
             let why = "it has exclusive locks only";
             let unclaimed = io::Error::new(io::ErrorKind::Unsupported, why);
@@ -217,7 +231,11 @@ impl<B: LockBackend> TouchFile<B> {
     }
 
     /// Takes the lock. Returns `None` only if somebody is in the way and this does not `wait`.
-    async fn acquire(&self, mode: LockMode, wait: Option<Wait<'_>>) -> Result<Option<Held<B>>> {
+    pub(super) async fn acquire(
+        &self,
+        mode: LockMode,
+        wait: Option<Wait<'_>>,
+    ) -> Result<Option<Held<B>>> {
         let mut contention = None;
         let permit = match self.queue.try_enter(mode) {
             Some(permit) => permit,
@@ -226,7 +244,7 @@ impl<B: LockBackend> TouchFile<B> {
                     return Ok(None);
                 };
                 contention = Some(Contention::new(self, mode, wait.progress, "this process"));
-                if self.latest_holder.is_caller() {
+                if wait.notices_recursion && self.latest_holder.is_caller() {
                     self.notice_recursion(mode, wait.progress)?;
                 }
                 self.queue.enter(mode).await

@@ -120,6 +120,7 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             latest_holder: LatestHolder::default(),
             deny_recursion,
             sample: SharedSample::default(),
+            permits: None,
         })
     }
 }

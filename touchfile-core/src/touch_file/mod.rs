@@ -14,6 +14,7 @@ mod owned;
 mod recursion;
 mod retry;
 mod sampler;
+mod semaphore;
 mod set;
 mod verify;
 mod wait;
@@ -33,6 +34,7 @@ pub use builder::TouchFileBuilder;
 pub use guard::{Guard, LockGuard, OwnedLockGuard};
 pub use open::ProvidesDefault;
 pub use retry::Retry;
+pub use semaphore::{BlockingSemaphore, Semaphore};
 pub use set::{BlockingLockSet, BlockingLockSetGuard, LockSet, LockSetGuard};
 pub use wait_event::WaitEvent;
 
@@ -124,6 +126,8 @@ pub struct TouchFile<B: LockBackend> {
     /// Whether waiting for oneself is an error.
     deny_recursion: bool,
     sample: SharedSample,
+    /// How many permits there are, if this is the gate of a semaphore.
+    permits: Option<usize>,
 }
 
 impl<B: LockBackend> TouchFile<B> {

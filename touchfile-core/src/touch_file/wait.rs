@@ -169,6 +169,7 @@ async fn watch<B: LockBackend, R>(
             return Err(Error::Timeout {
                 path: touch.path.clone(),
                 mode,
+                permits: touch.permits,
                 waited,
                 holders: sampler.take_latest(),
                 queued: !progress.has_turn.is_set(),
@@ -189,6 +190,7 @@ async fn watch<B: LockBackend, R>(
                 path,
                 backend,
                 mode,
+                permits: touch.permits,
                 waited,
                 sampler: &sampler,
             });

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::sampler::SampleNow;
-use crate::{Holder, LockMode};
+use crate::{Holder, LockMode, error};
 
 /// A wait that is taking long, as told to [`TouchFileBuilder::on_wait`](super::TouchFileBuilder::on_wait).
 ///
@@ -17,6 +17,7 @@ pub struct WaitEvent<'a> {
     pub(super) path: &'a Path,
     pub(super) backend: &'static str,
     pub(super) mode: LockMode,
+    pub(super) permits: Option<usize>,
     pub(super) waited: Duration,
     pub(super) sampler: &'a dyn SampleNow,
 }
@@ -38,6 +39,12 @@ impl WaitEvent<'_> {
     #[must_use]
     pub fn mode(&self) -> LockMode {
         self.mode
+    }
+
+    /// How many permits there are, if this is a wait for one of a [`Semaphore`](crate::Semaphore).
+    #[must_use]
+    pub fn permits(&self) -> Option<usize> {
+        self.permits
     }
 
     /// How long it has been waited for, the queue inside the process included.
@@ -81,8 +88,8 @@ impl WaitEvent<'_> {
 
 impl fmt::Display for WaitEvent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mode, path) = (self.mode, self.path.display());
-        write!(f, "waiting for the {mode} lock on {path}")?;
+        let what = error::what(self.mode, self.permits);
+        write!(f, "waiting for {what} {}", self.path.display())?;
         // A message without the holder is better than none.
         match Holder::in_words(&self.holders().unwrap_or_default()) {
             Some(words) => write!(f, ", {words}"),

@@ -85,6 +85,7 @@ fn the_rows_that_need_nobody_else_run() {
             .await
             .unwrap();
         rows::owned(shared, LockMode::Shared).await.unwrap();
+        rows::counting(&dir.path().join("b.lock")).await.unwrap();
         let fcntl = FcntlBackend::range(0, 1).unwrap();
         let touch = TouchFile::new(fcntl, dir.path().join("b.lock")).unwrap();
         rows::converting(&touch).await.unwrap();

@@ -23,6 +23,11 @@ pub(crate) async fn waiting(touch: &TouchFile, mode: LockMode, deadline: Instant
     Ok(())
 }
 
+pub(crate) async fn counting(path: &Path) -> Done {
+    drop(touchfile::Semaphore::open(path, 4)?.acquire().await?);
+    Ok(())
+}
+
 pub(crate) async fn owned(shared: Arc<TouchFile>, mode: LockMode) -> Done {
     let guard: touchfile::OwnedLockGuard = shared.clone().lock_owned(mode).await?;
     drop(guard);

@@ -2,6 +2,8 @@
 
 #[cfg(unix)]
 mod unix;
+#[cfg(unix)]
+mod watch;
 #[cfg(windows)]
 mod windows;
 
@@ -15,6 +17,8 @@ use super::locks::Held;
 #[cfg(doc)]
 use super::locks::VARIABLE;
 #[cfg(unix)]
+use super::on_lost::OnLost;
+#[cfg(unix)]
 pub(super) use unix::{Inheritable, exit_on_signals};
 #[cfg(windows)]
 pub(super) use windows::{Inheritable, exit_on_signals};
@@ -22,6 +26,9 @@ pub(super) use windows::{Inheritable, exit_on_signals};
 /// How to run the command.
 #[derive(Debug)]
 pub(super) struct Supervision<'a, B: LockBackend> {
+    /// The locks.
+    #[cfg(unix)]
+    pub(super) held: &'a [Held<B>],
     /// The value of [`VARIABLE`] for the command, if it is set.
     pub(super) locks: Option<OsString>,
     /// The locks that the command keeps, or on Windows the locks with which it ends, if this process is killed.
@@ -30,6 +37,9 @@ pub(super) struct Supervision<'a, B: LockBackend> {
     pub(super) kill_after: Option<Duration>,
     /// How long the command may run before it receives SIGTERM, or on Windows is ended.
     pub(super) limit: Option<Duration>,
+    /// What to do when a lock is lost. Without it nobody looks.
+    #[cfg(unix)]
+    pub(super) on_lost: Option<OnLost>,
 }
 
 /// How a command ended.
@@ -38,4 +48,6 @@ pub(super) struct Ended {
     pub(super) status: ExitStatus,
     /// The command was sent SIGTERM, or on Windows ended, because its time was over.
     pub(super) over: bool,
+    /// A lock was lost while the command ran.
+    pub(super) lost: bool,
 }

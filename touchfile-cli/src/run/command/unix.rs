@@ -4,12 +4,14 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::ExitStatus;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use rustix::io::FdFlags;
 use touchfile::LockBackend;
 
+use super::watch::LossWatch;
 use super::{Ended, Supervision};
 use crate::child::{Child, Launch};
 use crate::exit::{Failure, say};
@@ -17,11 +19,29 @@ use crate::inherited::inherited;
 use crate::init::ExitOnSignal;
 pub(in crate::run) use crate::init::exit_on_signals;
 use crate::run::locks::VARIABLE;
+use crate::run::on_lost::OnLost;
 use crate::run::{keeper, name};
 use crate::signals::{Event, Signals};
 
 /// What a handle must be for the command to inherit it.
 pub(in crate::run) use std::os::fd::AsFd as Inheritable;
+
+/// The variable with the path of the lock that is lost, for the command of `--on-lost`.
+const LOST: &str = "TOUCHFILE_LOST";
+
+/// The variable with the process id of the command, for the command of `--on-lost`.
+const PID: &str = "TOUCHFILE_PID";
+
+/// The signals after which a stopped process is not told to continue, as timeout(1) has it, or which stop
+/// a process.
+const WITHOUT_CONTINUING: [Signal; 6] = [
+    Signal::SIGCONT,
+    Signal::SIGKILL,
+    Signal::SIGSTOP,
+    Signal::SIGTSTP,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+];
 
 /// The forwarded signals that should end a command, unless they were ignored when `touchfile` was
 /// started, for example by nohup(1).
@@ -59,12 +79,68 @@ where
             limit: self.limit.map(Timer::started),
             kill: self.kill_after.map(Timer::new),
             over: false,
+            lost: false,
         };
-        let status = running.wait(&mut signals);
+        let status = match &self.on_lost {
+            Some(on_lost) => self.wait_and_watch(&mut running, &mut signals, on_lost),
+            None => running.wait(&mut signals, |_| {}),
+        };
         Ok(Ended {
             status: status.map_err(|error| Failure::wait(&name, &error))?,
             over: running.over,
+            lost: running.lost,
         })
+    }
+
+    /// Waits for the end of the command, and looks at the locks in the meantime.
+    fn wait_and_watch(
+        &self,
+        running: &mut Running<'_>,
+        signals: &mut Signals,
+        on_lost: &OnLost,
+    ) -> io::Result<ExitStatus> {
+        thread::scope(|scope| {
+            let watch = match LossWatch::start(scope, self.held) {
+                Ok((watch, pipe)) => {
+                    signals.watch_for_loss(pipe);
+                    Some(watch)
+                }
+                Err(error) => {
+                    say(&format!("cannot watch for the loss of the lock: {error}"));
+                    None
+                }
+            };
+            running.wait(signals, |running| {
+                if let Some(loss) = watch.as_ref().and_then(LossWatch::loss) {
+                    let (line, path) = (loss.to_string(), loss.path().as_os_str().to_owned());
+                    match on_lost {
+                        OnLost::Signal(signal) => {
+                            say(&format!("{line}; sending {signal} to {}", running.name));
+                            running.tell(*signal);
+                        }
+                        OnLost::Command(script) => {
+                            say(&format!("{line}; running the --on-lost command"));
+                            if let Err(error) = self.start_beside(&running.child, script, path) {
+                                say(&format!("cannot run the --on-lost command: {error}"));
+                            }
+                        }
+                    }
+                }
+            })
+        })
+    }
+
+    /// Starts a command of the shell beside the other. It does not inherit the locks.
+    fn start_beside(&self, child: &Child, script: &OsString, lost: OsString) -> io::Result<()> {
+        for guard in self.inherited {
+            if let Some(handle) = guard.handle() {
+                rustix::io::fcntl_setfd(handle.as_fd(), FdFlags::CLOEXEC)?;
+            }
+        }
+        let words = ["/bin/sh".into(), "-c".into(), script.clone()];
+        let pid = child.pid().to_string().into();
+        let command = Launch::new(&words).env(LOST, lost).env(PID, pid);
+        command.aside().start().map(drop)
     }
 
     /// Replaces this process by the command, which then holds the locks itself. It returns only if that
@@ -146,11 +222,14 @@ struct Running<'a> {
     kill: Option<Timer>,
     /// Whether the command was sent SIGTERM because its time was over.
     over: bool,
+    /// Whether a lock is lost.
+    lost: bool,
 }
 
 impl Running<'_> {
-    /// Waits until the command ends, forwards signals to it, and enforces its time limits.
-    fn wait(&mut self, signals: &mut Signals) -> io::Result<ExitStatus> {
+    /// Waits until the command ends, forwards signals to it, and enforces its time limits. `on_lost` is called
+    /// when a lock is lost.
+    fn wait(&mut self, signals: &mut Signals, on_lost: impl Fn(&Self)) -> io::Result<ExitStatus> {
         loop {
             let kill = self.kill.as_ref().and_then(Timer::end);
             let limit = self.limit.as_ref().and_then(Timer::end);
@@ -165,9 +244,7 @@ impl Running<'_> {
                 Ok(Event::DeadlinePassed) => {
                     self.limit = None;
                     self.over = true;
-                    self.send(Signal::SIGTERM);
-                    // A stopped command must continue before it can end.
-                    self.send(Signal::SIGCONT);
+                    self.tell(Signal::SIGTERM);
                     self.kill.as_mut().map(Timer::start);
                     None
                 }
@@ -178,12 +255,26 @@ impl Running<'_> {
                     }
                     None
                 }
+                Ok(Event::LockLost) => {
+                    self.lost = true;
+                    on_lost(self);
+                    self.kill.as_mut().map(Timer::start);
+                    None
+                }
                 // No signals are forwarded any more, but the lock is held until the command ends.
                 Err(_) => Some(self.child.wait()?),
             };
             if let Some(status) = done {
                 return Ok(status);
             }
+        }
+    }
+
+    /// Sends a signal that is to have its effect now. A stopped command must continue before it can end.
+    fn tell(&self, signal: Signal) {
+        self.send(signal);
+        if !WITHOUT_CONTINUING.contains(&signal) {
+            self.send(Signal::SIGCONT);
         }
     }
 

@@ -82,5 +82,9 @@ fn wait(child: &mut Child, limit: Option<Duration>) -> io::Result<Ended> {
         }
         thread::sleep(left.clamp(Duration::from_millis(1), LOOK));
     };
-    Ok(Ended { status, over })
+    Ok(Ended {
+        status,
+        over,
+        lost: false,
+    })
 }

@@ -335,6 +335,7 @@ pub(super) fn poll_for<G>(
             return Err(Error::Timeout {
                 path: path.to_owned(),
                 mode,
+                permits: None,
                 waited,
                 holders: Vec::new(),
                 queued: false,

@@ -33,6 +33,7 @@ pub(super) async fn find<B: LockBackend>(
                     return Err(Error::Timeout {
                         path: touch.path().to_owned(),
                         mode: *mode,
+                        permits: None,
                         waited: left,
                         holders: Vec::new(),
                         queued: false,
