@@ -1,15 +1,13 @@
 //! Several locks at once.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use touchfile_core::LockMode::{Exclusive, Shared};
-use touchfile_core::{BoxBackend, Error, LockSet, TouchFile};
-use touchfile_flock::FlockBackend;
+use touchfile_core::LockMode::Exclusive;
+use touchfile_core::{Error, LockSet, TouchFile};
 use touchfile_mock::{Call, EventKind, MockBackend, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -185,22 +183,32 @@ fn threads_have_the_same_methods() {
     assert!(LockSet::<MockBackend>::new().blocking().lock().is_ok());
 }
 
-#[test]
-fn files_are_told_apart_by_what_they_are_and_how_they_are_locked() -> io::Result<()> {
-    let dir = tempfile::tempdir()?;
-    let path = dir.path().join("a.lock");
-    let flock = BoxBackend::new(FlockBackend::new());
-    let open = |backend: &BoxBackend, path: &Path| TouchFile::new(backend.clone(), path);
-    let mock = BoxBackend::new(World::new().process("a"));
-    let different = LockSet::new()
-        .exclusive(open(&flock, &path)?)
-        .with(open(&mock, &path)?, Shared);
-    different.blocking().lock()?.unlock()?;
+#[cfg(unix)]
+mod on_files {
+    use std::io;
+    use std::path::Path;
 
-    std::fs::hard_link(&path, dir.path().join("link"))?;
-    let same = LockSet::new()
-        .shared(open(&flock, &path)?)
-        .shared(open(&flock, &dir.path().join("link"))?);
-    assert!(same.blocking().lock().is_err());
-    Ok(())
+    use touchfile_core::{BoxBackend, LockMode, LockSet, TouchFile};
+    use touchfile_flock::FlockBackend;
+    use touchfile_mock::World;
+
+    #[test]
+    fn files_are_told_apart_by_what_they_are_and_how_they_are_locked() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("a.lock");
+        let flock = BoxBackend::new(FlockBackend::new());
+        let open = |backend: &BoxBackend, path: &Path| TouchFile::new(backend.clone(), path);
+        let mock = BoxBackend::new(World::new().process("a"));
+        let different = LockSet::new()
+            .exclusive(open(&flock, &path)?)
+            .with(open(&mock, &path)?, LockMode::Shared);
+        different.blocking().lock()?.unlock()?;
+
+        std::fs::hard_link(&path, dir.path().join("link"))?;
+        let same = LockSet::new()
+            .shared(open(&flock, &path)?)
+            .shared(open(&flock, &dir.path().join("link"))?);
+        assert!(same.blocking().lock().is_err());
+        Ok(())
+    }
 }
