@@ -9,7 +9,7 @@ use touchfile_core::{LockSet, Retry, TouchFile, TouchFileBuilder};
 use touchfile_mock::{Call, Fault, MockBackend, World};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// EIO, which does not pass.
+/// EIO on Unix, and ERROR_ACCESS_DENIED on Windows: neither passes.
 const FATAL: i32 = 5;
 
 /// Each pause is between half a second and a second.

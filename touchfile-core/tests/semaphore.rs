@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet, yield_now};
 use tokio::time::{Instant, sleep, timeout};
 use touchfile_core::{Error, Semaphore, TouchFile};
-use touchfile_mock::{Call, MockBackend, World};
+use touchfile_mock::{Call, Fault, MockBackend, World};
 
 const PATH: &str = "/some/where/jobs";
 const SECOND: Duration = Duration::from_secs(1);
@@ -284,7 +284,10 @@ async fn a_failure_at_a_slot_is_told_and_leaves_nothing_behind() {
     let world = World::new();
     let semaphore = semaphore(&world, "a", 2);
     let permit = semaphore.acquire().await.unwrap();
-    world.fail_next(Call::Open, 13); // EACCES
+    world.inject(Fault::fail(
+        Call::Open,
+        std::io::ErrorKind::PermissionDenied,
+    ));
     let error = semaphore.acquire().await.unwrap_err();
     assert!(matches!(error, Error::Permission { .. }), "{error}");
     assert_eq!(error.path(), Path::new("/some/where/jobs.2"));
