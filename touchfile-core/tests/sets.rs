@@ -122,7 +122,9 @@ async fn a_lock_that_fails_or_a_wait_that_is_dropped_releases_the_others() {
     let [a, b] = ["/a", "/b"].map(|path| touch(&world, path));
     let both = set([&a, &b]);
     drop(both.lock().await.unwrap());
-    world.inject(touchfile_mock::Fault::fail(Call::TryLock, std::io::ErrorKind::Other).on_path("/b"));
+    world.inject(
+        touchfile_mock::Fault::fail(Call::TryLock, std::io::ErrorKind::Other).on_path("/b"),
+    );
     assert!(matches!(both.lock().await, Err(Error::Io { .. })));
     assert!(a.try_lock(Exclusive).await.unwrap().is_some());
 

@@ -137,9 +137,16 @@ impl<R: RawFileLock> FileHandle<R> {
     /// Whatever copying the descriptor and fstat(2) fail with.
     ///
     /// ```
+    /// # use std::{fs::File, io};
+    /// # use touchfile_file::RawFileLock;
+    /// # #[derive(Debug)]
+    /// # struct Flock; // as that of touchfile-flock
+    /// # impl RawFileLock for Flock {
+    /// #     fn try_lock(&self, _: &File, _: LockMode) -> io::Result<Attempt> { Ok(Attempt::Acquired) }
+    /// #     fn unlock(&self, _: &File) -> io::Result<()> { Ok(()) }
+    /// # }
     /// use touchfile_core::{Attempt, LockHandle, LockMode, OpenFile};
     /// use touchfile_file::FileHandle;
-    /// use touchfile_flock::Flock;
     ///
     /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     /// let file = OpenFile::from(tempfile::tempfile()?);
