@@ -12,21 +12,13 @@ use std::fmt;
 /// let error = "write".parse::<LockMode>().unwrap_err();
 /// assert_eq!(error.to_string(), "unknown lock mode `write`: use exclusive or shared");
 /// ```
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("unknown {what} `{text}`: use {names}")]
 pub struct UnknownName {
     what: &'static str,
     text: String,
     names: String,
 }
-
-impl fmt::Display for UnknownName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, text, names } = self;
-        write!(f, "unknown {what} `{text}`: use {names}")
-    }
-}
-
-impl std::error::Error for UnknownName {}
 
 /// The one of `values` that displays as `text`.
 pub(crate) fn parse<T: Copy + fmt::Display>(

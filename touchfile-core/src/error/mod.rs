@@ -2,7 +2,6 @@
 
 mod convert;
 mod debug;
-mod display;
 mod operation;
 
 use std::borrow::Cow;
@@ -10,7 +9,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) use display::what;
 pub use operation::{Loss, Operation};
 
 use crate::{Holder, LockMode};
@@ -40,11 +38,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///     error.into() // a timeout becomes `io::ErrorKind::TimedOut`, and so on
 /// }
 /// ```
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The task or thread that asks for the lock has taken it itself, and would wait for itself. Only
     /// a [`TouchFile`](crate::TouchFile) whose builder was told to
     /// [`deny_recursion`](crate::TouchFileBuilder::deny_recursion) returns it.
+    #[error(
+        "the {mode} lock on {} would be waited for by the task or thread that has taken it",
+        path.display()
+    )]
     #[non_exhaustive]
     Deadlock {
         /// The lock file.
@@ -54,6 +57,7 @@ pub enum Error {
     },
 
     /// The path cannot name a lock file: empty, missing parent, a FIFO, a loop of links, …
+    #[error("cannot use {} as a lock file: {reason}", visible(path))]
     #[non_exhaustive]
     InvalidPath {
         /// The path as it was resolved.
@@ -65,6 +69,7 @@ pub enum Error {
     },
 
     /// The operating system failed in a way that trying again is not likely to mend.
+    #[error("cannot {operation} {}", path.display())]
     #[non_exhaustive]
     Io {
         /// The lock file.
@@ -77,6 +82,7 @@ pub enum Error {
 
     /// The lock was held and is no longer, or no longer on the file that the path names. Whatever
     /// it protects may be somebody else's by now.
+    #[error("the {mode} lock on {} is lost: {loss}", path.display())]
     #[non_exhaustive]
     Lost {
         /// The lock file.
@@ -88,6 +94,7 @@ pub enum Error {
     },
 
     /// The permissions of the file, its directory or its file system do not allow it.
+    #[error("no permission to {operation} {}", path.display())]
     #[non_exhaustive]
     Permission {
         /// The lock file.
@@ -100,6 +107,7 @@ pub enum Error {
 
     /// The lock may not have been released as asked. Its handle has been closed, which releases
     /// it unless the file system failed at that too.
+    #[error("releasing the {mode} lock on {} failed", path.display())]
     #[non_exhaustive]
     Release {
         /// The lock file.
@@ -111,6 +119,11 @@ pub enum Error {
     },
 
     /// The path named another file each time that the lock had been taken.
+    #[error(
+        "{} was replaced {times} times while its lock was being taken; something else keeps \
+         removing or renaming it",
+        path.display()
+    )]
     #[non_exhaustive]
     Replaced {
         /// The lock file.
@@ -124,6 +137,12 @@ pub enum Error {
     /// The message ends with the holder, if it is known: `held by pid 4242 (cargo build) for 12.0s`.
     /// That is the time between two samples, early in the wait and at its end, both of which found
     /// this holder.
+    #[error(
+        "gave up after {waited:.1?} waiting for {} {}{}",
+        what(*mode, *permits),
+        path.display(),
+        in_the_way(holders, *queued, *recursive)
+    )]
     #[non_exhaustive]
     Timeout {
         /// The lock file.
@@ -150,6 +169,7 @@ pub enum Error {
 
     /// A shortage or an outage that may pass: no free descriptors, no lock resources, a stale
     /// NFS handle.
+    #[error("cannot {operation} {} at the moment", path.display())]
     #[non_exhaustive]
     Transient {
         /// The lock file.
@@ -161,6 +181,7 @@ pub enum Error {
     },
 
     /// The backend, or the file system the file is on, cannot do this at all.
+    #[error("the {backend} backend cannot {operation} {}", path.display())]
     #[non_exhaustive]
     Unsupported {
         /// The lock file.
@@ -255,5 +276,38 @@ impl Error {
             operation: Operation::Open,
             source,
         }
+    }
+}
+
+/// What is waited for, before the path.
+pub(crate) fn what(mode: LockMode, permits: Option<usize>) -> String {
+    match permits {
+        Some(1) => "the permit of".into(),
+        Some(permits) => format!("one of the {permits} permits of"),
+        None => format!("the {mode} lock on"),
+    }
+}
+
+/// How a message ends that is about a lock which was not had.
+fn in_the_way(holders: &[Holder], queued: bool, recursive: bool) -> String {
+    const ITSELF: &str = "by the task or thread that waited for it";
+    match Holder::in_words(holders) {
+        Some(words) if recursive => format!(", {words}, {ITSELF}"),
+        None if recursive => format!(", held {ITSELF}"),
+        Some(words) => format!(", {words}"),
+        None if queued => {
+            ", behind another of this process: a guard, or a waiting future that is not polled"
+                .into()
+        }
+        None => String::new(),
+    }
+}
+
+/// A path as a message shows it. An empty one would not be seen.
+fn visible(path: &Path) -> Cow<'_, str> {
+    if path.as_os_str().is_empty() {
+        "\"\"".into()
+    } else {
+        path.to_string_lossy()
     }
 }
