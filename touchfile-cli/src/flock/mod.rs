@@ -163,6 +163,8 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn lock_and_run(plan: &Plan) -> Result<ExitCode, Stop> {
+    // Opening a file can take long, too, for example where a server does not answer.
+    let ready = init::exit_on_signals();
     let mut output = Output::default();
     if let Some(parent) = plan.waiter_of {
         wait::end_with(parent).map_err(|error| Stop::system(OS_ERROR, b"waiter", &error))?;
@@ -172,7 +174,6 @@ fn lock_and_run(plan: &Plan) -> Result<ExitCode, Stop> {
     debug_assert_eq!(limit, plan.limit);
 
     let started = Instant::now();
-    let ready = init::exit_on_signals();
     loop {
         match wait::acquire(plan, &file, number(plan, &file)) {
             Ok(true) => break,
