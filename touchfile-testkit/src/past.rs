@@ -35,6 +35,8 @@ pub(crate) enum Misstep {
     Granted,
     /// A lock that is free was not granted in time.
     Late,
+    /// Dropping a handle panicked.
+    Panicked,
 }
 
 impl Past {
@@ -164,6 +166,7 @@ impl Misstep {
             Self::Busy => Law::NoFalseBusy,
             Self::Granted => Law::Exclusion,
             Self::Late => Law::Liveness,
+            Self::Panicked => Law::Release,
         }
     }
 }
@@ -174,6 +177,7 @@ impl fmt::Display for Misstep {
             Self::Busy => "found the lock busy that nobody holds",
             Self::Granted => "got a lock that another handle holds",
             Self::Late => "did not get a lock that is free",
+            Self::Panicked => "panicked",
         })
     }
 }

@@ -59,6 +59,17 @@ const SAMPLE: &[(&str, &str)] = &[
     ("claims-fair/always/all", "liveness::those_who_wait"),
     ("ghost-holder/always/all", "walk::"),
     ("inherited/after-wait/all", "walk::"),
+    // Their law shows only to who asks which handle has the lock, or what a new one would get.
+    ("busy-holding/after-64/all", "walk::handles"),
+    ("refuses/always/exclusive", "lockstep::random_schedules_of"),
+    (
+        "unlock-keeps/after-given-up-wait/all",
+        "lockstep::random_schedules_of",
+    ),
+    (
+        "drop-panics/in-second-thread/all",
+        "acquired-means-acquired::no_call",
+    ),
 ];
 
 fn main() -> ExitCode {

@@ -183,7 +183,7 @@ impl Subject {
     }
 
     /// The law that is broken by a call that failed.
-    fn failure(&self, error: &io::Error) -> Leftover {
+    fn failure(&mut self, error: &io::Error) -> Leftover {
         let Some(misstep) = Misstep::of(error) else {
             return Leftover {
                 law: Some(Law::Errors),
@@ -192,9 +192,13 @@ impl Subject {
         };
         let law = match misstep {
             // If a new handle gets the lock at once, nothing can have held it.
-            Misstep::Busy if self.is_free() => Law::NoFalseBusy,
+            Misstep::Busy if self.is_free(&self.path) => Law::NoFalseBusy,
+            Misstep::Busy | Misstep::Late if !self.is_free(&self.new_path()) => Law::NoFalseBusy,
+            Misstep::Busy if self.is_held_by_refused() => Law::AcquiredMeansAcquired,
             Misstep::Busy if self.past == Past::GivenUpWait => Law::AcquiredMeansAcquired,
             Misstep::Busy => Law::Release,
+            // The holder has unlocked: a lock that a new handle cannot have either is not free.
+            Misstep::Late if !self.is_free(&self.path) => Law::Release,
             misstep => misstep.law(),
         };
         Leftover {
@@ -203,12 +207,26 @@ impl Subject {
         }
     }
 
-    fn is_free(&self) -> bool {
+    /// Whether a new handle on this path gets the lock at once.
+    fn is_free(&self, path: &Path) -> bool {
         let attempt = || -> io::Result<Attempt> {
-            let mut handle = self.open()?;
+            let mut handle = open(&self.backend, &self.runtime, path)?;
             self.runtime.block_on(handle.try_lock(self.mode))
         };
         matches!(attempt(), Ok(Attempt::Acquired))
+    }
+
+    /// The path of a file that was never locked.
+    fn new_path(&self) -> PathBuf {
+        self.path.with_file_name("new.lock")
+    }
+
+    /// Whether the lock is free once the handle is dropped that was told that it is busy. The other
+    /// handle is kept, which has unlocked.
+    fn is_held_by_refused(&mut self) -> bool {
+        let Ok(new) = self.open() else { return false };
+        drop(std::mem::replace(&mut self.handle, new));
+        self.is_free(&self.path)
     }
 
     fn repeat(&mut self, call: &Call) -> io::Result<()> {
@@ -321,7 +339,7 @@ impl Subject {
     fn drop_elsewhere(&mut self) -> io::Result<()> {
         let held = self.held()?;
         let dropped = thread::scope(|scope| scope.spawn(move || drop(held)).join());
-        dropped.map_err(|_| io::Error::other("dropping panicked"))
+        dropped.map_err(|_| Misstep::Panicked.into())
     }
 
     // Other cases judge the answers to these questions.

@@ -69,7 +69,7 @@ impl Walker<'_> {
             (Expected::Busy, Ok(Attempt::WouldBlock)) => self.remember(file, Event::Busy),
             (Expected::Acquired, Ok(Attempt::WouldBlock)) => {
                 if !(fair && others) {
-                    return Err(self.why_busy(file, mode, caller)?);
+                    return Err(self.why_busy(slot, mode, caller)?);
                 }
             }
             (Expected::Busy, Ok(Attempt::Acquired)) => return Err(self.double(file, mode)),
@@ -172,7 +172,7 @@ impl Walker<'_> {
         self.remember(file, Event::Released);
         match said {
             Ok(None) => self.check_lock(file),
-            Ok(Some(mode)) => Err(self.why_busy(file, mode, USUAL)?),
+            Ok(Some(mode)) => Err(self.why_busy(slot, mode, USUAL)?),
             Err(error) => self.failed(slot, &error, "an attempt"),
         }
     }

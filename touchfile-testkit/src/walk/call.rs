@@ -17,9 +17,15 @@ use crate::process::panic_message;
 pub(super) const POLL: &str = "a poll of a wait";
 pub(super) const WAIT: &str = "a wait";
 pub(super) const HOLDERS: &str = "asking for the holders";
+/// The kinds of calls that drop the future of a wait, without its handle and with it.
+pub(super) const GIVING_UP: &str = "giving up a wait";
+pub(super) const DROPPING_WAIT: &str = "dropping a handle that waits";
 
 /// A call that takes longer is slow.
 const SLOW: Duration = Duration::from_millis(300);
+
+/// How many slow calls of one kind there must be before the kind is called slow.
+const MANY: u32 = 4;
 
 impl Walker<'_> {
     /// Makes a call in this thread and runtime. A panic breaks `law`.
@@ -46,22 +52,31 @@ impl Walker<'_> {
         if took > SLOW && !matches!(kind, WAIT | HOLDERS) {
             let law = match kind {
                 "an attempt" | "an upgrade" => Law::Liveness,
-                "giving up a wait" | POLL => Law::CancelSafety,
+                GIVING_UP | DROPPING_WAIT | POLL => Law::CancelSafety,
                 _ => law,
             };
-            self.is_slow(kind, law);
-            // The walk gets more time, to find out whether such calls are slow again.
-            self.end += took.min(SLOW * 3);
+            // The walk gets more time, to find out whether such calls are slow again. It does not get
+            // so much that a slow backend is taken for one that hangs.
+            if self.is_slow(kind, law) <= 2 * MANY {
+                self.end += took.min(SLOW * 3);
+            }
         }
         said.map_err(|panic| {
             Halt::broken(law, format!("{kind} panicked: {}", panic_message(&*panic)))
         })
     }
 
-    fn is_slow(&mut self, kind: &'static str, law: Law) {
+    /// Remembers a slow call, and returns how many calls of its kind were slow.
+    fn is_slow(&mut self, kind: &'static str, law: Law) -> u32 {
         match self.slow.iter_mut().find(|(other, ..)| *other == kind) {
-            Some((.., times)) => *times += 1,
-            None => self.slow.push((kind, law, 1)),
+            Some((.., times)) => {
+                *times += 1;
+                *times
+            }
+            None => {
+                self.slow.push((kind, law, 1));
+                1
+            }
         }
     }
 
@@ -70,7 +85,7 @@ impl Walker<'_> {
     pub(super) fn judge_times(&self) -> Result<(), Halt> {
         let all: u32 = self.slow.iter().map(|(.., times)| times).sum();
         for &(kind, law, times) in &self.slow {
-            if times >= 4 && all - times <= times / 4 {
+            if times >= MANY && all - times <= times / 4 {
                 return Err(Halt::broken(
                     law,
                     format!("{kind} took more than {SLOW:?}, {times} times, and no other call did"),

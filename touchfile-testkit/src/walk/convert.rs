@@ -17,7 +17,7 @@ impl Walker<'_> {
         let said = self.convert(slot, Shared, caller)?;
         match said {
             Ok(_) if self.claims.atomic_conversion => self.slots[slot].held = Some(Shared),
-            said => self.refused(said)?,
+            said => self.refused_to_holder(file, said)?,
         }
         self.settle(file)?;
         self.check_lock(file)
@@ -47,7 +47,7 @@ impl Walker<'_> {
                     "it says that others share the lock, but nobody does",
                 ));
             }
-            said => self.refused(said)?,
+            said => self.refused_to_holder(file, said)?,
         }
         self.check_lock(file)
     }
@@ -111,6 +111,15 @@ impl Walker<'_> {
         Ok(said)
     }
 
+    /// Judges a refusal to convert a lock that is held. A handle that does not have the lock any more
+    /// cannot convert it.
+    fn refused_to_holder(&mut self, file: usize, said: io::Result<Attempt>) -> Result<(), Halt> {
+        if said.is_err() {
+            self.check_lock_as(file, Exclusive)?;
+        }
+        self.refused(said)
+    }
+
     /// Judges a refusal: a conversion must be refused if it is not claimed, and only then.
     fn refused(&self, said: io::Result<Attempt>) -> Result<(), Halt> {
         match said {
@@ -122,6 +131,17 @@ impl Walker<'_> {
                     ));
                 }
                 Ok(())
+            }
+            Err(error)
+                if !self.claims.atomic_conversion && error.kind() == ErrorKind::InvalidInput =>
+            {
+                Err(Halt::broken(
+                    Law::Capabilities,
+                    format!(
+                        "`atomic_conversion` is not claimed, but converting was refused for another \
+                         reason: {error}"
+                    ),
+                ))
             }
             Err(error) => Err(Halt::broken(
                 Law::Errors,

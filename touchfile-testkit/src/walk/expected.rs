@@ -13,7 +13,7 @@ use super::caller::{Caller, USUAL};
 use super::files::Event;
 use super::walker::Walker;
 use crate::Law;
-use crate::handles::Handle;
+use crate::handles::{Handle, modes};
 
 /// The right answer of an attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -79,13 +79,29 @@ impl Walker<'_> {
     }
 
     /// The finding that the attempt of a handle found a free lock busy. The attempt may have taken the
-    /// lock itself.
+    /// lock itself: then the lock is free once the handle is dropped.
     pub(super) fn why_busy(
         &mut self,
-        file: usize,
+        slot: usize,
         mode: LockMode,
         caller: Caller,
     ) -> Result<Halt, Halt> {
+        let (name, file) = (self.slots[slot].name, self.slots[slot].file);
+        if self.stays_busy_for(3, Duration::ZERO, file, Exclusive, USUAL)? {
+            let handle = self.take(slot);
+            self.call(USUAL, "dropping the handle", Law::Release, |_, _| {
+                drop(handle);
+            })?;
+            if !self.stays_busy_for(1, Duration::ZERO, file, Exclusive, USUAL)? {
+                return Ok(Halt::broken(
+                    Law::AcquiredMeansAcquired,
+                    format!(
+                        "{}: handle {name}, which was told so, has taken it",
+                        self.nobody(mode)
+                    ),
+                ));
+            }
+        }
         if self.files[file].events.is_empty() {
             self.remember(file, Event::Busy);
         }
@@ -111,6 +127,14 @@ impl Walker<'_> {
         }
         if self.is_busy_elsewhere(file, mode, caller)? {
             return Ok(Halt::broken(Law::NoFalseBusy, nobody));
+        }
+        if self.files[file].events.contains(&Event::Released)
+            && self.is_not_released_elsewhere(file, caller)?
+        {
+            return Ok(Halt::broken(
+                Law::Release,
+                format!("{nobody}: the lock of a new file is not free either once it is released"),
+            ));
         }
         let stays = self.stays_busy(file, mode, caller)?;
         let events = &self.files[file].events;
@@ -178,6 +202,33 @@ impl Walker<'_> {
         self.names += 1;
         let other = self.files[file].like_it(self.names);
         Ok(!self.can_have(&other, mode, caller)?)
+    }
+
+    /// Whether a new handle on a new file, of which nobody knows and for which nobody waits, leaves
+    /// the lock held when it is unlocked or dropped.
+    fn is_not_released_elsewhere(&mut self, file: usize, caller: Caller) -> Result<bool, Halt> {
+        for &mode in modes(self.claims) {
+            for drops in [false, true] {
+                self.names += 1;
+                let other = self.files[file].like_it(self.names);
+                let mut handle = self.open_quietly(&other, caller)?;
+                let _kept = self.call(caller, "a release", Law::Release, move |runtime, _| {
+                    runtime.block_on(async {
+                        handle.try_lock(mode).await.ok();
+                        if drops {
+                            drop(handle);
+                            return None;
+                        }
+                        handle.unlock().await.ok();
+                        Some(handle)
+                    })
+                })?;
+                if !self.can_have(&other, Exclusive, caller)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a new handle gets the lock. The handle releases it at once.

@@ -1,6 +1,6 @@
 //! The witness: a handle that checks whether the lock is held.
 
-use touchfile_core::LockMode::{Exclusive, Shared};
+use touchfile_core::LockMode::{self, Exclusive, Shared};
 use touchfile_core::{Attempt, LockHandle};
 
 use super::Halt;
@@ -33,6 +33,11 @@ impl Walker<'_> {
         } else {
             Exclusive
         };
+        self.check_lock_as(file, mode)
+    }
+
+    /// Checks this with an attempt to take the lock in this mode.
+    pub(super) fn check_lock_as(&mut self, file: usize, mode: LockMode) -> Result<(), Halt> {
         let mut witness = match self.files[file].witness.take() {
             Some(witness) if self.files[file].checks < CHECKS => witness,
             _ => {

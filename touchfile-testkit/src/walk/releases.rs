@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use touchfile_core::LockHandle;
 
 use super::Halt;
+use super::call::DROPPING_WAIT;
 use super::caller::{Caller, USUAL};
 use super::files::Event;
 use super::slot::Kept;
@@ -60,19 +61,19 @@ impl Walker<'_> {
             format!("handle {} is dropped{}{way}", slot.name, caller.in_words()),
         );
         let kept = slot.kept;
-        self.call(
-            caller,
-            "dropping the handle",
-            Law::Release,
-            move |runtime, _| {
-                let _runs = inside.then(|| runtime.enter());
-                if unwinds {
-                    unwind_with(kept);
-                } else {
-                    drop(kept);
-                }
-            },
-        )?;
+        let kind = if waited {
+            DROPPING_WAIT
+        } else {
+            "dropping the handle"
+        };
+        self.call(caller, kind, Law::Release, move |runtime, _| {
+            let _runs = inside.then(|| runtime.enter());
+            if unwinds {
+                unwind_with(kept);
+            } else {
+                drop(kept);
+            }
+        })?;
         if waited {
             self.remember(file, Event::GivenUp);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use touchfile_core::LockMode;
 
 use super::Halt;
-use super::call::{POLL, WAIT};
+use super::call::{GIVING_UP, POLL, WAIT};
 use super::caller::Caller;
 use super::expected::Expected;
 use super::files::Event;
@@ -137,12 +137,9 @@ impl Walker<'_> {
         );
         wait.cancel();
         // A wait may be given up in another runtime than the one in which it began.
-        let handle = self.call(
-            caller,
-            "giving up a wait",
-            Law::CancelSafety,
-            move |runtime, _| runtime.block_on(wait.future()).0,
-        )?;
+        let handle = self.call(caller, GIVING_UP, Law::CancelSafety, move |runtime, _| {
+            runtime.block_on(wait.future()).0
+        })?;
         self.slots[slot].kept = Kept::Idle(handle);
         self.remember(file, Event::GivenUp);
         Ok(())

@@ -1,5 +1,6 @@
 //! The steps that call the backend.
 
+use std::io::ErrorKind;
 use std::thread;
 use std::time::Duration;
 
@@ -60,7 +61,21 @@ impl Drive<'_> {
         match judged {
             Ok(()) => Ok(()),
             Err(WrongAnswer::FalseBusy(inode)) => Err(self.investigate(id, mode, inode)?),
-            Err(wrong) => Err(self.halt(wrong)),
+            Err(wrong) => Err(self
+                .why_refused(id, &answer)?
+                .unwrap_or_else(|| self.halt(wrong))),
+        }
+    }
+
+    /// The finding that an idle handle refuses a lock because it has one.
+    fn why_refused(&mut self, id: HandleId, answer: &Answer) -> Result<Option<Halt>, Halt> {
+        let idle = self.model.state(id) == Some(State::Idle);
+        match self.model.inode_of(id) {
+            Some(inode) if idle && answer.is_kind(ErrorKind::InvalidInput) => {
+                let blame = self.blame_if_it_has(id, id.process, inode)?;
+                Ok(blame.map(Halt::Found))
+            }
+            _ => Ok(None),
         }
     }
 

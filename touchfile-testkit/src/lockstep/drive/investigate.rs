@@ -1,5 +1,6 @@
 //! Checks at the end of a schedule, and the cause if a lock is busy though no handle holds it.
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -7,12 +8,15 @@ use touchfile_core::{LockMode, OpenOptions};
 
 use super::{Drive, Halt, PAUSE, slot};
 use crate::Law;
-use crate::lockstep::model::{Busy, Inode, unexpected};
+use crate::lockstep::model::{Blame, Busy, Inode, unexpected};
 use crate::lockstep::step::HandleId;
 use crate::process::{Answer, Command, Slot};
 
 /// The slot of the handle that checks whether a lock is free.
 const PROBE: Slot = 99;
+
+/// The slot of the handles that look for the reason why a lock is busy.
+const FRESH: Slot = 98;
 
 /// How many attempts are made, and how many of them without a pause.
 const TRIES: u32 = 40;
@@ -81,21 +85,105 @@ impl Drive<'_> {
             }
             (Answer::WouldBlock, Some(inode)) => {
                 let busy = self.how_long_busy(id, PROBE, mode)?;
-                Err(Halt::Found(self.model.blame_busy(inode, busy)))
+                Err(Halt::Found(self.why_busy(id.process, mode, inode, busy)?))
             }
             (answer, _) => Err(self.halt(unexpected("the attempt", &answer))),
         }
     }
 
-    /// The finding that the lock is busy though no handle holds it.
+    /// The finding that the attempt of a handle found a lock busy though no handle holds it.
     pub(super) fn investigate(
         &mut self,
         id: HandleId,
         mode: LockMode,
         inode: Inode,
     ) -> Result<Halt, Halt> {
+        // Beside readers nobody can hold a lock that keeps out another.
+        if mode == LockMode::Shared && self.model.is_held(inode) {
+            return Ok(Halt::found(
+                Law::NoFalseBusy,
+                "it said \"busy\", but only readers hold the lock",
+            ));
+        }
         let busy = self.how_long_busy(id, slot(id), mode)?;
-        Ok(Halt::Found(self.model.blame_busy(inode, busy)))
+        if busy == Busy::Stays
+            && self.can_be_had(id.process, mode, inode)?
+            && self.ask(id, Law::Liveness, &Command::TryLock(slot(id), mode))? == Answer::WouldBlock
+        {
+            return Ok(Halt::found(
+                Law::NoFalseBusy,
+                "it said \"busy\" again and again, but a new handle gets the lock",
+            ));
+        }
+        Ok(Halt::Found(self.why_busy(id.process, mode, inode, busy)?))
+    }
+
+    /// Which law is broken by a lock that a process finds busy though no handle holds it.
+    fn why_busy(
+        &mut self,
+        process: u8,
+        mode: LockMode,
+        inode: Inode,
+        busy: Busy,
+    ) -> Result<Blame, Halt> {
+        if busy != Busy::Stays || self.model.file_of(inode).is_none() {
+            return Ok(self.model.blame_busy(inode, busy));
+        }
+        let new = self.fixture.path("never-locked.lock");
+        if !self.new_handle_gets(process, new, mode)? {
+            return Ok(Blame::new(
+                Law::NoFalseBusy,
+                "it said \"busy\", and says so of the lock of a new file, too",
+            ));
+        }
+        for id in self.model.idle_on(inode) {
+            if let Some(blame) = self.blame_if_it_has(id, process, inode)? {
+                return Ok(blame);
+            }
+        }
+        Ok(self.model.blame_busy(inode, busy))
+    }
+
+    /// Drops an idle handle, and returns which law it has broken if the lock is free from then on. The
+    /// schedule cannot go on afterwards.
+    pub(super) fn blame_if_it_has(
+        &mut self,
+        id: HandleId,
+        process: u8,
+        inode: Inode,
+    ) -> Result<Option<Blame>, Halt> {
+        let mode = LockMode::Exclusive;
+        if self.can_be_had(process, mode, inode)? {
+            return Ok(None);
+        }
+        self.ask(id, Law::Release, &Command::Drop(slot(id)))?;
+        Ok(if self.can_be_had(process, mode, inode)? {
+            self.model.blame_keeper(id)
+        } else {
+            None
+        })
+    }
+
+    /// Whether a new handle of a process gets the lock of a file, which it gives back.
+    fn can_be_had(&mut self, process: u8, mode: LockMode, inode: Inode) -> Result<bool, Halt> {
+        match self.model.file_of(inode) {
+            Some(file) => self.new_handle_gets(process, self.path(file), mode),
+            None => Ok(false), // the lock of a file without a name cannot be checked
+        }
+    }
+
+    fn new_handle_gets(
+        &mut self,
+        process: u8,
+        path: PathBuf,
+        mode: LockMode,
+    ) -> Result<bool, Halt> {
+        let id = HandleId { process, handle: 0 };
+        let open = Command::Open(FRESH, path, OpenOptions::new());
+        self.ask(id, Law::Errors, &open)?;
+        let answer = self.ask(id, Law::Liveness, &Command::TryLock(FRESH, mode))?;
+        self.ask(id, Law::Release, &Command::Drop(FRESH))?;
+        Ok(answer == Answer::Acquired)
     }
 
     /// Tries until the lock is free, or for some time.
@@ -136,6 +224,11 @@ impl Drive<'_> {
         if self.how_long_busy(id, PROBE, mode)? != Busy::Stays {
             return Ok(Halt::found(Law::Liveness, late));
         }
-        Ok(Halt::Found(self.model.blame_busy(inode, Busy::Stays)))
+        Ok(Halt::Found(self.why_busy(
+            id.process,
+            mode,
+            inode,
+            Busy::Stays,
+        )?))
     }
 }

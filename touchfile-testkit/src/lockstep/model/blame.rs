@@ -14,6 +14,15 @@ pub(super) enum Event {
     Released { child_lives: bool },
 }
 
+/// How the latest lock, attempt or wait of a handle ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Ended {
+    Busy,
+    Failed,
+    GivenUp,
+    Released,
+}
+
 /// A wrong answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum WrongAnswer {
@@ -87,6 +96,30 @@ impl Model {
             law,
             format!("{seen}, but nobody holds a conflicting lock: {why}"),
         )
+    }
+
+    /// The law that is broken by an idle handle that has a lock, as the lock is free once the handle is
+    /// dropped.
+    pub(crate) fn blame_keeper(&self, id: HandleId) -> Option<Blame> {
+        let (law, why) = match self.handles.get(&id)?.ended? {
+            Ended::Busy => (Law::AcquiredMeansAcquired, "its attempt said \"busy\""),
+            Ended::Failed => (Law::AcquiredMeansAcquired, "its call failed"),
+            Ended::GivenUp => (Law::AcquiredMeansAcquired, "its wait was given up"),
+            Ended::Released => (Law::Release, "it was unlocked"),
+        };
+        let HandleId { process, handle } = id;
+        Some(Blame::new(
+            law,
+            format!("handle {handle} of process {process} has the lock, although {why}"),
+        ))
+    }
+
+    /// The idle handles on a file, of processes that run.
+    pub(crate) fn idle_on(&self, inode: Inode) -> Vec<HandleId> {
+        let idle = self.handles.iter().filter(|(id, handle)| {
+            handle.inode == inode && handle.state == State::Idle && !self.is_stopped(id.process)
+        });
+        idle.map(|(&id, _)| id).collect()
     }
 
     /// Whether a handle surely holds the lock of this file.

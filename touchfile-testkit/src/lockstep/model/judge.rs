@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use touchfile_core::LockMode;
 
-use super::blame::{Blame, Event, WrongAnswer};
+use super::blame::{Blame, Ended, Event, WrongAnswer};
 use super::{Expected, Model, State};
 use crate::Law;
 use crate::lockstep::step::HandleId;
@@ -24,11 +24,17 @@ impl Model {
                 self.hold(id, mode);
                 Ok(())
             }
-            (Expected::Busy | Expected::Either, Answer::WouldBlock) => Ok(()),
-            (Expected::Acquired, Answer::WouldBlock) => match self.inode_of(id) {
-                Some(inode) => Err(WrongAnswer::FalseBusy(inode)),
-                None => Ok(()),
-            },
+            (Expected::Busy | Expected::Either, Answer::WouldBlock) => {
+                self.ended(id, Ended::Busy);
+                Ok(())
+            }
+            (Expected::Acquired, Answer::WouldBlock) => {
+                self.ended(id, Ended::Busy);
+                match self.inode_of(id) {
+                    Some(inode) => Err(WrongAnswer::FalseBusy(inode)),
+                    None => Ok(()),
+                }
+            }
             (expected, answer) => self.refused_or_wrong(id, mode, expected, answer),
         }
     }
@@ -142,6 +148,7 @@ impl Model {
         if answer.is_kind(kind) || (held && answer.is_kind(ErrorKind::InvalidInput)) {
             if !held {
                 self.remember(id, Event::Failed);
+                self.ended(id, Ended::Failed);
             }
             return Ok(());
         }

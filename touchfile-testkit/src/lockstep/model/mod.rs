@@ -15,8 +15,8 @@ use std::io::ErrorKind;
 
 use touchfile_core::{Capabilities, LockMode};
 
-use self::blame::Event;
 pub(crate) use self::blame::{Blame, Busy, WrongAnswer};
+use self::blame::{Ended, Event};
 pub(crate) use self::judge::unexpected;
 use super::step::{FILES, HandleId};
 
@@ -39,6 +39,8 @@ struct Handle {
     child_dropped: bool,
     /// Whether a child lives on that has or had copies of the descriptors.
     child_lives: bool,
+    /// How its latest lock, attempt or wait ended, if it holds nothing.
+    ended: Option<Ended>,
 }
 
 /// What an attempt must come to.
@@ -121,6 +123,7 @@ impl Model {
             state: State::Idle,
             child_dropped: false,
             child_lives: false,
+            ended: None,
         };
         self.handles.insert(id, handle);
     }
@@ -187,9 +190,13 @@ impl Model {
     pub(crate) fn cancelled(&mut self, id: HandleId) {
         self.remember(id, Event::Cancelled);
         self.set(id, State::Idle);
+        self.ended(id, Ended::GivenUp);
     }
 
     pub(crate) fn unlocked(&mut self, id: HandleId) {
+        if matches!(self.state(id), Some(State::Held(_))) {
+            self.ended(id, Ended::Released);
+        }
         self.release(id);
         self.set(id, State::Idle);
     }
@@ -248,6 +255,13 @@ impl Model {
         self.set(id, State::Held(mode));
         if let Some(handle) = self.handles.get_mut(&id) {
             handle.child_dropped = false;
+            handle.ended = None;
+        }
+    }
+
+    fn ended(&mut self, id: HandleId, how: Ended) {
+        if let Some(handle) = self.handles.get_mut(&id) {
+            handle.ended = Some(how);
         }
     }
 

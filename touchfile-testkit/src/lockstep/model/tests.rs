@@ -251,3 +251,22 @@ fn two_names_of_a_file_are_one_lock() {
     model.opened(OTHER);
     assert_eq!(model.expect(OTHER, Exclusive), Expected::Busy);
 }
+
+#[test]
+fn an_idle_handle_with_a_lock_breaks_the_law_of_how_its_latest_call_ended() {
+    let law = |model: &Model| model.blame_keeper(A).map(|blame| blame.law);
+    let mut unlocked = held(A, Exclusive);
+    unlocked.unlocked(A);
+    assert_eq!(law(&unlocked), Some(Law::Release));
+    // Unlocking an idle handle once more changes nothing.
+    unlocked.unlocked(A);
+    assert_eq!(law(&unlocked), Some(Law::Release));
+    let mut busy = held(B, Exclusive);
+    busy.tried(A, Exclusive, &Answer::WouldBlock).unwrap();
+    assert_eq!(law(&busy), Some(Law::AcquiredMeansAcquired));
+    let mut given_up = held(B, Exclusive);
+    waiting(&mut given_up, A, Exclusive);
+    given_up.cancelled(A);
+    assert_eq!(law(&given_up), Some(Law::AcquiredMeansAcquired));
+    assert_eq!(law(&model()), None);
+}
