@@ -54,6 +54,21 @@ pub(crate) enum Undone {
     Failed(String),
     /// The case cannot be tried here, for this reason.
     Skipped(String),
+    /// The time of the case ran out when this many of the planned repetitions were done, which are too
+    /// few to say anything.
+    TooSlow { done: u64, planned: u64 },
+}
+
+/// How many times as much as was done may have been planned. A busy machine does half of it, and a
+/// backend that asks a server does so little that nothing can be said.
+const ENOUGH: u64 = 10;
+
+/// The number that was done of something for which the time is limited, unless it is too small to judge.
+pub(crate) fn enough(done: u64, planned: u64) -> Result<u64, Undone> {
+    if done.saturating_mul(ENOUGH) < planned {
+        return Err(Undone::TooSlow { done, planned });
+    }
+    Ok(done)
 }
 
 /// A broken law, and how it was found.

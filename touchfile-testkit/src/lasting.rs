@@ -120,7 +120,7 @@ pub(crate) fn lasting(
         runtime.block_on(held.holder.unlock())?;
         steps += 1;
     }
-    Ok(ScriptOutcome::Done { steps })
+    Ok(ScriptOutcome::done(steps))
 }
 
 /// The handle that holds the lock, and the other handle of the file.

@@ -319,7 +319,7 @@ pub(crate) fn until(
     Ok(true)
 }
 
-/// The number of attempts in an answer such as "3 acquired, 4 busy".
+/// The number of attempts in an answer such as "3 acquired, 4 busy", or that in "7 turns".
 pub(super) fn tries(said: &str) -> u64 {
     let words = said.split(' ').filter_map(|word| word.parse::<u64>().ok());
     words.sum()

@@ -2,8 +2,8 @@
 
 use touchfile_core::LockMode::Exclusive;
 
-use super::driver::Driver;
-use crate::case::{Case, Undone};
+use super::driver::{Driver, tries};
+use crate::case::{Case, Undone, enough};
 use crate::process::{Answer, Command};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -95,13 +95,15 @@ fn children_between_fork_and_exec_do_not_prolong_a_lock(
     driver: &mut Driver<'_>,
 ) -> Result<u64, Undone> {
     let rounds = driver.context.times(30);
+    let (mut turns, mut planned) = (0, 0);
     driver.fixture.new_process(0)?;
     driver.open(1, 0)?;
     for round in 0..rounds {
         if !(driver.context.progress)(round, rounds) {
             break;
         }
-        driver.run(0, "lock-and-unlock-while-spawning", &[&20])?;
+        planned += 20;
+        turns += tries(&driver.run(0, "lock-and-unlock-while-spawning", &[&20])?);
         driver.must_acquire(
             1,
             0,
@@ -110,5 +112,6 @@ fn children_between_fork_and_exec_do_not_prolong_a_lock(
         )?;
         driver.unlock(1, 0)?;
     }
+    enough(turns, planned)?;
     Ok(rounds)
 }

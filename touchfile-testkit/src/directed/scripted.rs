@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use super::driver::Driver;
 use crate::Law;
-use crate::case::{Case, Context, Outcome, Undone};
+use crate::case::{Case, Context, Outcome, Undone, enough};
 use crate::process::{Answer, ScriptOutcome};
 use crate::walk::Style;
 
@@ -139,7 +139,7 @@ fn play_apart(driver: &mut Driver<'_>, script: &str) -> Result<u64, Undone> {
 /// How many steps a script took, if it found nothing.
 fn steps_of(driver: &mut Driver<'_>, answer: Answer) -> Result<u64, Undone> {
     match answer {
-        Answer::Outcome(ScriptOutcome::Done { steps }) => Ok(steps),
+        Answer::Outcome(ScriptOutcome::Done { steps, planned }) => enough(steps, planned),
         Answer::Outcome(ScriptOutcome::Broken { law, what, trace }) => {
             driver.truncate_trace(0);
             for line in trace {

@@ -9,12 +9,15 @@ use tempfile::TempDir;
 
 use super::{History, Plan, Violation, Witness, check, now_ns};
 use crate::Law;
-use crate::case::{Context, Done, Finding, Outcome, Undone};
+use crate::case::{Context, Done, Finding, Outcome, Undone, enough};
 use crate::fixture::{Fixture, Host};
 use crate::process::{Answer, Command, Lost};
 
 /// How long one race takes. Short histories are judged quickly.
 const RUN: Duration = Duration::from_millis(400);
+
+/// How many calls are made in one race at least if nothing is slow.
+const CALLS: u64 = 300;
 
 /// Who races.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,11 +33,12 @@ pub(crate) enum Who {
 /// Runs several races.
 pub(crate) fn race(context: &Context<'_>, who: Who) -> Outcome {
     let runs = context.times(4);
-    let mut calls = 0;
+    let (mut calls, mut done) = (0, 0);
     for run in 0..runs {
         if !(context.progress)(run, runs) {
             break;
         }
+        done += 1;
         let seed = context.seed.wrapping_mul(1_000).wrapping_add(run);
         let history = run_once(context, who, seed)?;
         calls += history.len() as u64;
@@ -44,7 +48,7 @@ pub(crate) fn race(context: &Context<'_>, who: Who) -> Outcome {
         }
     }
     Ok(Done {
-        tried: calls,
+        tried: enough(calls, done * CALLS)?,
         measured: Vec::new(),
     })
 }

@@ -42,7 +42,7 @@ pub(crate) fn leftovers(
     patience: Duration,
 ) -> io::Result<ScriptOutcome> {
     let here = all_calls(backend, &dir.join("here"), patience, "")?;
-    let ScriptOutcome::Done { steps } = here else {
+    let ScriptOutcome::Done { steps, planned } = here else {
         return Ok(here);
     };
     let there = thread::scope(|scope| {
@@ -50,8 +50,12 @@ pub(crate) fn leftovers(
         scope.spawn(calls).join()
     });
     match there.map_err(|_| io::Error::other("the count itself panicked"))?? {
-        ScriptOutcome::Done { steps: more } => Ok(ScriptOutcome::Done {
+        ScriptOutcome::Done {
+            steps: more,
+            planned: more_planned,
+        } => Ok(ScriptOutcome::Done {
             steps: steps + more,
+            planned: planned + more_planned,
         }),
         broken => Ok(broken),
     }
@@ -65,12 +69,14 @@ fn all_calls(
 ) -> io::Result<ScriptOutcome> {
     make_directory(dir)?;
     let end = Instant::now() + LONGEST;
+    let all = PASTS.len() * CALLS.len() * modes(backend.capabilities()).len();
+    let planned = (2 * counts::TIMES * all) as u64;
     let mut steps = 0;
     for past in PASTS {
         for (number, call) in CALLS.iter().enumerate() {
             for &mode in modes(backend.capabilities()) {
                 if Instant::now() > end {
-                    return Ok(ScriptOutcome::Done { steps });
+                    return Ok(ScriptOutcome::Done { steps, planned });
                 }
                 let sub = dir.join(format!("{}-{number}-{mode}", past as u8));
                 make_directory(&sub)?;
@@ -82,7 +88,7 @@ fn all_calls(
             }
         }
     }
-    Ok(ScriptOutcome::Done { steps })
+    Ok(ScriptOutcome::Done { steps, planned })
 }
 
 fn broken(

@@ -59,7 +59,7 @@ pub(crate) fn conversions(
             }
         }
     }
-    Ok(ScriptOutcome::Done { steps })
+    Ok(ScriptOutcome::done(steps))
 }
 
 fn convert_beside_attempts(

@@ -105,6 +105,9 @@ pub(crate) fn early_releases(
                  {mode} one was not granted within {patience:?}, in round {done}"
             ),
         ),
-        None => ScriptOutcome::Done { steps: done },
+        None => ScriptOutcome::Done {
+            steps: done,
+            planned: rounds,
+        },
     })
 }

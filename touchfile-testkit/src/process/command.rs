@@ -227,7 +227,7 @@ mod tests {
         for answer in [
             Answer::Acquired,
             Answer::failed(&io::Error::other("two\nlines")),
-            Answer::Outcome(ScriptOutcome::Done { steps: 7 }),
+            Answer::Outcome(ScriptOutcome::done(7)),
             Answer::Panicked(String::new()),
             Answer::Pid(7),
         ] {

@@ -14,6 +14,16 @@ pub(crate) enum ScriptOutcome {
         /// What happened before, a line for each step.
         trace: Vec<String>,
     },
-    /// Nothing was found in this number of steps.
-    Done { steps: u64 },
+    /// Nothing was found in this number of steps, of those for which there should have been time.
+    Done { steps: u64, planned: u64 },
+}
+
+impl ScriptOutcome {
+    /// Nothing was found in this number of steps, which are all that were planned.
+    pub(crate) fn done(steps: u64) -> Self {
+        Self::Done {
+            steps,
+            planned: steps,
+        }
+    }
 }

@@ -18,6 +18,7 @@ impl Report {
     /// |---|---|
     /// | `passed` | |
     /// | `skipped` | `reason` |
+    /// | `too-slow` | `reason` |
     /// | `failed` | `reason` |
     /// | `not-run` | |
     /// | `broken` | `broken_law`, `trace`, `steps` |
@@ -79,6 +80,9 @@ enum VerdictAsJson<'a> {
     Skipped {
         reason: &'a str,
     },
+    TooSlow {
+        reason: &'a str,
+    },
 }
 
 impl<'a> From<&'a CaseReport> for CaseAsJson<'a> {
@@ -99,6 +103,7 @@ impl<'a> From<&'a CaseReport> for CaseAsJson<'a> {
                 Verdict::NotRun => VerdictAsJson::NotRun,
                 Verdict::Passed => VerdictAsJson::Passed,
                 Verdict::Skipped(reason) => VerdictAsJson::Skipped { reason },
+                Verdict::TooSlow(reason) => VerdictAsJson::TooSlow { reason },
             },
         }
     }

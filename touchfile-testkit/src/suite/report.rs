@@ -54,10 +54,14 @@ pub enum Verdict {
     Passed,
     /// The case was skipped, for this reason.
     Skipped(String),
+    /// The backend or the machine is too slow to judge: less than a tenth of the planned repetitions
+    /// fitted into the time of the case. No law was found to be broken, and none was found to hold.
+    TooSlow(String),
 }
 
 impl Report {
-    /// Whether no law was found to be broken and the suite itself did not fail.
+    /// Whether no law was found to be broken and the suite itself did not fail. Cases that were
+    /// [too slow](Verdict::TooSlow) to judge do not count.
     #[must_use]
     pub fn passed(&self) -> bool {
         let bad =

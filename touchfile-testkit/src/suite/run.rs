@@ -64,6 +64,9 @@ fn trial(run: &Running, number: usize, observer: &dyn Observer) -> Result<Comple
         }
         Verdict::Failed(why) => Err(format!("the suite failed: {why}").into()),
         Verdict::Skipped(why) => Ok(Completion::ignored_with(why)),
+        Verdict::TooSlow(why) => Ok(Completion::ignored_with(format!(
+            "too slow to judge: {why}"
+        ))),
         Verdict::NotRun | Verdict::Passed => Ok(Completion::Completed),
     }
 }
@@ -163,6 +166,12 @@ impl Running {
             }
             Err(Undone::Failed(why)) => report.verdict = Verdict::Failed(why),
             Err(Undone::Skipped(why)) => report.verdict = Verdict::Skipped(why),
+            Err(Undone::TooSlow { done, planned }) => {
+                report.tried = done;
+                report.verdict = Verdict::TooSlow(format!(
+                    "there was time for {done} of {planned} repetitions"
+                ));
+            }
         }
         report.elapsed = begun.elapsed();
         observer.finished(&report);

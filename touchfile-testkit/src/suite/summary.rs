@@ -34,6 +34,17 @@ impl fmt::Display for Report {
                 .iter()
                 .try_for_each(|name| writeln!(f, "    {name}"))?;
         }
+        let slow: Vec<_> = self.too_slow().collect();
+        if !slow.is_empty() {
+            let (number, all) = (
+                slow.len(),
+                self.cases.iter().filter(|case| ran(case)).count(),
+            );
+            writeln!(f, "too slow to judge: {number} of {all} cases")?;
+        }
+        for (case, why) in slow {
+            writeln!(f, "    {}: {why}", case.name)?;
+        }
         for case in &self.cases {
             match &case.verdict {
                 Verdict::Broken(finding) => {
@@ -66,6 +77,14 @@ impl Report {
         skipped
     }
 
+    /// The cases that were too slow to judge, and how many repetitions they did.
+    fn too_slow(&self) -> impl Iterator<Item = (&CaseReport, &str)> {
+        self.cases.iter().filter_map(|case| match &case.verdict {
+            Verdict::TooSlow(why) => Some((case, why.as_str())),
+            _ => None,
+        })
+    }
+
     fn write_row(&self, f: &mut fmt::Formatter<'_>, law: Option<Law>) -> fmt::Result {
         let cases: Vec<_> = self.cases.iter().filter(|case| case.law == law).collect();
         let ran: Vec<_> = cases.iter().filter(|case| ran(case)).collect();
@@ -84,12 +103,20 @@ impl Report {
             "unknown: the suite failed"
         } else if ran.is_empty() {
             "not tried"
+        } else if ran.iter().all(|case| is_too_slow(case)) {
+            "unknown: too slow to judge"
+        } else if ran.iter().any(|case| is_too_slow(case)) {
+            "holds, as far as there was time"
         } else {
             "holds"
         };
         let name = law.map_or("all (schedules and races)", Law::name);
         writeln!(f, "{name:26}{:>7}{tried:>10}  {verdict}", ran.len())
     }
+}
+
+fn is_too_slow(case: &CaseReport) -> bool {
+    matches!(case.verdict, Verdict::TooSlow(_))
 }
 
 fn ran(case: &CaseReport) -> bool {

@@ -134,12 +134,12 @@ impl Walker<'_> {
         self.check_lock(file)
     }
 
-    /// Locks and unlocks many times, if no other handle on the file is in use.
-    pub(super) fn wear(&mut self, slot: usize, times: u32) -> Result<(), Halt> {
+    /// Locks and unlocks many times, if no other handle on the file is in use. Returns how many times.
+    pub(super) fn wear(&mut self, slot: usize, times: u32) -> Result<u64, Halt> {
         let (name, file) = (self.slots[slot].name, self.slots[slot].file);
         let idle = |slot: &Slot| slot.file != file || slot.is_idle();
         if !self.slots.iter().all(idle) {
-            return Ok(());
+            return Ok(0);
         }
         let (shared, end) = (self.claims.shared, self.end);
         let mut handle = self.take(slot);
@@ -148,7 +148,7 @@ impl Walker<'_> {
                 for time in 0..times {
                     // A slow backend locks fewer times.
                     if Instant::now() > end {
-                        break;
+                        return Ok(Worn::Times(time));
                     }
                     let mode = if shared && time % 3 == 0 {
                         Shared
@@ -157,10 +157,10 @@ impl Walker<'_> {
                     };
                     match handle.try_lock(mode).await? {
                         Attempt::Acquired => handle.unlock().await?,
-                        Attempt::WouldBlock => return Ok(Some(mode)),
+                        Attempt::WouldBlock => return Ok(Worn::Busy(mode)),
                     }
                 }
-                Ok::<_, io::Error>(None)
+                Ok::<_, io::Error>(Worn::Times(times))
             });
             (said, handle)
         })?;
@@ -171,11 +171,18 @@ impl Walker<'_> {
         );
         self.remember(file, Event::Released);
         match said {
-            Ok(None) => self.check_lock(file),
-            Ok(Some(mode)) => Err(self.why_busy(slot, mode, USUAL)?),
-            Err(error) => self.failed(slot, &error, "an attempt"),
+            Ok(Worn::Times(times)) => self.check_lock(file).map(|()| times.into()),
+            Ok(Worn::Busy(mode)) => Err(self.why_busy(slot, mode, USUAL)?),
+            Err(error) => self.failed(slot, &error, "an attempt").map(|()| 0),
         }
     }
+}
+
+/// What came of locking many times.
+enum Worn {
+    /// An attempt in this mode found the lock busy.
+    Busy(LockMode),
+    Times(u32),
 }
 
 fn in_words(said: &io::Result<Attempt>) -> String {

@@ -36,6 +36,7 @@ use touchfile_core::BoxBackend;
 
 use self::walker::Walker;
 use crate::Law;
+use crate::case::enough;
 use crate::process::ScriptOutcome;
 
 /// The style of a walk.
@@ -143,9 +144,21 @@ fn walk_with(
         walker.end()
     });
     match walked {
-        Ok(()) => Ok(ScriptOutcome::Done {
-            steps: walker.steps(),
-        }),
+        Ok(()) => {
+            let (made, wanted) = walker.prepared;
+            // What the walk found, or did not find, says nothing of handles that were not prepared.
+            Ok(if enough(made, wanted).is_err() {
+                ScriptOutcome::Done {
+                    steps: made,
+                    planned: wanted,
+                }
+            } else {
+                ScriptOutcome::Done {
+                    steps: walker.steps(),
+                    planned: plan.steps,
+                }
+            })
+        }
         Err(Halt::Broken(law, what)) => {
             let trace = walker.trace();
             // The broken backend may panic or hang again when its handles are dropped.
@@ -249,7 +262,7 @@ mod tests {
                 let dir = dir.path().join(format!("{}-{seed}", style.name()));
                 std::fs::create_dir(&dir).unwrap();
                 let outcome = walk_watched(&backend, &dir, &plan(style, seed)).unwrap();
-                let ScriptOutcome::Done { steps } = outcome else {
+                let ScriptOutcome::Done { steps, .. } = outcome else {
                     panic!("{outcome:#?}");
                 };
                 assert!(steps > 10);

@@ -41,6 +41,8 @@ pub(super) struct Walker<'a> {
     time: Duration,
     /// When the walk ends.
     pub(super) end: Instant,
+    /// How many calls have prepared the handles, and how many were to.
+    pub(super) prepared: (u64, u64),
     /// The kinds of calls that were slow, the law that this breaks, and how many were.
     pub(super) slow: Vec<(&'static str, Law, u32)>,
 }
@@ -69,6 +71,7 @@ impl<'a> Walker<'a> {
             names: 0,
             time: plan.time,
             end: Instant::now() + plan.time,
+            prepared: (0, 0),
             slow: Vec::new(),
         })
     }
@@ -122,14 +125,17 @@ impl<'a> Walker<'a> {
             Style::Worn => {
                 for file in 0..self.files.len() {
                     let slot = self.open(file, USUAL)?;
-                    self.wear(slot, 1_000)?;
+                    self.prepared.1 += 1_000;
+                    self.prepared.0 += self.wear(slot, 1_000)?;
                     // A second handle has no past.
                     self.open(file, USUAL)?;
                 }
             }
             Style::Crowded => {
+                self.prepared.1 = 17 + 64;
                 for _ in 0..17 {
                     let slot = self.open(0, USUAL)?;
+                    self.prepared.0 += 1;
                     if self.claims.shared && Instant::now() < self.end {
                         self.try_lock(slot, Shared, false, USUAL)?;
                     }
@@ -137,6 +143,7 @@ impl<'a> Walker<'a> {
                 for _ in 0..64 {
                     if Instant::now() < self.end {
                         self.open(1, USUAL)?;
+                        self.prepared.0 += 1;
                     }
                 }
             }
@@ -217,7 +224,7 @@ impl<'a> Walker<'a> {
             79..84 => self.ask_current(slot, caller),
             84..87 => self.ask_lost(slot, caller),
             87..90 => self.convert_nothing(slot, caller),
-            90..96 if self.lives_long() => self.wear(slot, 40),
+            90..96 if self.lives_long() => self.wear(slot, 40).map(drop),
             _ => self.drop_sometimes(slot, caller),
         }
     }

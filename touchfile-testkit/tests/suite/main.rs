@@ -64,6 +64,10 @@ fn main() -> ExitCode {
             "the_dead_may_keep_a_lock_for_as_long_as_they_are_granted",
             places::grants_the_dead,
         ),
+        trial(
+            "what_ran_out_of_time_is_too_slow_to_judge",
+            reports::too_slow,
+        ),
         trial("what_needs_a_claim_is_left_out_without_it", reports::gates),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

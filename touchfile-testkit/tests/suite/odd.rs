@@ -29,10 +29,12 @@ pub(crate) enum Odd {
     Not,
     PanicsInDrop,
     PanicsInTryLock,
+    /// Each attempt takes 30 ms.
+    Slow,
 }
 
 impl Odd {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::ClaimsLittle,
         Self::ExitsInUnlock,
         Self::HangsInUnlock,
@@ -43,6 +45,7 @@ impl Odd {
         Self::Not,
         Self::PanicsInDrop,
         Self::PanicsInTryLock,
+        Self::Slow,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -57,6 +60,7 @@ impl Odd {
             Self::Not => "not-odd",
             Self::PanicsInDrop => "panics-in-drop",
             Self::PanicsInTryLock => "panics-in-try-lock",
+            Self::Slow => "slow",
         }
     }
 }
@@ -115,6 +119,7 @@ impl LockHandle for OddHandle {
                 print!("acquired");
             }
             Odd::PanicsInTryLock => panic!("at once"),
+            Odd::Slow => std::thread::sleep(Duration::from_millis(30)),
             _ => {}
         }
         let attempt = self.handle.try_lock(mode).await?;

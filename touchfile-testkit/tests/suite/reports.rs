@@ -55,6 +55,37 @@ pub(crate) fn reports_json() {
     );
 }
 
+pub(crate) fn too_slow() {
+    let name = "exclusion::two_threads_that_try_at_the_same_moment_exclude_each_other";
+    let part = || suite(Odd::Slow).only(name).only("capabilities::");
+    let report = check(part());
+    let case = report.cases.iter().find(|case| case.name == name).unwrap();
+    let Verdict::TooSlow(why) = &case.verdict else {
+        panic!("{report}");
+    };
+    assert!(why.contains(&format!("{} of ", case.tried)), "{why}");
+    // It is neither an accusation nor a law that holds.
+    assert!(report.passed(), "{report}");
+    assert_eq!(report.findings().count(), 0);
+    let text = report.to_string();
+    assert!(
+        text.contains("unknown: too slow to judge\n") && text.contains(why.as_str()),
+        "{text}"
+    );
+    assert!(text.contains("too slow to judge: 1 of "), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    let cases = json["cases"].as_array().unwrap();
+    let verdict = cases.iter().find(|case| case["name"] == name).unwrap();
+    assert_eq!(verdict["verdict"], "too-slow");
+    assert_eq!(verdict["reason"].as_str(), Some(why.as_str()));
+    // What is as fast as usual is judged.
+    let report = check(suite(Odd::Not).only(name));
+    assert!(
+        matches!(report.cases[0].verdict, Verdict::Passed),
+        "{report}"
+    );
+}
+
 #[derive(Default)]
 struct Recorded(Mutex<Vec<String>>);
 

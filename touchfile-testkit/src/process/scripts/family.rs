@@ -99,7 +99,7 @@ pub(super) fn siblings(context: &ScriptContext<'_>) -> io::Result<Answer> {
             }
         }
     }
-    Ok(ScriptOutcome::Done { steps }.into())
+    Ok(ScriptOutcome::done(steps).into())
 }
 
 struct Handles {

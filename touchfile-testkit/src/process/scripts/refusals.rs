@@ -44,7 +44,7 @@ pub(super) fn open_in_vain(context: &ScriptContext<'_>) -> io::Result<ScriptOutc
         }
         steps += TIMES as u64;
     }
-    Ok(ScriptOutcome::Done { steps })
+    Ok(ScriptOutcome::done(steps))
 }
 
 fn one_in_vain(
@@ -161,7 +161,7 @@ pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Resul
         handle.try_lock(Exclusive).await
     });
     let (law, what) = match locked {
-        Ok(Attempt::Acquired) => return Ok(ScriptOutcome::Done { steps: 1 }.into()),
+        Ok(Attempt::Acquired) => return Ok(ScriptOutcome::done(1).into()),
         Ok(Attempt::WouldBlock) => (Law::NoFalseBusy, "it is busy, but nobody holds it".into()),
         Err(error) if claimed => (
             Law::Capabilities,
@@ -173,7 +173,7 @@ pub(super) fn lock_read_only_as_a_user(context: &ScriptContext<'_>) -> io::Resul
                 ErrorKind::Unsupported | ErrorKind::PermissionDenied
             ) =>
         {
-            return Ok(ScriptOutcome::Done { steps: 1 }.into());
+            return Ok(ScriptOutcome::done(1).into());
         }
         Err(error) => (
             Law::Capabilities,

@@ -20,7 +20,7 @@ pub(super) fn walk(context: &ScriptContext<'_>) -> io::Result<ScriptOutcome> {
 
 /// The same walk in each of three forked children, one after the other.
 pub(super) fn walk_in_children(context: &ScriptContext<'_>) -> io::Result<Answer> {
-    let mut all = 0;
+    let (mut all, mut all_planned) = (0, 0);
     for child in 1..=3 {
         let mut plan = plan(context)?;
         plan.seed = plan.seed.wrapping_add(child);
@@ -36,7 +36,10 @@ pub(super) fn walk_in_children(context: &ScriptContext<'_>) -> io::Result<Answer
             return Ok(answer);
         }
         match from_line(&fs::read_to_string(&file)?).map_err(io::Error::other)? {
-            Answer::Outcome(ScriptOutcome::Done { steps }) => all += steps,
+            Answer::Outcome(ScriptOutcome::Done { steps, planned }) => {
+                all += steps;
+                all_planned += planned;
+            }
             Answer::Outcome(ScriptOutcome::Broken {
                 law,
                 what,
@@ -48,7 +51,11 @@ pub(super) fn walk_in_children(context: &ScriptContext<'_>) -> io::Result<Answer
             answer => return Ok(answer),
         }
     }
-    Ok(ScriptOutcome::Done { steps: all }.into())
+    Ok(ScriptOutcome::Done {
+        steps: all,
+        planned: all_planned,
+    }
+    .into())
 }
 
 fn plan(context: &ScriptContext<'_>) -> io::Result<Plan> {
