@@ -74,6 +74,7 @@ mod past;
 mod process;
 mod suite;
 mod system;
+mod timing;
 mod walk;
 pub mod worker;
 

@@ -18,6 +18,15 @@ const AT_ONCE: usize = 8;
 /// How many steps a lock-step finding may have.
 const MOST_STEPS: usize = 6;
 
+/// Those that are wrong only in how long they take, and the patience with which they are tried.
+const SLOW: [&str; 4] = [
+    "tries-for-a-while",
+    "gives-up-slowly",
+    "unlocks-slowly",
+    "looks-each-second",
+];
+const PATIENCE: Duration = Duration::from_secs(5);
+
 fn main() -> ExitCode {
     for broken in broken::all() {
         suite(broken).work();
@@ -34,6 +43,10 @@ fn main() -> ExitCode {
         let mut suite = suite(broken);
         if broken.in_lockstep {
             suite = suite.only("lockstep::");
+        }
+        if SLOW.contains(&broken.name) {
+            // It is the only case that rejects them with the usual patience.
+            suite = suite.only("liveness::calls_take").patience(PATIENCE);
         }
         Trial::test(name, move || rejects(broken, suite))
     });

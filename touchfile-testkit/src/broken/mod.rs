@@ -26,6 +26,7 @@ mod liveness;
 mod mutant;
 mod random;
 mod release;
+mod slow;
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,7 @@ pub use identity::{ignores_replacement, never_current, removes_too_late};
 pub use liveness::{hears_only_itself, lost_wake_up, polls_too_seldom};
 pub use mutant::Mutant;
 pub use release::{drop_keeps, drop_needs_a_runtime, kept_after_kill, unlock_keeps};
+pub use slow::{gives_up_slowly, looks_each_second, tries_for_a_while, unlocks_slowly};
 
 /// A backend that breaks one law.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +76,7 @@ pub struct Broken {
     pub make: fn(&Path) -> BoxBackend,
 }
 
-/// All broken backends, sorted by the law that they break.
+/// All broken backends, sorted by the law that they break, and those that are only slow.
 #[must_use]
 pub fn all() -> Vec<Broken> {
     [
@@ -88,6 +90,7 @@ pub fn all() -> Vec<Broken> {
         liveness::ALL,
         errors::ALL,
         claims::ALL,
+        slow::ALL,
     ]
     .concat()
 }

@@ -28,6 +28,7 @@ mod liveness;
 mod release;
 mod scripted;
 mod signals;
+mod times;
 
 use self::driver::Driver;
 use crate::Law;
@@ -38,6 +39,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     cases.extend(scripted::cases());
     cases.extend(fairness::cases());
+    cases.extend(times::cases());
     cases.extend(liveness::cases());
     cases.extend(cancelling::cases());
     cases.extend(forking::cases());

@@ -137,7 +137,7 @@ fn play_apart(driver: &mut Driver<'_>, script: &str) -> Result<u64, Undone> {
 }
 
 /// How many steps a script took, if it found nothing.
-fn steps_of(driver: &mut Driver<'_>, answer: Answer) -> Result<u64, Undone> {
+pub(super) fn steps_of(driver: &mut Driver<'_>, answer: Answer) -> Result<u64, Undone> {
     match answer {
         Answer::Outcome(ScriptOutcome::Done { steps, planned }) => enough(steps, planned),
         Answer::Outcome(ScriptOutcome::Broken { law, what, trace }) => {

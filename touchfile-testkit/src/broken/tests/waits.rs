@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::flock::FlockBackend;
+use crate::handles::poll_once;
 use tokio::time::timeout;
 use touchfile_core::LockMode::Exclusive;
 use touchfile_core::{LockBackend, LockHandle, OpenOptions};
@@ -137,4 +138,48 @@ fn gives_up_by_itself() {
         let error = b.lock(Exclusive).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     });
+}
+
+#[test]
+fn some_take_longer_than_they_may() {
+    const SLOW: Duration = Duration::from_millis(145);
+    let took = |name: &str, done: fn(&mut Handle, &mut Handle) -> Duration| {
+        let setup = Setup::new(name);
+        let (mut holder, mut other) = block_on(async { (setup.open().await, setup.open().await) });
+        assert!(block_on(acquires(&mut holder, Exclusive)));
+        done(&mut holder, &mut other)
+    };
+    let tries = took("tries-for-a-while", |_, other| {
+        let begun = Instant::now();
+        assert!(!block_on(acquires(other, Exclusive)));
+        begun.elapsed()
+    });
+    let gives_up = took("gives-up-slowly", |_, other| {
+        let begun = Instant::now();
+        block_on(give_up(other));
+        begun.elapsed()
+    });
+    let unlocks = took("unlocks-slowly", |holder, _| {
+        let begun = Instant::now();
+        block_on(holder.unlock()).unwrap();
+        begun.elapsed()
+    });
+    let looks = took("looks-each-second", |holder, other| {
+        block_on(async {
+            let mut wait = other.lock(Exclusive);
+            assert!(poll_once(wait.as_mut()).await.is_pending());
+            holder.unlock().await.unwrap();
+            let begun = Instant::now();
+            wait.await.unwrap();
+            begun.elapsed()
+        })
+    });
+    for (name, took) in [
+        ("an attempt", tries),
+        ("giving up", gives_up),
+        ("unlocking", unlocks),
+        ("a wait after the release", looks),
+    ] {
+        assert!(took > SLOW, "{name} took {took:?}");
+    }
 }

@@ -75,6 +75,7 @@ pub(super) fn run(
         "siblings" => family::siblings(&context)?,
         #[cfg(windows)]
         "siblings" => Answer::Unable("Windows cannot fork".into()),
+        "time-calls" => waiting::time_calls(&context)?.into(),
         "try-at-the-same-moment" => meetings::try_at_once(&context)?.into(),
         "try-in-other-threads" => threads::try_in_others(&context)?.into(),
         "try-many" => locking::try_many(&context)?.into(),

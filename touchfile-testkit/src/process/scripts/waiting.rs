@@ -10,6 +10,7 @@ use touchfile_core::{Attempt, LockHandle, LockMode};
 use super::ScriptContext;
 use crate::free::now_ns;
 use crate::handles::{poll_once, poll_times};
+use crate::timing;
 
 /// Gives up this many waits for a lock that another process holds all the time.
 pub(super) fn give_up(context: &ScriptContext<'_>) -> io::Result<String> {
@@ -156,4 +157,13 @@ pub(super) fn write_in_turns(context: &ScriptContext<'_>) -> io::Result<String> 
             longest.as_millis()
         ))
     })
+}
+
+/// Measures how long calls take. The arguments are the number of rounds, and the time for them and the
+/// patience in milliseconds. The answer is JSON.
+pub(super) fn time_calls(context: &ScriptContext<'_>) -> io::Result<String> {
+    let (rounds, time) = (context.word(0)?, context.milliseconds(1)?);
+    let (backend, path, patience) = (context.backend, context.path, context.milliseconds(2)?);
+    let times = timing::time_calls(backend, path, rounds, time, patience, context.end)?;
+    Ok(serde_json::to_string(&times)?)
 }
