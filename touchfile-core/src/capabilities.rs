@@ -47,6 +47,9 @@ pub struct Capabilities {
     pub atomic_conversion: bool,
     /// Waiters are served in an order that starves nobody, across processes.
     pub fair: bool,
+    /// Held locks have [tokens](crate::LockHandle::token), for stores that refuse a holder which has
+    /// lost its lock (law 10). Without it no handle gives one.
+    pub fencing: bool,
     /// Excludes programs that lock the same file with flock(2).
     pub excludes_flock: bool,
     /// Excludes programs that lock the same file with fcntl(2), `F_SETLK` or `F_OFD_SETLK`.
@@ -66,6 +69,7 @@ impl Capabilities {
         exclusive_read_only: false,
         atomic_conversion: false,
         fair: false,
+        fencing: false,
         excludes_flock: false,
         excludes_fcntl: false,
     };

@@ -127,6 +127,10 @@ impl<H: LockHandle + ?Sized> LockHandle for Box<H> {
         (**self).is_lost()
     }
 
+    fn token(&self) -> Option<u64> {
+        (**self).token()
+    }
+
     fn may_block(&self) -> bool {
         (**self).may_block()
     }

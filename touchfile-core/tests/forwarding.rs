@@ -106,6 +106,11 @@ impl LockHandle for Recorder {
         Ok(true)
     }
 
+    fn token(&self) -> Option<u64> {
+        self.note("token".into());
+        Some(7)
+    }
+
     fn may_block(&self) -> bool {
         self.note("may_block".into());
         true
@@ -149,6 +154,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     handle.unlock().await.unwrap();
     assert!(!handle.is_current(Path::new("/b")).await.unwrap());
     assert!(handle.is_lost().await.unwrap());
+    assert_eq!(handle.token(), Some(7));
     assert!(handle.may_block());
     let handle = handle.convertible().unwrap();
     handle.downgrade().await.unwrap();
@@ -164,6 +170,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
         "unlock",
         "is_current /b",
         "is_lost",
+        "token",
         "may_block",
         "convertible",
         "downgrade",

@@ -59,7 +59,7 @@ impl MockBackend {
     ///
     /// What is not claimed is refused: shared locks, `remove_on_release`, the question whether a path
     /// is current, conversion, and exclusive locks on [read-only](World::set_read_only) files. Without
-    /// `crash_release`, locks outlive a killed process. Claims beyond what the simulation can do are
+    /// `fencing`, locks have no tokens. Without `crash_release`, locks outlive a killed process. Claims beyond what the simulation can do are
     /// reported, but not kept.
     ///
     /// # Examples
@@ -200,5 +200,6 @@ fn simulated() -> Capabilities {
     capabilities.remove_on_release = true;
     capabilities.exclusive_read_only = true;
     capabilities.atomic_conversion = true;
+    capabilities.fencing = true;
     capabilities
 }

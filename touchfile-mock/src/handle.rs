@@ -91,6 +91,11 @@ impl LockHandle for MockHandle {
         self.world.0.with(|state| state.is_lost(self.id))
     }
 
+    /// The number of this acquisition, counted over the whole world.
+    fn token(&self) -> Option<u64> {
+        self.world.0.with(|state| state.token(self.id))
+    }
+
     /// The number of its file, which all of its names have.
     fn identity(&self) -> Option<Vec<u8>> {
         self.world.0.with(|state| state.identity(self.id))

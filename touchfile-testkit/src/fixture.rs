@@ -194,6 +194,17 @@ impl Fixture<'_> {
         }
     }
 
+    /// Takes the lock on `path` away from its holders, who are not told.
+    pub(crate) fn lose(&self, path: &Path) -> io::Result<()> {
+        match &self.files {
+            Files::Dir { .. } => Err(io::ErrorKind::Unsupported.into()),
+            Files::World { world, .. } => {
+                world.lose_lock(path);
+                Ok(())
+            }
+        }
+    }
+
     /// Renames a new file over `path`.
     pub(crate) fn replace(&self, path: &Path) -> io::Result<()> {
         match &self.files {

@@ -46,6 +46,9 @@ use crate::{
 ///    including a foreign program that does not use touchfile.
 /// 9. **Errors are told apart.** Contention is not an error; transient, unsupported and fatal
 ///    failures have different [`std::io::ErrorKind`]s or OS error codes.
+/// 10. **Fencing.** The [token](LockHandle::token) of an acquisition is greater than that of every
+///     earlier acquisition of the same lock that conflicts with it, over processes, crashes and lost
+///     locks. It is kept by backends that claim [`fencing`](Capabilities::fencing).
 ///
 /// # In numbers
 ///
@@ -265,6 +268,17 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     /// Dropping the future changes nothing.
     async fn is_lost(&self) -> io::Result<bool> {
         Ok(false)
+    }
+
+    /// A number by which a store can refuse holders that have lost their lock: the fencing token.
+    ///
+    /// It is greater than the token of every earlier acquisition of the same lock that conflicts with
+    /// this one (law 10). Becoming exclusive by [`ConvertLock`] is an acquisition too, and has a new
+    /// token. The answer stays the same until the handle is unlocked, whether or not the lock was lost
+    /// meanwhile, and is `None` while nothing is held. It is known without asking anybody. The provided
+    /// method has none to give, which is right without [`Capabilities::fencing`].
+    fn token(&self) -> Option<u64> {
+        None
     }
 
     /// Whether a call on this handle, or dropping it, may block its thread for long.

@@ -204,6 +204,32 @@ where
         handle.file().ok_or_else(none)
     }
 
+    /// The fencing token of this lock: a number that is greater than that of everybody who held it
+    /// before and would be in the way.
+    ///
+    /// Send it with what the lock protects, so that a store can refuse a holder that has lost the lock
+    /// without knowing; a [`Fence`](crate::Fence) does that. It stays the same after a loss.
+    ///
+    /// `None` if the backend has no tokens, which [its claim](crate::Capabilities::fencing) says; and,
+    /// as with [`handle`](Self::handle), while a conversion that was given up is still going on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::TouchFile;
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    ///
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let first = touch.blocking().lock_exclusive()?.token();
+    /// let second = touch.blocking().lock_exclusive()?.token();
+    /// assert!(first.is_some() && first < second);
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
+    pub fn token(&self) -> Option<u64> {
+        self.handle()?.token()
+    }
+
     /// Whom this lock can be expected to exclude, as far as the handle can tell without asking
     /// anybody ([`LockHandle::guarantee`](crate::LockHandle::guarantee)).
     ///

@@ -38,6 +38,7 @@ impl State {
             capabilities,
             remove_on_release: options.remove_on_release,
             held: None,
+            token: 0,
         };
         self.record(&handle, EventKind::Opened);
         let id = HandleId(self.fresh_id());

@@ -189,6 +189,7 @@ impl State {
         let claim = Claim::new(&*handle.process.name, mode);
         self.inode(handle.inode).hold(id, claim);
         self.set_held(id, Some(mode));
+        self.new_token(id);
         self.record(handle, EventKind::Acquired(mode));
     }
 

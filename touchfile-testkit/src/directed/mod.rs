@@ -21,6 +21,7 @@ mod errors;
 mod exclusion;
 mod fairness;
 mod false_busy;
+mod fencing;
 mod foreign;
 mod forking;
 mod identity;
@@ -48,6 +49,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(signals::cases());
     cases.extend(foreign::cases());
     cases.extend(identity::cases());
+    cases.extend(fencing::cases());
     cases.extend(errors::cases());
     cases.extend(capabilities::cases());
     cases

@@ -92,6 +92,7 @@ impl Executor {
             }
             Command::Spawn => self.children.spawn(),
             Command::Start(slot, mode) => self.start(slot, mode),
+            Command::Token(slot) => self.with(slot, async |handle| Answer::Token(handle.token())),
             Command::TryLock(slot, mode) => {
                 self.with(slot, async |handle| attempted(handle.try_lock(mode).await))
             }

@@ -245,6 +245,10 @@ impl LockHandle for Handle {
         self.honest.as_ref().expect(UNTIL_DROPPED).is_lost().await
     }
 
+    fn token(&self) -> Option<u64> {
+        self.honest.as_ref().expect(UNTIL_DROPPED).token()
+    }
+
     fn may_block(&self) -> bool {
         let handle = self.honest.as_ref();
         handle.is_some_and(|handle| handle.may_block())
