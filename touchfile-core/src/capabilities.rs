@@ -50,6 +50,10 @@ pub struct Capabilities {
     /// Held locks have [tokens](crate::LockHandle::token), for stores that refuse a holder which has
     /// lost its lock (law 10). Without it no handle gives one.
     pub fencing: bool,
+    /// A held lock can be lost, and every loss is told: by [`is_lost`](crate::LockHandle::is_lost),
+    /// [`lost`](crate::LockHandle::lost) and [`unlock`](crate::LockHandle::unlock). Leave it unset where
+    /// locks cannot be lost, and where nobody is told.
+    pub loss: bool,
     /// Excludes programs that lock the same file with flock(2).
     pub excludes_flock: bool,
     /// Excludes programs that lock the same file with fcntl(2), `F_SETLK` or `F_OFD_SETLK`.
@@ -70,6 +74,7 @@ impl Capabilities {
         atomic_conversion: false,
         fair: false,
         fencing: false,
+        loss: false,
         excludes_flock: false,
         excludes_fcntl: false,
     };

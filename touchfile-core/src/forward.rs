@@ -9,6 +9,9 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::{
     Attempt, Capabilities, ConvertLock, Guarantee, Holder, LockBackend, LockHandle, LockMode,
@@ -125,6 +128,18 @@ impl<H: LockHandle + ?Sized> LockHandle for Box<H> {
         Self: 'f,
     {
         (**self).is_lost()
+    }
+
+    fn lost<'s, 'f>(&'s self, interval: Duration) -> BoxFuture<'f, io::Result<()>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        (**self).lost(interval)
+    }
+
+    fn valid_until(&self) -> Option<Instant> {
+        (**self).valid_until()
     }
 
     fn token(&self) -> Option<u64> {

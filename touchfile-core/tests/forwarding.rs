@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{
     Attempt, BoxBackend, Capabilities, ConvertLock, Holder, LockBackend, LockHandle, LockMode,
@@ -106,6 +107,16 @@ impl LockHandle for Recorder {
         Ok(true)
     }
 
+    async fn lost(&self, interval: Duration) -> io::Result<()> {
+        self.note(format!("lost {interval:?}"));
+        Ok(())
+    }
+
+    fn valid_until(&self) -> Option<Instant> {
+        self.note("valid_until".into());
+        Some(Instant::now())
+    }
+
     fn token(&self) -> Option<u64> {
         self.note("token".into());
         Some(7)
@@ -154,6 +165,8 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     handle.unlock().await.unwrap();
     assert!(!handle.is_current(Path::new("/b")).await.unwrap());
     assert!(handle.is_lost().await.unwrap());
+    handle.lost(Duration::from_secs(5)).await.unwrap();
+    assert!(handle.valid_until().is_some());
     assert_eq!(handle.token(), Some(7));
     assert!(handle.may_block());
     let handle = handle.convertible().unwrap();
@@ -170,6 +183,8 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
         "unlock",
         "is_current /b",
         "is_lost",
+        "lost 5s",
+        "valid_until",
         "token",
         "may_block",
         "convertible",

@@ -59,7 +59,8 @@ impl MockBackend {
     ///
     /// What is not claimed is refused: shared locks, `remove_on_release`, the question whether a path
     /// is current, conversion, and exclusive locks on [read-only](World::set_read_only) files. Without
-    /// `fencing`, locks have no tokens. Without `crash_release`, locks outlive a killed process. Claims beyond what the simulation can do are
+    /// `fencing`, locks have no tokens. Without `loss`, nobody is told of a [lost](World::lose_lock) lock but
+    /// who asks, and unlocking it is no error. Without `crash_release`, locks outlive a killed process. Claims beyond what the simulation can do are
     /// reported, but not kept.
     ///
     /// # Examples
@@ -201,5 +202,6 @@ fn simulated() -> Capabilities {
     capabilities.exclusive_read_only = true;
     capabilities.atomic_conversion = true;
     capabilities.fencing = true;
+    capabilities.loss = true;
     capabilities
 }

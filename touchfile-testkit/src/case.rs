@@ -102,6 +102,7 @@ pub(crate) enum Need {
     Identity,
     /// Locks that the suite can take away from their holders.
     Losable,
+    Loss,
     /// Worker processes, and /proc to count what they have open.
     Proc,
     RealFiles,
@@ -146,6 +147,7 @@ impl Need {
             Self::Fair => (claims.fair, "fair"),
             Self::Fencing => (claims.fencing, "fencing"),
             Self::ForkSafe => (claims.fork_safe, "fork_safe"),
+            Self::Loss => (claims.loss, "loss"),
             Self::Identity => (claims.identity, "identity"),
             Self::RealFiles => (claims.real_files, "real_files"),
             Self::RemoveOnRelease => (claims.remove_on_release, "remove_on_release"),

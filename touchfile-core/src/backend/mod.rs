@@ -6,13 +6,16 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 pub use convert::ConvertLock;
 pub(crate) use convert::unsupported;
 
 use crate::backoff::Backoff;
+use crate::runtime;
 use crate::{
     Attempt, Capabilities, Guarantee, Holder, LockMode, NoPlatform, OpenFile, OpenOptions, Platform,
 };
@@ -232,7 +235,8 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the operating system says. Whether the handle holds a lock is unknown then: drop it.
+    /// [`std::io::ErrorKind::StaleNetworkFileHandle`] if the lock was lost before: then nothing is
+    /// released, least of all the lock of whoever has it now. Else what the operating system says. Whether the handle holds a lock is unknown then: drop it.
     ///
     /// # Cancel safety
     ///
@@ -268,6 +272,37 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     /// Dropping the future changes nothing.
     async fn is_lost(&self) -> io::Result<bool> {
         Ok(false)
+    }
+
+    /// Returns when the lock that this handle took is known to have been lost.
+    ///
+    /// The provided method asks [`is_lost`](Self::is_lost) now, and again each `interval`. Override it
+    /// where the backend is told: then nobody has to be asked, and `interval` means nothing. Where nothing
+    /// is held, it may wait for ever.
+    ///
+    /// # Errors
+    ///
+    /// As [`is_lost`](Self::is_lost).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    async fn lost(&self, interval: Duration) -> io::Result<()> {
+        while !self.is_lost().await? {
+            runtime::sleep(interval).await;
+        }
+        Ok(())
+    }
+
+    /// Until when the lock is granted, if nobody confirms it before: after this moment it counts as
+    /// lost, without asking anybody.
+    ///
+    /// A backend with leases counts from the *sending* of the request that was confirmed last, and answers
+    /// with a later moment each time that one is. It is known without asking anybody. `None`, as the
+    /// provided method answers, means that the lock lasts until it is released or taken away, or that
+    /// nothing is held.
+    fn valid_until(&self) -> Option<Instant> {
+        None
     }
 
     /// A number by which a store can refuse holders that have lost their lock: the fencing token.

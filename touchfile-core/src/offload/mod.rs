@@ -19,7 +19,7 @@ use crate::backoff::Backoff;
 use crate::forward::BoxFuture;
 use crate::platform::Platform;
 use crate::queue::Permit;
-use crate::runtime::{block_on, now_or_never};
+use crate::runtime::{self, block_on, now_or_never};
 use crate::{Attempt, ConvertLock, LockBackend, LockHandle, LockMode, OpenFile, OpenOptions};
 
 /// A handle of which each call is made right here, or on a thread of its own if its calls may block.
@@ -173,6 +173,18 @@ impl<H: LockHandle> OffloadHandle<H> {
             Calls::Inline(handle) => handle.is_lost().await,
             Calls::Offloaded(thread) => thread.call(|handle| block_on(handle.is_lost())).await,
         }
+    }
+
+    /// Returns when the lock is known to be lost.
+    pub(crate) async fn lost(&self, interval: Duration) -> io::Result<()> {
+        if let Calls::Inline(handle) = &self.0 {
+            return handle.lost(interval).await;
+        }
+        // A wait on the other thread could not be called off.
+        while !self.is_lost().await? {
+            runtime::sleep(interval).await;
+        }
+        Ok(())
     }
 
     /// Releases without waiting for anything, and returns the handle if it can be used again.

@@ -355,6 +355,6 @@ impl<B: LockBackend> TouchFile<B> {
 
 /// Whether a handle says that its path names another file by now. A server of NFS says the same of
 /// a file that another host has removed.
-fn is_stale(error: &io::Error) -> bool {
+pub(super) fn is_stale(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StaleNetworkFileHandle
 }

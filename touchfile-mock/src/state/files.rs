@@ -39,6 +39,7 @@ impl State {
             remove_on_release: options.remove_on_release,
             held: None,
             token: 0,
+            expired: None,
         };
         self.record(&handle, EventKind::Opened);
         let id = HandleId(self.fresh_id());

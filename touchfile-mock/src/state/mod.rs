@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use touchfile_core::{Capabilities, LockMode};
 
 use self::inode::Inode;
@@ -69,6 +70,8 @@ pub(crate) struct State {
     handles: BTreeMap<HandleId, OpenHandle>,
     last_id: u64,
     last_token: u64,
+    /// The wakers of those who wait for a loss.
+    watchers: Vec<Waker>,
     /// The wakers to call and the wakers to drop after the mutex was unlocked.
     due: Vec<Waker>,
     retired: Vec<Waker>,
@@ -87,6 +90,8 @@ struct OpenHandle {
     held: Option<LockMode>,
     /// The number of the latest acquisition of this handle.
     token: u64,
+    /// When its lock has expired.
+    expired: Option<Instant>,
 }
 
 impl State {
@@ -100,6 +105,7 @@ impl State {
             handles: BTreeMap::new(),
             last_id: 0,
             last_token: 0,
+            watchers: Vec::new(),
             due: Vec::new(),
             retired: Vec::new(),
         }
@@ -169,6 +175,7 @@ impl State {
         self.last_token += 1;
         if let Some(handle) = self.handles.get_mut(&id) {
             handle.token = self.last_token;
+            handle.expired = None;
         }
     }
 

@@ -26,7 +26,7 @@ fn the_full_mock_claims_what_it_simulates_and_no_more() {
     let claims = MockBackend::new().capabilities();
     assert!(claims.shared && claims.cross_process && claims.crash_release && claims.fork_safe);
     assert!(claims.identity && claims.remove_on_release && claims.exclusive_read_only);
-    assert!(claims.atomic_conversion && claims.fencing);
+    assert!(claims.atomic_conversion && claims.fencing && claims.loss);
     assert!(!claims.real_files && !claims.fair);
     assert!(!claims.excludes_flock && !claims.excludes_fcntl);
     assert_eq!(MockBackend::new().name(), "mock");
@@ -53,7 +53,7 @@ fn tokens_rise_over_deaths_and_losses_and_stay_with_their_holder() {
     let next = hold(&world, "d", Shared).token().unwrap();
     assert!(killed < lost && lost < next && dead.token() < losing.token());
     assert_eq!(losing.token(), Some(lost));
-    block_on(losing.unlock()).unwrap();
+    block_on(losing.unlock()).unwrap_err();
     assert_eq!(losing.token(), None);
 }
 

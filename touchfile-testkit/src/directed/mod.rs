@@ -26,6 +26,7 @@ mod foreign;
 mod forking;
 mod identity;
 mod liveness;
+mod losing;
 mod release;
 mod scripted;
 mod signals;
@@ -50,6 +51,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(foreign::cases());
     cases.extend(identity::cases());
     cases.extend(fencing::cases());
+    cases.extend(losing::cases());
     cases.extend(errors::cases());
     cases.extend(capabilities::cases());
     cases
