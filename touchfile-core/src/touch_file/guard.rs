@@ -143,7 +143,7 @@ where
         self.mode
     }
 
-    /// The absolute path of the lock file.
+    /// The absolute path of the lock file, or its name if the backend's locks are not on files.
     pub fn path(&self) -> &Path {
         self.touch.path()
     }
