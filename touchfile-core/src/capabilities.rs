@@ -1,5 +1,7 @@
 //! What a backend promises beyond the laws that all must keep.
 
+use std::time::Duration;
+
 /// What a backend can do; constant for the life of the backend.
 ///
 /// What is claimed here must hold, and what is not claimed must be refused with
@@ -29,6 +31,10 @@ pub struct Capabilities {
     pub cross_process: bool,
     /// The death of a process, SIGKILL included, releases what it held (law 5).
     pub crash_release: bool,
+    /// For how long after the death of its holder a lock may still be held, if
+    /// [`crash_release`](Self::crash_release) is claimed: zero where the kernel releases it, the time of a
+    /// lease where a server does. The same goes for a process that ends without dropping its handles.
+    pub death_lag: Duration,
     /// A forked child neither releases nor prolongs its parent's lock (law 6).
     pub fork_safe: bool,
     /// [`is_current`](crate::LockHandle::is_current) tells the truth (law 7).
@@ -66,6 +72,7 @@ impl Capabilities {
         shared: false,
         cross_process: false,
         crash_release: false,
+        death_lag: Duration::ZERO,
         fork_safe: false,
         identity: false,
         remove_on_release: false,

@@ -149,6 +149,7 @@ impl Fixture<'_> {
         if let Some(process) = self.running.remove(&number) {
             process.finish();
         }
+        self.last_death = Some(Instant::now());
     }
 
     /// Stops a process with SIGSTOP, and waits until it has stopped.

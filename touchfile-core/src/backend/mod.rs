@@ -40,7 +40,8 @@ use crate::{
 /// 4. **Cancel safety.** Dropping a [`lock`](LockHandle::lock) future at any moment is safe and
 ///    prompt, and does not delay the next waiter.
 /// 5. **Release.** [`unlock`](LockHandle::unlock), dropping the handle, process exit and SIGKILL
-///    all release. `Drop` never panics and needs no runtime.
+///    all release, the latter two within [`death_lag`](Capabilities::death_lag). `Drop` never panics and
+///    needs no runtime.
 /// 6. **Fork and exec.** Handles are close-on-exec. A child that inherited one by fork and drops
 ///    it does not release the parent's lock; a child between fork and exec does not prolong it.
 /// 7. **Identity.** A lock is on the file, users think of the path: after acquiring, `TouchFile`
