@@ -71,6 +71,10 @@ macro_rules! forward_backend {
                 (**self).open_may_block(path, options)
             }
 
+            fn answers_later(&self) -> bool {
+                (**self).answers_later()
+            }
+
             fn platform(&self) -> &'static dyn Platform {
                 (**self).platform()
             }
@@ -148,6 +152,14 @@ impl<H: LockHandle + ?Sized> LockHandle for Box<H> {
 
     fn may_block(&self) -> bool {
         (**self).may_block()
+    }
+
+    fn queues(&self) -> bool {
+        (**self).queues()
+    }
+
+    fn drop_may_block(&self) -> bool {
+        (**self).drop_may_block()
     }
 
     fn file(&self) -> Option<&File> {

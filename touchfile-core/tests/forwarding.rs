@@ -59,6 +59,11 @@ impl LockBackend for Recorder {
         true
     }
 
+    fn answers_later(&self) -> bool {
+        self.note("answers_later".into());
+        true
+    }
+
     fn platform(&self) -> &'static dyn Platform {
         self.note("platform".into());
         &Here
@@ -127,6 +132,16 @@ impl LockHandle for Recorder {
         true
     }
 
+    fn queues(&self) -> bool {
+        self.note("queues".into());
+        true
+    }
+
+    fn drop_may_block(&self) -> bool {
+        self.note("drop_may_block".into());
+        true
+    }
+
     fn convertible(&mut self) -> Option<&mut dyn ConvertLock> {
         self.note("convertible".into());
         Some(self)
@@ -152,6 +167,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     let holders = backend.holders(Path::new("/c")).await.unwrap();
     assert_eq!(holders, [Holder::new(Shared)]);
     assert_eq!(backend.platform().fork_generation(), 7);
+    assert!(backend.answers_later());
     let mut options = OpenOptions::new();
     options.create = false;
     assert!(backend.open_may_block(Path::new("/a"), &options));
@@ -169,12 +185,14 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     assert!(handle.valid_until().is_some());
     assert_eq!(handle.token(), Some(7));
     assert!(handle.may_block());
+    assert!(handle.queues() && handle.drop_may_block());
     let handle = handle.convertible().unwrap();
     handle.downgrade().await.unwrap();
     assert_eq!(handle.try_upgrade().await.unwrap(), Attempt::WouldBlock);
     let expected = [
         "holders /c",
         "platform",
+        "answers_later",
         "open_may_block /a false",
         "open /a false",
         "try_lock shared",
@@ -187,6 +205,8 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
         "valid_until",
         "token",
         "may_block",
+        "queues",
+        "drop_may_block",
         "convertible",
         "downgrade",
         "try_upgrade",

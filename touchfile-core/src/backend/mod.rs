@@ -34,7 +34,8 @@ use crate::{
 /// 1. **Exclusion.** Exclusive conflicts with everything, shared with exclusive only; between
 ///    processes and between two handles of one process alike.
 /// 2. **No false "busy".** [`Attempt::WouldBlock`] only if a conflicting holder existed at some
-///    moment of the call.
+///    moment of the call. A mere waiter is no reason for it, but in
+///    [`try_lock_fair`](LockHandle::try_lock_fair).
 /// 3. **Acquired means acquired.** An `Err` or a dropped future leaves the handle holding
 ///    nothing, and nothing behind it (thread, process, descriptor) that takes the lock later.
 /// 4. **Cancel safety.** Dropping a [`lock`](LockHandle::lock) future at any moment is safe and
@@ -152,6 +153,16 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
         self.platform().open_may_block(path, options)
     }
 
+    /// Whether opening and locking take a round trip to somebody else, such as a server, so that their
+    /// futures are pending at first even where the lock is free. The same answer for the life of the value.
+    ///
+    /// A [`lock_timeout`](crate::TouchFile::lock_timeout) of zero then waits for the answer to its one
+    /// attempt, for a second at most. It has nothing to do with [`open_may_block`](Self::open_may_block),
+    /// which is about calls that block their thread. The provided method answers no.
+    fn answers_later(&self) -> bool {
+        false
+    }
+
     /// The system that the names of this backend's locks belong to; the same answer for the life of
     /// the value.
     ///
@@ -171,6 +182,17 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
 /// process as across processes. Dropping a handle releases what it holds.
 ///
 /// The [laws](LockBackend#the-laws) hold for every method.
+///
+/// # Runtimes
+///
+/// The futures of a backend and its handles are polled in any tokio runtime, which may be one of a single
+/// thread that turns only during the call; by any other executor; and once without any, with a waker that
+/// does nothing: [`TouchFile::blocking`](crate::TouchFile::blocking) does that before it has to wait, and a
+/// dropped guard with [`unlock`](Self::unlock), which it drops if it is pending. One future may be polled in
+/// several of these, one after the other. So a backend that needs a runtime for its connections has one of
+/// its own, on a thread of its own, which also keeps a lease alive while the program's runtime is blocked;
+/// its futures only wait for that thread's answers. [`runtime`](crate::runtime) has timers that work
+/// everywhere.
 #[async_trait]
 pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     /// Makes one attempt and does not wait for a holder.
@@ -323,6 +345,27 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     /// its own, on which each call is made and on which it is dropped, and waits by repeating
     /// [`try_lock`](Self::try_lock). It is asked once, when the handle has been opened.
     fn may_block(&self) -> bool {
+        false
+    }
+
+    /// Whether [`lock`](Self::lock) is called at once by who will wait, with no attempt before.
+    ///
+    /// It is right where one call does both: it takes the lock if it is free and nobody waits, and stands
+    /// in line otherwise, first come, first served. An attempt before it would cost another round trip.
+    /// The provided method answers no: [`try_lock_fair`](Self::try_lock_fair) comes first. It is asked for
+    /// each acquisition, so it must be cheap.
+    fn queues(&self) -> bool {
+        false
+    }
+
+    /// Whether dropping this handle while it holds a lock, or while a call on it was given up, may block its
+    /// thread for long, though no call does.
+    ///
+    /// It is true where the release is confirmed by a server. In a tokio runtime `TouchFile` then drops the
+    /// handle on a thread of its own, and the next one of this process has its turn when that is done. A
+    /// program that ends before has not released. Elsewhere the handle is dropped where it is, and has
+    /// released when that returns. The provided method answers no.
+    fn drop_may_block(&self) -> bool {
         false
     }
 

@@ -116,6 +116,7 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             retry,
             temporary: AtomicBool::new(temporary && has_files),
             process: Process::current(platform),
+            answers_later: backend.answers_later(),
             backend: Arc::new(backend),
             queue: Queue::new(),
             idle: IdleHandles::new(),

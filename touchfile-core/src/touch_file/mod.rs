@@ -111,6 +111,8 @@ pub struct TouchFile<B: LockBackend> {
     file: Option<OpenFile>,
     options: OpenOptions,
     verify: bool,
+    /// Whether the backend's answers take their time.
+    answers_later: bool,
     on_wait: Option<OnWait>,
     /// The timeout of waits that are given none of their own.
     timeout: Option<Duration>,
