@@ -92,11 +92,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     // A worker of the suite, which is this program with the same arguments, does not return from here.
     suite.work();
     suite = suite.dir(&args.dir);
-    // The locks of a process that ended are freed "depending upon available system resources" there
-    // (LockFileEx).
-    if cfg!(windows) {
-        suite = suite.death_grace(Duration::from_secs(2));
-    }
     if let Some(cases) = args.cases {
         suite = suite.cases(cases);
     }

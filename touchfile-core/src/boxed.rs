@@ -75,6 +75,10 @@ impl LockBackend for BoxBackend {
         self.0.open_may_block(path, options)
     }
 
+    fn answers_later(&self) -> bool {
+        self.0.answers_later()
+    }
+
     fn platform(&self) -> &'static dyn Platform {
         self.0.platform()
     }
@@ -100,6 +104,7 @@ trait ErasedBackend: fmt::Debug + Send + Sync {
     async fn holders(&self, path: &Path) -> io::Result<Vec<Holder>>;
     fn guarantee(&self, path: &Path) -> io::Result<Guarantee>;
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool;
+    fn answers_later(&self) -> bool;
     fn platform(&self) -> &'static dyn Platform;
 }
 
@@ -135,6 +140,10 @@ impl<B: LockBackend> ErasedBackend for B {
 
     fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
         LockBackend::open_may_block(self, path, options)
+    }
+
+    fn answers_later(&self) -> bool {
+        LockBackend::answers_later(self)
     }
 
     fn platform(&self) -> &'static dyn Platform {

@@ -1,5 +1,7 @@
 //! What a backend promises beyond the laws that all must keep.
 
+use std::time::Duration;
+
 /// What a backend can do; constant for the life of the backend.
 ///
 /// What is claimed here must hold, and what is not claimed must be refused with
@@ -29,6 +31,10 @@ pub struct Capabilities {
     pub cross_process: bool,
     /// The death of a process, SIGKILL included, releases what it held (law 5).
     pub crash_release: bool,
+    /// For how long after the death of its holder a lock may still be held, if
+    /// [`crash_release`](Self::crash_release) is claimed: zero where the kernel releases it, the time of a
+    /// lease where a server does. The same goes for a process that ends without dropping its handles.
+    pub death_lag: Duration,
     /// A forked child neither releases nor prolongs its parent's lock (law 6).
     pub fork_safe: bool,
     /// [`is_current`](crate::LockHandle::is_current) tells the truth (law 7).
@@ -47,6 +53,13 @@ pub struct Capabilities {
     pub atomic_conversion: bool,
     /// Waiters are served in an order that starves nobody, across processes.
     pub fair: bool,
+    /// Held locks have [tokens](crate::LockHandle::token), for stores that refuse a holder which has
+    /// lost its lock (law 10). Without it no handle gives one.
+    pub fencing: bool,
+    /// A held lock can be lost, and every loss is told: by [`is_lost`](crate::LockHandle::is_lost),
+    /// [`lost`](crate::LockHandle::lost) and [`unlock`](crate::LockHandle::unlock). Leave it unset where
+    /// locks cannot be lost, and where nobody is told.
+    pub loss: bool,
     /// Excludes programs that lock the same file with flock(2).
     pub excludes_flock: bool,
     /// Excludes programs that lock the same file with fcntl(2), `F_SETLK` or `F_OFD_SETLK`.
@@ -59,6 +72,7 @@ impl Capabilities {
         shared: false,
         cross_process: false,
         crash_release: false,
+        death_lag: Duration::ZERO,
         fork_safe: false,
         identity: false,
         remove_on_release: false,
@@ -66,6 +80,8 @@ impl Capabilities {
         exclusive_read_only: false,
         atomic_conversion: false,
         fair: false,
+        fencing: false,
+        loss: false,
         excludes_flock: false,
         excludes_fcntl: false,
     };

@@ -9,6 +9,9 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::{
     Attempt, Capabilities, ConvertLock, Guarantee, Holder, LockBackend, LockHandle, LockMode,
@@ -66,6 +69,10 @@ macro_rules! forward_backend {
 
             fn open_may_block(&self, path: &Path, options: &OpenOptions) -> bool {
                 (**self).open_may_block(path, options)
+            }
+
+            fn answers_later(&self) -> bool {
+                (**self).answers_later()
             }
 
             fn platform(&self) -> &'static dyn Platform {
@@ -127,8 +134,32 @@ impl<H: LockHandle + ?Sized> LockHandle for Box<H> {
         (**self).is_lost()
     }
 
+    fn lost<'s, 'f>(&'s self, interval: Duration) -> BoxFuture<'f, io::Result<()>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        (**self).lost(interval)
+    }
+
+    fn valid_until(&self) -> Option<Instant> {
+        (**self).valid_until()
+    }
+
+    fn token(&self) -> Option<u64> {
+        (**self).token()
+    }
+
     fn may_block(&self) -> bool {
         (**self).may_block()
+    }
+
+    fn queues(&self) -> bool {
+        (**self).queues()
+    }
+
+    fn drop_may_block(&self) -> bool {
+        (**self).drop_may_block()
     }
 
     fn file(&self) -> Option<&File> {

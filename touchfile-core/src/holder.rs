@@ -37,6 +37,9 @@ const SHORT: usize = 60;
 pub struct Holder {
     /// The process, or why it is not named.
     pub process: ProcessId,
+    /// The host on which the process runs, if the backend's locks go beyond one and it is another or not
+    /// known to be ours. `None` means this host.
+    pub host: Option<String>,
     /// The effective user of the process.
     pub uid: Option<u32>,
     /// The command that the process runs, with its arguments, or the name of a thread of the kernel.
@@ -66,6 +69,7 @@ impl Holder {
     pub fn new(mode: LockMode) -> Self {
         Self {
             process: ProcessId::Unknown,
+            host: None,
             uid: None,
             command: None,
             started: None,
@@ -78,11 +82,12 @@ impl Holder {
         }
     }
 
-    /// The number of the process in our own pid namespace, if it is known.
+    /// The number of the process in our own pid namespace, if it is known. A process on
+    /// [another host](Self::host) has none.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         match self.process {
-            ProcessId::Known(pid) => Some(pid),
+            ProcessId::Known(pid) if self.host.is_none() => Some(pid),
             _ => None,
         }
     }
@@ -102,14 +107,16 @@ impl Holder {
             let range = holder.range.clone();
             (
                 holder.process,
+                holder.host.clone(),
                 holder.started,
                 holder.kind,
                 holder.mode,
                 range,
             )
         };
-        let named = self.pid().is_some() || self.command.is_some();
-        named && key(self) == key(other) && (self.pid().is_some() || self.command == other.command)
+        let is_known = matches!(self.process, ProcessId::Known(_));
+        let named = is_known || self.command.is_some();
+        named && key(self) == key(other) && (is_known || self.command == other.command)
     }
 
     /// Names those who hold a lock, for the end of a message: `held by pid 1 (a), pid 2 (b)`.
@@ -142,7 +149,7 @@ impl Holder {
 
     fn in_a_few_words(&self) -> String {
         // A process that waits for itself waits for ever: the message says so.
-        let this = if self.process == ProcessId::Known(std::process::id()) {
+        let this = if self.pid() == Some(std::process::id()) {
             "this process, "
         } else {
             ""
@@ -189,6 +196,9 @@ impl Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(host) = &self.host {
+            return self.fmt_remote(host, f);
+        }
         match (self.process, self.short_command()) {
             (ProcessId::Known(pid), Some(command)) => write!(f, "pid {pid} ({command})"),
             (ProcessId::Known(pid), None) => write!(f, "pid {pid}"),
@@ -202,13 +212,32 @@ impl fmt::Display for Holder {
     }
 }
 
+impl Holder {
+    /// The host comes first, so that its numbers are not taken for ours.
+    fn fmt_remote(&self, host: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in host.chars().take(SHORT) {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                write!(f, "{c}")?;
+            }
+        }
+        match (self.process, self.short_command()) {
+            (ProcessId::Known(pid), Some(command)) => write!(f, ": pid {pid} ({command})"),
+            (ProcessId::Known(pid), None) => write!(f, ": pid {pid}"),
+            (_, Some(command)) => write!(f, ": process {command}"),
+            (_, None) => f.write_str(": an unknown process"),
+        }
+    }
+}
+
 /// Which process a [`Holder`] is, or why that is not known.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum ProcessId {
-    /// The process with this number in our own pid namespace.
+    /// The process with this number in our own pid namespace, or on the [host](Holder::host) of the holder.
     Known(u32),
     /// A process whose descriptors this one may not look at.
     Hidden,
@@ -302,6 +331,21 @@ mod tests {
                 .unwrap()
                 .starts_with("taken by pid 1")
         );
+    }
+
+    #[test]
+    fn a_process_on_another_host_is_none_of_ours() {
+        let mut remote = holder(std::process::id(), "cargo build");
+        let ours = remote.clone();
+        remote.host = Some("db\n1".into());
+        assert_eq!(remote.pid(), None);
+        assert!(!remote.is_same(&ours) && remote.is_same(&remote.clone()));
+        let words = format!("held by db\\n1: pid {} (cargo build)", std::process::id());
+        assert_eq!(Holder::in_words(&[remote.clone()]), Some(words));
+        remote.process = ProcessId::Unknown;
+        assert_eq!(remote.to_string(), "db\\n1: process cargo build");
+        remote.command = None;
+        assert_eq!(remote.to_string(), "db\\n1: an unknown process");
     }
 
     #[test]

@@ -41,6 +41,7 @@
 //! - [`Error`] tells contention, timeouts and failures apart, [`Loss`] how a held lock was lost.
 //! - [`Holder`] is who has a lock or waits for it, [`WaitEvent`] what a wait reports.
 //! - [`Guarantee`] is what a lock is worth where its file is.
+//! - [`Fence`] lets a store refuse a holder that has lost its lock, by the [token](Guard::token).
 //!
 //! # Tracing
 //!
@@ -178,6 +179,7 @@ pub mod backoff;
 mod boxed;
 mod capabilities;
 mod error;
+mod fence;
 mod forward;
 mod guarantee;
 mod holder;
@@ -196,6 +198,7 @@ pub use backend::{ConvertLock, LockBackend, LockHandle};
 pub use boxed::BoxBackend;
 pub use capabilities::Capabilities;
 pub use error::{Error, Loss, Operation, Result};
+pub use fence::{Fence, StaleToken};
 pub use guarantee::Guarantee;
 pub use holder::{Holder, LockKind, ProcessId};
 pub use mode::{Attempt, LockMode};

@@ -33,6 +33,14 @@ pub trait Platform: fmt::Debug + Send + Sync {
         Ok(name.to_owned())
     }
 
+    /// Whether what is locked are files, with directories, permissions and owners.
+    ///
+    /// Without them a [temporary](crate::TouchFile::temporary) touch file is nothing but a name that nobody
+    /// else has: nothing is created for it, and nothing has to be removed. The default answers no.
+    fn has_files(&self) -> bool {
+        false
+    }
+
     /// A name for an open file, by which messages call it and its holders can be looked up, if it has one.
     /// The default knows of none.
     fn name_of(&self, file: &File) -> Option<PathBuf> {

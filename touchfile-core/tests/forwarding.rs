@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{
     Attempt, BoxBackend, Capabilities, ConvertLock, Holder, LockBackend, LockHandle, LockMode,
@@ -58,6 +59,11 @@ impl LockBackend for Recorder {
         true
     }
 
+    fn answers_later(&self) -> bool {
+        self.note("answers_later".into());
+        true
+    }
+
     fn platform(&self) -> &'static dyn Platform {
         self.note("platform".into());
         &Here
@@ -106,8 +112,33 @@ impl LockHandle for Recorder {
         Ok(true)
     }
 
+    async fn lost(&self, interval: Duration) -> io::Result<()> {
+        self.note(format!("lost {interval:?}"));
+        Ok(())
+    }
+
+    fn valid_until(&self) -> Option<Instant> {
+        self.note("valid_until".into());
+        Some(Instant::now())
+    }
+
+    fn token(&self) -> Option<u64> {
+        self.note("token".into());
+        Some(7)
+    }
+
     fn may_block(&self) -> bool {
         self.note("may_block".into());
+        true
+    }
+
+    fn queues(&self) -> bool {
+        self.note("queues".into());
+        true
+    }
+
+    fn drop_may_block(&self) -> bool {
+        self.note("drop_may_block".into());
         true
     }
 
@@ -136,6 +167,7 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     let holders = backend.holders(Path::new("/c")).await.unwrap();
     assert_eq!(holders, [Holder::new(Shared)]);
     assert_eq!(backend.platform().fork_generation(), 7);
+    assert!(backend.answers_later());
     let mut options = OpenOptions::new();
     options.create = false;
     assert!(backend.open_may_block(Path::new("/a"), &options));
@@ -149,13 +181,18 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
     handle.unlock().await.unwrap();
     assert!(!handle.is_current(Path::new("/b")).await.unwrap());
     assert!(handle.is_lost().await.unwrap());
+    handle.lost(Duration::from_secs(5)).await.unwrap();
+    assert!(handle.valid_until().is_some());
+    assert_eq!(handle.token(), Some(7));
     assert!(handle.may_block());
+    assert!(handle.queues() && handle.drop_may_block());
     let handle = handle.convertible().unwrap();
     handle.downgrade().await.unwrap();
     assert_eq!(handle.try_upgrade().await.unwrap(), Attempt::WouldBlock);
     let expected = [
         "holders /c",
         "platform",
+        "answers_later",
         "open_may_block /a false",
         "open /a false",
         "try_lock shared",
@@ -164,7 +201,12 @@ async fn forwards_everything<B: LockBackend>(backend: B, calls: &Calls) {
         "unlock",
         "is_current /b",
         "is_lost",
+        "lost 5s",
+        "valid_until",
+        "token",
         "may_block",
+        "queues",
+        "drop_may_block",
         "convertible",
         "downgrade",
         "try_upgrade",

@@ -33,6 +33,10 @@ pub fn platform() -> &'static dyn Platform {
 struct OperatingSystem;
 
 impl Platform for OperatingSystem {
+    fn has_files(&self) -> bool {
+        true
+    }
+
     fn resolve(&self, name: &Path, options: &OpenOptions) -> Result<PathBuf> {
         if name.as_os_str().as_encoded_bytes().contains(&0) {
             return Err(Error::invalid_path(name, "it contains a NUL byte", None));

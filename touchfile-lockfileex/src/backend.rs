@@ -5,6 +5,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use touchfile_core::{
@@ -87,6 +88,9 @@ impl LockBackend for LockFileExBackend {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::FILES;
         capabilities.exclusive_read_only = true;
+        // "The time it takes for the operating system to unlock these locks depends upon available system
+        // resources" (LockFileEx).
+        capabilities.death_lag = Duration::from_secs(2);
         capabilities
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use async_trait::async_trait;
-use touchfile_core::{Capabilities, Holder, LockBackend, OpenOptions, Platform};
+use touchfile_core::{Capabilities, Holder, LockBackend, NoPlatform, OpenOptions, Platform};
 
 use crate::paths::{Simulated, absolute};
 use crate::state::ProcessRef;
@@ -45,6 +45,7 @@ pub struct MockBackend {
     world: World,
     process: ProcessRef,
     capabilities: Capabilities,
+    platform: &'static dyn Platform,
 }
 
 impl MockBackend {
@@ -59,8 +60,9 @@ impl MockBackend {
     ///
     /// What is not claimed is refused: shared locks, `remove_on_release`, the question whether a path
     /// is current, conversion, and exclusive locks on [read-only](World::set_read_only) files. Without
-    /// `crash_release`, locks outlive a killed process. Claims beyond what the simulation can do are
-    /// reported, but not kept.
+    /// `fencing`, locks have no tokens. Without `loss`, nobody is told of a [lost](World::lose_lock) lock but
+    /// who asks, and unlocking it is no error. Without `crash_release`, locks outlive a killed process.
+    /// Claims beyond what the simulation can do are reported, but not kept.
     ///
     /// # Examples
     ///
@@ -87,6 +89,35 @@ impl MockBackend {
         self
     }
 
+    /// A backend of the same process whose locks are on names and not on files, as those of a server are.
+    ///
+    /// A name stays as it is given, a temporary one is random, and what is about files is not claimed:
+    /// `identity`, `remove_on_release` and `exclusive_read_only`. The world has a file at `/` and the name
+    /// all the same, by which a test looks at the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::LockMode::Exclusive;
+    /// use touchfile_core::TouchFile;
+    /// use touchfile_mock::World;
+    ///
+    /// let world = World::new();
+    /// let touch = TouchFile::new(world.process("a").without_files(), "jobs/report")?;
+    /// assert_eq!(touch.path().to_str(), Some("jobs/report"));
+    /// let _guard = touch.blocking().lock_exclusive()?;
+    /// assert_eq!(world.holders("jobs/report"), [("a", Exclusive)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn without_files(mut self) -> Self {
+        self.capabilities.identity = false;
+        self.capabilities.remove_on_release = false;
+        self.capabilities.exclusive_read_only = false;
+        self.platform = &NoPlatform;
+        self
+    }
+
     /// The world of this process.
     #[must_use]
     pub fn world(&self) -> &World {
@@ -110,6 +141,7 @@ impl World {
             world: self.clone(),
             process: self.0.with(|state| state.process(name)),
             capabilities: simulated(),
+            platform: &Simulated,
         }
     }
 }
@@ -174,9 +206,10 @@ impl LockBackend for MockBackend {
         Ok(told.collect())
     }
 
-    /// The paths of the world, whose current directory is `/` on every system.
+    /// The paths of the world, whose current directory is `/` on every system; none [without
+    /// files](MockBackend::without_files).
     fn platform(&self) -> &'static dyn Platform {
-        &Simulated
+        self.platform
     }
 }
 
@@ -200,5 +233,7 @@ fn simulated() -> Capabilities {
     capabilities.remove_on_release = true;
     capabilities.exclusive_read_only = true;
     capabilities.atomic_conversion = true;
+    capabilities.fencing = true;
+    capabilities.loss = true;
     capabilities
 }

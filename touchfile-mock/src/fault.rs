@@ -18,6 +18,9 @@ pub enum Call {
     /// The beginning of [`LockHandle::lock`](touchfile_core::LockHandle::lock). A `TouchFile` makes this
     /// call only after a `try_lock` that found the lock busy.
     Lock,
+    /// The beginning of [`LockHandle::lost`](touchfile_core::LockHandle::lost), which `Guard::lost` calls, of a
+    /// backend that claims `loss`.
+    Lost,
     /// [`LockBackend::open`](touchfile_core::LockBackend::open).
     Open,
     /// [`LockHandle::try_lock`](touchfile_core::LockHandle::try_lock).
@@ -36,6 +39,7 @@ impl fmt::Display for Call {
             Self::IsCurrent => "is_current",
             Self::IsLost => "is_lost",
             Self::Lock => "lock",
+            Self::Lost => "lost",
             Self::Open => "open",
             Self::TryLock => "try_lock",
             Self::TryUpgrade => "try_upgrade",

@@ -1,14 +1,16 @@
 //! An open file of a simulated process.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use touchfile_core::{Attempt, ConvertLock, LockHandle, LockMode};
+use tokio::time::Instant;
+use touchfile_core::{Attempt, ConvertLock, LockHandle, LockMode, runtime};
 
 use crate::state::{HandleId, ProcessRef};
 use crate::{Call, World};
@@ -69,7 +71,8 @@ impl LockHandle for MockHandle {
     /// # Errors
     ///
     /// The failure of an armed [`Fault`](crate::Fault). Then the lock is still held, until another
-    /// `unlock` or the drop of the handle. To unlock a [lost](World::lose_lock) lock is no error.
+    /// `unlock` or the drop of the handle. [`io::ErrorKind::StaleNetworkFileHandle`] for a
+    /// [lost](World::lose_lock) lock, if the backend claims `loss`.
     ///
     /// # Cancel safety
     ///
@@ -89,6 +92,33 @@ impl LockHandle for MockHandle {
     async fn is_lost(&self) -> io::Result<bool> {
         self.enter(Call::IsLost).await?;
         self.world.0.with(|state| state.is_lost(self.id))
+    }
+
+    /// Is told of the loss at once, if the backend claims `loss`; otherwise asks again and again.
+    async fn lost(&self, interval: Duration) -> io::Result<()> {
+        if !self.world.0.with(|state| state.tells_of_losses(self.id)) {
+            while !self.is_lost().await? {
+                runtime::sleep(interval).await;
+            }
+            return Ok(());
+        }
+        self.enter(Call::Lost).await?;
+        poll_fn(|cx| {
+            self.world
+                .0
+                .with(|state| state.poll_lost(self.id, cx.waker()))
+        })
+        .await
+    }
+
+    /// When the lock has [expired](World::expire_lock), if it has.
+    fn valid_until(&self) -> Option<Instant> {
+        self.world.0.with(|state| state.valid_until(self.id))
+    }
+
+    /// The number of this acquisition, counted over the whole world.
+    fn token(&self) -> Option<u64> {
+        self.world.0.with(|state| state.token(self.id))
     }
 
     /// The number of its file, which all of its names have.

@@ -9,6 +9,10 @@ use touchfile_core::{OpenOptions, Platform, Result};
 pub(crate) struct Simulated;
 
 impl Platform for Simulated {
+    fn has_files(&self) -> bool {
+        true
+    }
+
     fn resolve(&self, name: &Path, _: &OpenOptions) -> Result<PathBuf> {
         Ok(absolute(name))
     }

@@ -112,8 +112,12 @@ pub(crate) enum Need {
     ExcludesFcntl,
     ExcludesFlock,
     Fair,
+    Fencing,
     ForkSafe,
     Identity,
+    /// Locks that the suite can take away from their holders.
+    Losable,
+    Loss,
     /// Worker processes, and /proc to count what they have open.
     Proc,
     RealFiles,
@@ -147,13 +151,18 @@ impl Need {
                 let why = "Windows has no signal that stops a process";
                 return (real && cfg!(windows)).then(|| why.to_owned());
             }
+            Self::Losable => {
+                return real.then(|| "it needs a world in which locks can be lost".to_owned());
+            }
             Self::AtomicConversion => (claims.atomic_conversion, "atomic_conversion"),
             Self::CrashRelease => (claims.crash_release, "crash_release"),
             Self::CrossProcess => (claims.cross_process, "cross_process"),
             Self::ExcludesFcntl => (claims.excludes_fcntl, "excludes_fcntl"),
             Self::ExcludesFlock => (claims.excludes_flock, "excludes_flock"),
             Self::Fair => (claims.fair, "fair"),
+            Self::Fencing => (claims.fencing, "fencing"),
             Self::ForkSafe => (claims.fork_safe, "fork_safe"),
+            Self::Loss => (claims.loss, "loss"),
             Self::Identity => (claims.identity, "identity"),
             Self::RealFiles => (claims.real_files, "real_files"),
             Self::RemoveOnRelease => (claims.remove_on_release, "remove_on_release"),

@@ -149,6 +149,7 @@ impl Fixture<'_> {
         if let Some(process) = self.running.remove(&number) {
             process.finish();
         }
+        self.last_death = Some(Instant::now());
     }
 
     /// Stops a process with SIGSTOP, and waits until it has stopped.
@@ -191,6 +192,17 @@ impl Fixture<'_> {
         match removed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
+        }
+    }
+
+    /// Takes the lock on `path` away from its holders, who are not told.
+    pub(crate) fn lose(&self, path: &Path) -> io::Result<()> {
+        match &self.files {
+            Files::Dir { .. } => Err(io::ErrorKind::Unsupported.into()),
+            Files::World { world, .. } => {
+                world.lose_lock(path);
+                Ok(())
+            }
         }
     }
 

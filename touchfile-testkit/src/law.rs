@@ -28,13 +28,16 @@ pub enum Law {
     Liveness,
     /// Law 9: contention is no error, and errors can be told apart.
     Errors,
+    /// Law 10: the token of an acquisition is greater than that of every earlier one that conflicts with
+    /// it.
+    Fencing,
     /// What is claimed holds, and what is not claimed is refused.
     Capabilities,
 }
 
 impl Law {
     /// Every law, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Exclusion,
         Self::NoFalseBusy,
         Self::AcquiredMeansAcquired,
@@ -44,6 +47,7 @@ impl Law {
         Self::Identity,
         Self::Liveness,
         Self::Errors,
+        Self::Fencing,
         Self::Capabilities,
     ];
 
@@ -60,6 +64,7 @@ impl Law {
             Self::Identity => "identity",
             Self::Liveness => "liveness",
             Self::Errors => "errors",
+            Self::Fencing => "fencing",
             Self::Capabilities => "capabilities",
         }
     }

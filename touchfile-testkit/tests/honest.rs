@@ -7,7 +7,7 @@ use std::thread;
 
 use libtest_mimic::{Arguments, Trial};
 use touchfile_flock::FlockBackend;
-use touchfile_testkit::Suite;
+use touchfile_testkit::{Suite, broken};
 
 const RUNS: usize = 20;
 
@@ -19,6 +19,7 @@ const CASES: u32 = 16;
 
 fn main() -> ExitCode {
     flock().work();
+    tokens().work();
     let trial = |sentence: &str, make: fn() -> Suite| {
         Trial::test(sentence, move || {
             passes_every_time(make);
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     };
     let trials = vec![
         trial("flock_passes_twenty_runs_in_a_row", flock),
+        trial("flock_with_tokens_passes_twenty_runs_in_a_row", tokens),
         trial("the_mock_passes_twenty_runs_in_a_row", mock),
         trial(
             "a_mock_that_promises_little_passes_twenty_runs_in_a_row",
@@ -38,6 +40,10 @@ fn main() -> ExitCode {
 
 fn flock() -> Suite {
     Suite::new("flock", |_| FlockBackend::new())
+}
+
+fn tokens() -> Suite {
+    Suite::new("tokens", |env| broken::honest_tokens(env.dir()))
 }
 
 fn mock() -> Suite {

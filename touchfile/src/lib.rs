@@ -49,6 +49,7 @@
 //! | [`TouchFile::holders`], [`holders`], [`Holder`] | who has a lock, and who waits for it |
 //! | [`WaitEvent`] | what [`on_wait`](TouchFileBuilder::on_wait) gets, to tell the user that it waits, and for whom |
 //! | [`TouchFile::guarantee`], [`Guarantee`] | what a lock is worth where its file is: on NFS, say |
+//! | [`Guard::token`], [`Fence`] | for locks that can be lost: a store that refuses who has lost one |
 //!
 //! # Examples
 //!
@@ -63,6 +64,7 @@
 //! - `semaphore`: at most two processes at a time.
 //! - `blocking`: threads without a runtime.
 //! - `testing_with_mock`: tests of what a program does when locking goes wrong.
+//! - `fencing`: a store that refuses a holder which has lost its lock without knowing.
 //! - `byte_ranges`: a table whose rows are locked one by one.
 //! - `custom_backend`: another way of locking.
 //!
@@ -104,9 +106,9 @@ pub use default::{
     LockSetGuard, OwnedBlockingLockGuard, OwnedLockGuard, Semaphore, TouchFile,
 };
 pub use touchfile_core::{
-    Blocking, BlockingGuard, BlockingLockSet, BoxBackend, Capabilities, ConvertLock, Error,
+    Blocking, BlockingGuard, BlockingLockSet, BoxBackend, Capabilities, ConvertLock, Error, Fence,
     Guarantee, Guard, Holder, LockBackend, LockKind, LockMode, Loss, OpenFile, Operation,
-    ProcessId, Result, Retry, TouchFileBuilder, UnknownName, WaitEvent,
+    ProcessId, Result, Retry, StaleToken, TouchFileBuilder, UnknownName, WaitEvent,
 };
 #[cfg(unix)]
 pub use touchfile_fcntl::FcntlBackend;

@@ -49,6 +49,18 @@ fn the_pid_file_names_who_runs_and_one_that_is_left_over_is_taken_over() {
     assert!(!path.exists(), "it is removed at the end");
 }
 
+#[test]
+fn the_store_refuses_a_holder_that_was_stopped_beyond_its_lease() {
+    let done = output(&mut example("fencing"));
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(
+        text(&done.stdout),
+        "stored: the second report\n\
+         refused: the lock was lost: token 1 is older than 2, which was seen already\n\
+         stored: the second report\n"
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn the_service_ends_when_it_is_told_to_and_the_next_one_serves() {

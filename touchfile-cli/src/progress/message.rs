@@ -64,7 +64,7 @@ fn briefly(holder: &Holder) -> String {
     match (holder.pid(), program.as_str()) {
         (Some(pid), "") => format!("pid {pid}"),
         (Some(pid), program) => format!("pid {pid} ({program})"),
-        (None, "") => "somebody".into(),
+        (None, "") => holder.host.clone().unwrap_or_else(|| "somebody".into()),
         (None, program) => program.into(),
     }
 }

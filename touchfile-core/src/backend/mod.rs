@@ -6,13 +6,16 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 pub use convert::ConvertLock;
 pub(crate) use convert::unsupported;
 
 use crate::backoff::Backoff;
+use crate::runtime;
 use crate::{
     Attempt, Capabilities, Guarantee, Holder, LockMode, NoPlatform, OpenFile, OpenOptions, Platform,
 };
@@ -31,13 +34,15 @@ use crate::{
 /// 1. **Exclusion.** Exclusive conflicts with everything, shared with exclusive only; between
 ///    processes and between two handles of one process alike.
 /// 2. **No false "busy".** [`Attempt::WouldBlock`] only if a conflicting holder existed at some
-///    moment of the call.
+///    moment of the call. A mere waiter is no reason for it, but in
+///    [`try_lock_fair`](LockHandle::try_lock_fair).
 /// 3. **Acquired means acquired.** An `Err` or a dropped future leaves the handle holding
 ///    nothing, and nothing behind it (thread, process, descriptor) that takes the lock later.
 /// 4. **Cancel safety.** Dropping a [`lock`](LockHandle::lock) future at any moment is safe and
 ///    prompt, and does not delay the next waiter.
 /// 5. **Release.** [`unlock`](LockHandle::unlock), dropping the handle, process exit and SIGKILL
-///    all release; the first two are prompt. `Drop` never panics and needs no runtime.
+///    all release: the first two promptly, the latter two within [`death_lag`](Capabilities::death_lag).
+///    `Drop` never panics and needs no runtime.
 /// 6. **Fork and exec.** Handles are close-on-exec. A child that inherited one by fork and drops
 ///    it does not release the parent's lock; a child between fork and exec does not prolong it.
 /// 7. **Identity.** A lock is on the file, users think of the path: after acquiring, `TouchFile`
@@ -46,6 +51,9 @@ use crate::{
 ///    including a foreign program that does not use touchfile.
 /// 9. **Errors are told apart.** Contention is not an error; transient, unsupported and fatal
 ///    failures have different [`std::io::ErrorKind`]s or OS error codes.
+/// 10. **Fencing.** The [token](LockHandle::token) of an acquisition is greater than that of every
+///     earlier acquisition of the same lock that conflicts with it, over processes, crashes and lost
+///     locks. It is kept by backends that claim [`fencing`](Capabilities::fencing).
 ///
 /// # In numbers
 ///
@@ -149,6 +157,16 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
         self.platform().open_may_block(path, options)
     }
 
+    /// Whether opening and locking take a round trip to somebody else, such as a server, so that their
+    /// futures are pending at first even where the lock is free. The same answer for the life of the value.
+    ///
+    /// A [`lock_timeout`](crate::TouchFile::lock_timeout) of zero then waits for the answer to its one
+    /// attempt, for a second at most. It has nothing to do with [`open_may_block`](Self::open_may_block),
+    /// which is about calls that block their thread. The provided method answers no.
+    fn answers_later(&self) -> bool {
+        false
+    }
+
     /// The system that the names of this backend's locks belong to; the same answer for the life of
     /// the value.
     ///
@@ -168,6 +186,17 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
 /// process as across processes. Dropping a handle releases what it holds.
 ///
 /// The [laws](LockBackend#the-laws) hold for every method.
+///
+/// # Runtimes
+///
+/// The futures of a backend and its handles are polled in any tokio runtime, which may be one of a single
+/// thread that turns only during the call; by any other executor; and once without any, with a waker that
+/// does nothing: [`TouchFile::blocking`](crate::TouchFile::blocking) does that before it has to wait, and a
+/// dropped guard with [`unlock`](Self::unlock), which it drops if it is pending. One future may be polled in
+/// several of these, one after the other. So a backend that needs a runtime for its connections has one of
+/// its own, on a thread of its own, which also keeps a lease alive while the program's runtime is blocked;
+/// its futures only wait for that thread's answers. [`runtime`](crate::runtime) has timers that work
+/// everywhere.
 #[async_trait]
 pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     /// Makes one attempt and does not wait for a holder.
@@ -233,7 +262,8 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the operating system says. Whether the handle holds a lock is unknown then: drop it.
+    /// [`std::io::ErrorKind::StaleNetworkFileHandle`] if the lock was lost before: then nothing is
+    /// released, least of all the lock of whoever has it now. Else what the operating system says. Whether the handle holds a lock is unknown then: drop it.
     ///
     /// # Cancel safety
     ///
@@ -271,12 +301,75 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
         Ok(false)
     }
 
+    /// Returns when the lock that this handle took is known to have been lost.
+    ///
+    /// The provided method asks [`is_lost`](Self::is_lost) now, and again each `interval`. Override it
+    /// where the backend is told: then nobody has to be asked, and `interval` means nothing. Where nothing
+    /// is held, it may wait for ever.
+    ///
+    /// # Errors
+    ///
+    /// As [`is_lost`](Self::is_lost).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    async fn lost(&self, interval: Duration) -> io::Result<()> {
+        while !self.is_lost().await? {
+            runtime::sleep(interval).await;
+        }
+        Ok(())
+    }
+
+    /// Until when the lock is granted, if nobody confirms it before: after this moment it counts as
+    /// lost, without asking anybody.
+    ///
+    /// A backend with leases counts from the *sending* of the request that was confirmed last, and answers
+    /// with a later moment each time that one is. It is known without asking anybody. `None`, as the
+    /// provided method answers, means that the lock lasts until it is released or taken away, or that
+    /// nothing is held.
+    fn valid_until(&self) -> Option<Instant> {
+        None
+    }
+
+    /// A number by which a store can refuse holders that have lost their lock: the fencing token.
+    ///
+    /// It is greater than the token of every earlier acquisition of the same lock that conflicts with
+    /// this one (law 10). Becoming exclusive by [`ConvertLock`] is an acquisition too, and has a new
+    /// token. The answer stays the same until the handle is unlocked, whether or not the lock was lost
+    /// meanwhile, and is `None` while nothing is held. It is known without asking anybody. The provided
+    /// method has none to give, which is right without [`Capabilities::fencing`].
+    fn token(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether a call on this handle, or dropping it, may block its thread for long.
     ///
     /// It is true on network file systems, for instance. `TouchFile` then gives the handle a thread of
     /// its own, on which each call is made and on which it is dropped, and waits by repeating
     /// [`try_lock`](Self::try_lock). It is asked once, when the handle has been opened.
     fn may_block(&self) -> bool {
+        false
+    }
+
+    /// Whether [`lock`](Self::lock) is called at once by who will wait, with no attempt before.
+    ///
+    /// It is right where one call does both: it takes the lock if it is free and nobody waits, and stands
+    /// in line otherwise, first come, first served. An attempt before it would cost another round trip.
+    /// The provided method answers no: [`try_lock_fair`](Self::try_lock_fair) comes first. It is asked for
+    /// each acquisition, so it must be cheap.
+    fn queues(&self) -> bool {
+        false
+    }
+
+    /// Whether dropping this handle while it holds a lock, or while a call on it was given up, may block its
+    /// thread for long, though no call does.
+    ///
+    /// It is true where the release is confirmed by a server. In a tokio runtime `TouchFile` then drops the
+    /// handle on a thread of its own, and the next one of this process has its turn when that is done. A
+    /// program that ends before has not released. Elsewhere the handle is dropped where it is, and has
+    /// released when that returns. The provided method answers no.
+    fn drop_may_block(&self) -> bool {
         false
     }
 

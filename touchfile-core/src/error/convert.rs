@@ -41,11 +41,20 @@ impl Error {
                 operation,
                 source,
             },
-            Io::Interrupted
+            Io::BrokenPipe
+            | Io::ConnectionAborted
+            | Io::ConnectionRefused
+            | Io::ConnectionReset
+            | Io::HostUnreachable
+            | Io::Interrupted
+            | Io::NetworkDown
+            | Io::NetworkUnreachable
+            | Io::NotConnected
             | Io::OutOfMemory
             | Io::ResourceBusy
             | Io::StaleNetworkFileHandle
             | Io::TimedOut
+            | Io::UnexpectedEof
             | Io::WouldBlock => Self::Transient {
                 path,
                 operation,
@@ -122,6 +131,17 @@ mod tests {
         assert_eq!(failed.to_string(), "cannot take a shared lock on /a.lock");
         assert_eq!(failed.source().unwrap().to_string(), "the cause");
         assert_eq!(failed.path(), Path::new("/a.lock"));
+    }
+
+    #[test]
+    fn what_a_connection_fails_with_may_pass() {
+        for kind in [
+            io::ErrorKind::ConnectionRefused,
+            io::ErrorKind::HostUnreachable,
+            io::ErrorKind::UnexpectedEof,
+        ] {
+            assert!(error(Operation::Lock(LockMode::Exclusive), kind.into()).is_transient());
+        }
     }
 
     #[test]

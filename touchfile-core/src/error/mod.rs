@@ -168,7 +168,7 @@ pub enum Error {
     },
 
     /// A shortage or an outage that may pass: no free descriptors, no lock resources, a stale
-    /// NFS handle.
+    /// NFS handle, a server that cannot be reached.
     #[error("cannot {operation} {} at the moment", path.display())]
     #[non_exhaustive]
     Transient {

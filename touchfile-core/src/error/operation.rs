@@ -10,6 +10,8 @@ use crate::LockMode;
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Loss {
+    /// The time for which the lock was granted has passed, and nobody has confirmed it since.
+    Expired,
     /// The path names another file by now, or none, and that other file is what others lock.
     Replaced,
     /// Whoever keeps the lock, such as the server of a network file system, has given it up.
@@ -19,8 +21,11 @@ pub enum Loss {
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Expired => "its lease has run out, and somebody else may have taken it",
             Self::Replaced => "the path names another file by now, or none",
-            Self::Revoked => "the file system has given it up, and somebody else may have taken it",
+            Self::Revoked => {
+                "whoever keeps it has given it up, and somebody else may have taken it"
+            }
         })
     }
 }

@@ -19,7 +19,8 @@ use crate::backoff::Backoff;
 use crate::forward::BoxFuture;
 use crate::platform::Platform;
 use crate::queue::Permit;
-use crate::runtime::{block_on, now_or_never};
+use crate::runtime::{self, block_on, now_or_never};
+use crate::trace::debug;
 use crate::{Attempt, ConvertLock, LockBackend, LockHandle, LockMode, OpenFile, OpenOptions};
 
 /// A handle of which each call is made right here, or on a thread of its own if its calls may block.
@@ -175,12 +176,29 @@ impl<H: LockHandle> OffloadHandle<H> {
         }
     }
 
+    /// Returns when the lock is known to be lost.
+    pub(crate) async fn lost(&self, interval: Duration) -> io::Result<()> {
+        if let Calls::Inline(handle) = &self.0 {
+            return handle.lost(interval).await;
+        }
+        // A wait on the other thread could not be called off.
+        while !self.is_lost().await? {
+            runtime::sleep(interval).await;
+        }
+        Ok(())
+    }
+
     /// Releases without waiting for anything, and returns the handle if it can be used again.
     ///
     /// If the release goes on elsewhere, it takes the turn in the queue with it.
     #[inline]
     pub(crate) fn release_now(mut self, permit: &mut Option<Permit>) -> io::Result<Option<Self>> {
         let done = match &mut self.0 {
+            // Its release takes a round trip, for which nobody can wait here.
+            Calls::Inline(handle) if handle.drop_may_block() => {
+                self.close(permit);
+                return Ok(None);
+            }
             Calls::Inline(handle) => now_or_never(pin!(handle.unlock())),
             Calls::Offloaded(thread) => {
                 thread.close(permit);
@@ -196,8 +214,29 @@ impl<H: LockHandle> OffloadHandle<H> {
 
     /// Drops the handle. If that goes on elsewhere, it takes the turn in the queue with it.
     pub(crate) fn close(self, permit: &mut Option<Permit>) {
-        if let Calls::Offloaded(mut thread) = self.0 {
-            thread.close(permit);
+        match self.0 {
+            Calls::Inline(handle) if handle.drop_may_block() => drop_elsewhere(handle, permit),
+            Calls::Inline(handle) => drop(handle),
+            Calls::Offloaded(mut thread) => thread.close(permit),
+        }
+    }
+
+    /// Drops the handle of an acquisition that does not go on. A call that is still made on another thread
+    /// may take for ever: nobody waits for its end.
+    #[inline]
+    pub(crate) fn give_up(self, permit: &mut Option<Permit>) {
+        match self.0 {
+            Calls::Inline(handle) if handle.drop_may_block() => drop_elsewhere(handle, permit),
+            calls => drop(calls),
+        }
+    }
+
+    /// Whether who will wait calls `lock` at once.
+    #[inline]
+    pub(crate) fn queues(&self) -> bool {
+        match &self.0 {
+            Calls::Inline(handle) => handle.queues(),
+            Calls::Offloaded(_) => false,
         }
     }
 
@@ -244,5 +283,28 @@ impl<H: ConvertLock> OffloadHandle<H> {
                     .await
             }
         }
+    }
+}
+
+/// Drops a handle on a thread of its own, so as not to block that of a runtime. The turn in the queue is over
+/// when that is done.
+#[cold]
+fn drop_elsewhere<H: LockHandle>(handle: Box<H>, permit: &mut Option<Permit>) {
+    /// The order of the fields is that in which they are dropped.
+    struct Dropping<H> {
+        _handle: Box<H>,
+        _permit: Option<Permit>,
+    }
+
+    let dropping = Dropping {
+        _handle: handle,
+        _permit: permit.take(),
+    };
+    if tokio::runtime::Handle::try_current().is_err() {
+        return drop(dropping);
+    }
+    // Without a thread to be had, it is dropped here.
+    if let Err(error) = spawn(move || drop(dropping)) {
+        debug!(target: "touchfile", %error, "a runtime is blocked by a release");
     }
 }

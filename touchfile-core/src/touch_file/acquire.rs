@@ -4,6 +4,7 @@
 //! tries to lock and waits if it must, and checks that the path still names the locked file. Whatever
 //! is dropped on the way releases what it has: first the handle, then the turn in the queue.
 
+use std::future::pending;
 use std::io;
 use std::ops::Deref;
 use std::pin::pin;
@@ -18,6 +19,7 @@ use super::retry::Attempts;
 use super::sampler::HolderSampler;
 use super::wait::{Progress, supervise, warns_of_long_waits};
 use crate::offload::OffloadHandle;
+use crate::queue::Permit;
 use crate::runtime::now_or_never;
 use crate::{Attempt, Error, Holder, LockBackend, LockMode, Operation, Result};
 
@@ -123,6 +125,30 @@ impl<B: LockBackend> Drop for Contention<'_, B> {
             let holders = self.touch.sampled_in_words(self.mode, waited);
             let holders = holders.as_deref().map(field::display);
             debug!(target: "touchfile", ?waited, holders, "cancelled");
+        }
+    }
+}
+
+/// What an acquisition has so far. When it is dropped, the turn in the queue ends after the lock that the
+/// handle may have got.
+struct Trial<B: LockBackend> {
+    handle: Option<OffloadHandle<B::Handle>>,
+    permit: Option<Permit>,
+}
+
+impl<B: LockBackend> Trial<B> {
+    #[inline]
+    fn succeeds(&mut self) -> Option<Held<B>> {
+        let (handle, permit) = (self.handle.take()?, self.permit.take()?);
+        Some(Held { handle, permit })
+    }
+}
+
+impl<B: LockBackend> Drop for Trial<B> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            handle.give_up(&mut self.permit);
         }
     }
 }
@@ -253,15 +279,24 @@ impl<B: LockBackend> TouchFile<B> {
         if let Some(wait) = wait {
             wait.progress.has_turn.set(true);
         }
+        let mut trial = Trial::<B> {
+            handle: None,
+            permit: Some(permit),
+        };
         let check_failed = |error| self.failed(Operation::CheckIdentity, error, wait);
         for _ in 0..MAX_REPLACED {
-            let mut handle = match self.idle.take() {
+            let opened = match self.idle.take() {
                 Some(idle) => idle,
                 None => self.open_handle(wait).await?,
             };
+            let handle = trial.handle.insert(opened);
+            let answers_later = handle.is_offloaded() || self.answers_later;
+            let stands_in_line = wait.is_some_and(|wait| wait.fair) && handle.queues();
             let attempt = match wait {
+                // Its wait is an attempt too.
+                Some(_) if stands_in_line => Ok(Attempt::WouldBlock),
                 Some(wait) => {
-                    wait.progress.asking.set(handle.is_offloaded());
+                    wait.progress.asking.set(answers_later);
                     if wait.fair {
                         handle.try_lock_fair(mode).await
                     } else {
@@ -272,7 +307,7 @@ impl<B: LockBackend> TouchFile<B> {
             };
             let attempt = match attempt {
                 Err(error) if is_stale(&error) && self.file.is_none() => {
-                    self.start_over(handle).await;
+                    self.start_over(trial.handle.take()).await;
                     continue;
                 }
                 attempt => {
@@ -280,17 +315,35 @@ impl<B: LockBackend> TouchFile<B> {
                 }
             };
             // A holder of a file that the path no longer names is in nobody's way.
-            let mut current =
-                !self.verify || handle.is_current(&self.path).await.map_err(check_failed)?;
+            let mut current = stands_in_line
+                || !self.verify
+                || handle.is_current(&self.path).await.map_err(check_failed)?;
             if current && attempt == Attempt::WouldBlock {
                 let Some(Wait { progress, .. }) = wait else {
-                    self.keep_idle(handle);
+                    trial
+                        .handle
+                        .take()
+                        .into_iter()
+                        .for_each(|handle| self.keep_idle(handle));
                     return Ok(None);
                 };
-                contention
-                    .get_or_insert_with(|| Contention::new(self, mode, progress, "another holder"));
+                // Whether somebody is in the way of who stands in line at once is not known.
+                if !stands_in_line {
+                    contention.get_or_insert_with(|| {
+                        Contention::new(self, mode, progress, "another holder")
+                    });
+                }
                 progress.asking.set(false);
-                progress.stands_behind.set(!handle.is_offloaded());
+                if self.answers_later && wait.is_some_and(|wait| !wait.fair) {
+                    // The one attempt was answered; the timeout of zero ends this.
+                    trial
+                        .handle
+                        .take()
+                        .into_iter()
+                        .for_each(|handle| self.keep_idle(handle));
+                    return pending().await;
+                }
+                progress.stands_behind.set(!answers_later);
                 let path = self.verify.then_some(self.path());
                 // Boxed, so that thousands who queue in this process do not carry it with them.
                 current = match Box::pin(handle.lock(mode, path)).await {
@@ -305,9 +358,9 @@ impl<B: LockBackend> TouchFile<B> {
                 let waited = contention.map(Contention::end).unwrap_or_default();
                 debug!(target: "touchfile", ?waited, "acquired");
                 self.latest_holder.acquired();
-                return Ok(Some(Held { handle, permit }));
+                return Ok(trial.succeeds());
             }
-            self.start_over(handle).await;
+            self.start_over(trial.handle.take()).await;
         }
         if let Some(wait) = wait {
             wait.progress.has_ended.set(true);
@@ -324,7 +377,7 @@ impl<B: LockBackend> TouchFile<B> {
     ) -> Result<OffloadHandle<B::Handle>> {
         let may_block = self.backend.open_may_block(&self.path, &self.options);
         if let Some(wait) = wait {
-            wait.progress.asking.set(may_block);
+            wait.progress.asking.set(may_block || self.answers_later);
         }
         let file = self.file.as_ref();
         if file.is_some() && !self.process.is_current() {
@@ -344,7 +397,7 @@ impl<B: LockBackend> TouchFile<B> {
     }
 
     /// Gives up a lock on a file that the path no longer names.
-    async fn start_over(&self, stale: OffloadHandle<B::Handle>) {
+    async fn start_over(&self, stale: Option<OffloadHandle<B::Handle>>) {
         drop(stale);
         self.idle.clear();
         debug!(target: "touchfile", "replaced");
@@ -355,6 +408,6 @@ impl<B: LockBackend> TouchFile<B> {
 
 /// Whether a handle says that its path names another file by now. A server of NFS says the same of
 /// a file that another host has removed.
-fn is_stale(error: &io::Error) -> bool {
+pub(super) fn is_stale(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StaleNetworkFileHandle
 }

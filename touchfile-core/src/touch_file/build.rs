@@ -50,7 +50,8 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             Place::Open(file) => (false, Some(file.clone())),
             Place::Path(_) => (false, None),
         };
-        if temporary && options.create_mode.is_none() {
+        let has_files = platform.has_files();
+        if temporary && has_files && options.create_mode.is_none() {
             // Should somebody remove it, what takes its place is private as well.
             options.create_mode = Some(0o600);
         }
@@ -68,7 +69,8 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             let source = io::Error::new(io::ErrorKind::Unsupported, why);
             Err(Error::from_io(&backend, &path, operation, source))
         };
-        if (options.remove_on_release || temporary) && !capabilities.remove_on_release {
+        let removes = options.remove_on_release || temporary && has_files;
+        if removes && !capabilities.remove_on_release {
             return unsupported(Operation::Remove);
         }
         if verify == Some(true) && !capabilities.identity {
@@ -103,7 +105,7 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             platform.resolve(&path, &options)?
         };
         // Where holders remove the file, whoever waits for it gets one that is gone.
-        let verify = verify.unwrap_or(true) || options.remove_on_release || temporary;
+        let verify = verify.unwrap_or(true) || removes;
         Ok(TouchFile {
             path,
             options,
@@ -112,8 +114,9 @@ impl<B: LockBackend> TouchFileBuilder<B> {
             on_wait,
             timeout,
             retry,
-            temporary: AtomicBool::new(temporary),
+            temporary: AtomicBool::new(temporary && has_files),
             process: Process::current(platform),
+            answers_later: backend.answers_later(),
             backend: Arc::new(backend),
             queue: Queue::new(),
             idle: IdleHandles::new(),

@@ -11,6 +11,8 @@ use crate::trace::{Level, debug, enabled, field, warn};
 use tokio::time::Instant;
 
 use super::TouchFile;
+use super::acquire::is_stale;
+use super::verify::loss;
 use crate::offload::OffloadHandle;
 use crate::queue::Permit;
 use crate::{Error, Guarantee, LockBackend, LockHandle, LockMode, Operation, Result};
@@ -77,8 +79,10 @@ where
     ///
     /// # Errors
     ///
-    /// [`Error::Release`] if the backend failed. Its handle is closed then, which releases the
-    /// lock unless the file system fails at that as well.
+    /// [`Error::Lost`] if the lock was lost before, as far as the backend
+    /// [can tell](crate::Capabilities::loss): whoever has it now keeps it. [`Error::Release`] if the
+    /// backend failed. The handle is closed then, which releases the lock unless the file system fails
+    /// at that as well.
     ///
     /// # Cancel safety
     ///
@@ -109,6 +113,7 @@ where
             return Ok(());
         };
         self.touch.latest_holder.released();
+        let valid_until = handle.peek().and_then(LockHandle::valid_until);
         match handle.unlock(&mut self.permit).await {
             Ok(()) => {
                 self.released();
@@ -120,6 +125,9 @@ where
             Err(source) => {
                 if let Some(handle) = self.handle.take() {
                     handle.close(&mut self.permit);
+                }
+                if is_stale(&source) {
+                    return Err(self.is_lost(loss(valid_until)));
                 }
                 Err(Error::Release {
                     path: self.path().to_owned(),
@@ -135,7 +143,7 @@ where
         self.mode
     }
 
-    /// The absolute path of the lock file.
+    /// The absolute path of the lock file, or its name if the backend's locks are not on files.
     pub fn path(&self) -> &Path {
         self.touch.path()
     }
@@ -202,6 +210,54 @@ where
             )
         };
         handle.file().ok_or_else(none)
+    }
+
+    /// The fencing token of this lock: a number that is greater than that of everybody who held it
+    /// before and would be in the way.
+    ///
+    /// Send it with what the lock protects, so that a store can refuse a holder that has lost the lock
+    /// without knowing; a [`Fence`](crate::Fence) does that. It stays the same after a loss.
+    ///
+    /// `None` if the backend has no tokens, which [its claim](crate::Capabilities::fencing) says; and,
+    /// as with [`handle`](Self::handle), while a conversion that was given up is still going on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::TouchFile;
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    ///
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let first = touch.blocking().lock_exclusive()?.token();
+    /// let second = touch.blocking().lock_exclusive()?.token();
+    /// assert!(first.is_some() && first < second);
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
+    pub fn token(&self) -> Option<u64> {
+        self.handle()?.token()
+    }
+
+    /// Until when the lock is granted, if it is not confirmed before: after that it counts as lost.
+    ///
+    /// It bounds what may be begun under the lock without asking anybody. A later answer may be a later
+    /// moment. `None` if the lock lasts until it is released or taken away, which is so on files; and, as
+    /// with [`handle`](Self::handle), while a conversion that was given up is still going on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::TouchFile;
+    /// # use touchfile_mock::World;
+    /// # let backend = World::new().process("a");
+    ///
+    /// let touch = TouchFile::new(backend, "/some/where/a.lock")?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// assert!(guard.valid_until().is_none());
+    /// # Ok::<(), touchfile_core::Error>(())
+    /// ```
+    pub fn valid_until(&self) -> Option<Instant> {
+        self.handle()?.valid_until()
     }
 
     /// Whom this lock can be expected to exclude, as far as the handle can tell without asking

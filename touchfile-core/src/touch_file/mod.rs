@@ -111,6 +111,8 @@ pub struct TouchFile<B: LockBackend> {
     file: Option<OpenFile>,
     options: OpenOptions,
     verify: bool,
+    /// Whether the backend's answers take their time.
+    answers_later: bool,
     on_wait: Option<OnWait>,
     /// The timeout of waits that are given none of their own.
     timeout: Option<Duration>,
@@ -131,7 +133,8 @@ pub struct TouchFile<B: LockBackend> {
 }
 
 impl<B: LockBackend> TouchFile<B> {
-    /// A touch file at `path`, which becomes absolute now.
+    /// A touch file at `path`, which becomes absolute now. Where a backend's locks are not on files, the
+    /// path is a name, and stays as it is: the same text is the same lock in each directory and on each host.
     ///
     /// The file itself is opened, and created if it is missing, when a lock is first asked for.
     ///
@@ -163,6 +166,7 @@ impl<B: LockBackend> TouchFile<B> {
     /// `TouchFile` and its guards are gone, unless [`keep`](Self::keep) was called, or somebody
     /// else holds its lock at that moment. With
     /// [`remove_on_release`](TouchFileBuilder::remove_on_release) it goes at the first release already.
+    /// Where a backend's locks are not on files, it is a random name, which only this `TouchFile` knows.
     ///
     /// # Errors
     ///
@@ -271,7 +275,7 @@ impl<B: LockBackend> TouchFile<B> {
         Blocking::new(self)
     }
 
-    /// The absolute path of the lock file. For a [file](TouchFileBuilder::file) that was given open it is
+    /// The absolute path of the lock file, or its name if the backend's locks are not on files. For a [file](TouchFileBuilder::file) that was given open it is
     /// what the system called it then, and for messages only.
     pub fn path(&self) -> &Path {
         &self.path

@@ -1,8 +1,13 @@
 //! Whether a lock that is held is still worth something.
 
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::ops::Deref;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::trace::debug;
 
@@ -33,6 +38,7 @@ where
     /// | NFS 4 | noticed | noticed once the server can be reached again |
     /// | NFS 3 | noticed | **not noticed**: its client is not told and cannot ask |
     /// | SMB, FUSE, other network file systems | noticed | **not noticed** |
+    /// | a backend that claims [`loss`](crate::Capabilities::loss) | if it claims [`identity`](crate::Capabilities::identity) | noticed |
     ///
     /// An answer is about a moment that is over when it arrives. Only what the lock protects can refuse
     /// everything that is done without it.
@@ -40,9 +46,10 @@ where
     /// # Errors
     ///
     /// - [`Error::Lost`] if the lock is lost, or its file is not the one at the path.
-    /// - [`Error::Transient`] if nobody answered within eight seconds: then it is not known.
-    /// - [`Error::Unsupported`] if the backend can tell neither, which
-    ///   [its identity claim](crate::Capabilities::identity) says.
+    /// - [`Error::Transient`] if nobody answered within eight seconds: then it is not known. A lock that
+    ///   is [granted for a time](Self::valid_until) is lost when that time is over.
+    /// - [`Error::Unsupported`] if the backend can tell neither, which its claims of
+    ///   [identity](crate::Capabilities::identity) and [loss](crate::Capabilities::loss) say.
     /// - What else keeps the question from being answered.
     ///
     /// # Cancel safety
@@ -77,35 +84,40 @@ where
             return Ok(());
         };
         let touch = &self.touch;
+        let claims = touch.backend.capabilities();
         let error = |source| touch.error(Operation::Verify, source);
+        let until = self.valid_until();
+        if is_over(until) {
+            return Err(self.is_lost(Loss::Expired));
+        }
         let check = async {
             if handle.is_lost().await? {
-                return Ok(Some(Loss::Revoked));
+                return Ok(Some(loss(until)));
             }
-            if !touch.backend.capabilities().identity {
-                let unknown = "it cannot tell whether the path still names the locked file";
-                return Err(io::Error::new(io::ErrorKind::Unsupported, unknown));
+            if !claims.identity {
+                return if claims.loss { Ok(None) } else { Err(untold()) };
             }
             let current = handle.is_current(&touch.path).await?;
             Ok((!current).then_some(Loss::Replaced))
         };
-        match runtime::timeout(ANSWER_TIMEOUT, check).await {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let patience = left.map_or(ANSWER_TIMEOUT, |left| left.min(ANSWER_TIMEOUT));
+        match runtime::timeout(patience, check).await {
             Some(Ok(None)) => Ok(()),
-            Some(Ok(Some(loss))) => Err(Error::Lost {
-                path: touch.path.clone(),
-                mode: self.mode,
-                loss,
-            }),
+            Some(Ok(Some(loss))) => Err(self.is_lost(loss)),
             Some(Err(source)) => Err(error(source)),
-            None => Err(error(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("the file system has not answered for {ANSWER_TIMEOUT:?}"),
-            ))),
+            // It may have been confirmed meanwhile.
+            None if is_over(self.valid_until()) => Err(self.is_lost(Loss::Expired)),
+            None => Err(error(unanswered(patience))),
         }
     }
 
     /// Waits until the lock turns out to be lost, and returns what [`verify`](Self::verify) says of
-    /// that. It verifies at once, and then each `interval` (a millisecond at least).
+    /// that.
+    ///
+    /// Where the backend is told of a loss, so is this ([`LockHandle::lost`](crate::LockHandle::lost)), and
+    /// the end of the time for which the lock [is granted](Self::valid_until) is one. For all else it asks
+    /// at once, and then each `interval` (a millisecond at least).
     ///
     /// An answer that does not come does not end the wait, as the outage may pass with the lock still
     /// held. To stop in that case, call [`verify`](Self::verify) in a loop of your own. What `verify`
@@ -139,22 +151,122 @@ where
     ///     // `work` has been dropped: nothing more is done without the lock.
     ///     lost = guard.lost(Duration::from_secs(5)) => assert!(matches!(lost, Error::Lost { .. }), "{lost:?}"),
     /// }
-    /// # assert_eq!(began.elapsed().as_secs(), 10);
+    /// # assert_eq!(began.elapsed().as_secs(), 7);
     /// # Ok(())
     /// # }
     /// ```
     pub async fn lost(&self, interval: Duration) -> Error {
         let interval = interval.max(Duration::from_millis(1));
+        let claims = self.touch.backend.capabilities();
+        if !claims.identity && !claims.loss {
+            return self.touch.error(Operation::Verify, untold());
+        }
+        let (mut taken, mut replaced) = (pin!(self.taken(interval)), pin!(self.replaced(interval)));
+        let mut expired = pin!(self.expired());
+        poll_fn(|cx| {
+            if let Poll::Ready(error) = expired.as_mut().poll(cx) {
+                return Poll::Ready(error);
+            }
+            if let Poll::Ready(error) = taken.as_mut().poll(cx) {
+                return Poll::Ready(error);
+            }
+            replaced.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Waits until the lock was taken away.
+    async fn taken(&self, interval: Duration) -> Error {
+        let Some(handle) = &self.handle else {
+            return pending().await;
+        };
         loop {
-            match self.verify().await {
-                Ok(()) => {}
-                Err(error @ Error::Transient { .. }) => {
-                    let path = self.path().display();
-                    debug!(target: "touchfile", %path, %error, "not known whether the lock is held");
+            match handle.lost(interval).await {
+                Ok(()) => return self.is_lost(loss(self.valid_until())),
+                Err(source) => {
+                    if let Some(error) = self.ends_with(source) {
+                        return error;
+                    }
                 }
-                Err(error) => return error,
             }
             runtime::sleep(interval).await;
         }
     }
+
+    /// Waits until the path names another file.
+    async fn replaced(&self, interval: Duration) -> Error {
+        let Some(handle) = &self.handle else {
+            return pending().await;
+        };
+        if !self.touch.backend.capabilities().identity {
+            return pending().await;
+        }
+        loop {
+            let current = handle.is_current(&self.touch.path);
+            let current = runtime::timeout(ANSWER_TIMEOUT, current).await;
+            match current.unwrap_or_else(|| Err(unanswered(ANSWER_TIMEOUT))) {
+                Ok(true) => {}
+                Ok(false) => return self.is_lost(Loss::Replaced),
+                Err(source) => {
+                    if let Some(error) = self.ends_with(source) {
+                        return error;
+                    }
+                }
+            }
+            runtime::sleep(interval).await;
+        }
+    }
+
+    /// Waits until the time for which the lock is granted is over.
+    async fn expired(&self) -> Error {
+        while let Some(until) = self.valid_until() {
+            if is_over(Some(until)) {
+                return self.is_lost(Loss::Expired);
+            }
+            runtime::sleep_until(until, false).await;
+        }
+        pending().await
+    }
+
+    /// The error that ends a wait for a loss; none for an outage, which may pass with the lock still held.
+    fn ends_with(&self, source: io::Error) -> Option<Error> {
+        let error = self.touch.error(Operation::Verify, source);
+        if !error.is_transient() {
+            return Some(error);
+        }
+        let path = self.path().display();
+        debug!(target: "touchfile", %path, %error, "not known whether the lock is held");
+        None
+    }
+
+    pub(super) fn is_lost(&self, loss: Loss) -> Error {
+        Error::Lost {
+            path: self.touch.path.clone(),
+            mode: self.mode,
+            loss,
+        }
+    }
+}
+
+/// How a lock was lost that had been granted for this time.
+pub(super) fn loss(valid_until: Option<Instant>) -> Loss {
+    if is_over(valid_until) {
+        Loss::Expired
+    } else {
+        Loss::Revoked
+    }
+}
+
+fn is_over(valid_until: Option<Instant>) -> bool {
+    valid_until.is_some_and(|until| until <= Instant::now())
+}
+
+fn untold() -> io::Error {
+    let why = "it can tell neither of a loss nor whether the path still names the locked file";
+    io::Error::new(io::ErrorKind::Unsupported, why)
+}
+
+fn unanswered(patience: Duration) -> io::Error {
+    let why = format!("there was no answer for {patience:?}");
+    io::Error::new(io::ErrorKind::TimedOut, why)
 }

@@ -34,7 +34,7 @@ pub(super) fn holders(path: &Path, reach: Reach) -> io::Result<Vec<Holder>> {
         Reach::All => u64::MAX,
         Reach::Message(_) => FOR_A_MESSAGE,
     };
-    let mut listed = list(Some(file), most)?;
+    let (mut listed, whole) = list(Some(file), most)?;
     if let Reach::Message(kinds) = reach {
         listed.retain(|entry| kinds.contains(&entry.kind));
         listed.truncate(MOST);
@@ -44,7 +44,7 @@ pub(super) fn holders(path: &Path, reach: Reach) -> io::Result<Vec<Holder>> {
     // Outside of the first pid namespace, locks of processes that are not in it are left out
     // (`locks_show` in fs/locks.c), though some of ours may have inherited one.
     let complete = sees_all_processes();
-    if listed.is_empty() && complete {
+    if listed.is_empty() && whole && complete {
         return Ok(Vec::new());
     }
     let unnamed: Vec<&Entry> = listed
@@ -62,7 +62,9 @@ pub(super) fn holders(path: &Path, reach: Reach) -> io::Result<Vec<Holder>> {
         .map(|(pid, entry)| (Some(*pid), entry))
         .collect();
     let found = |entry: &&Entry| owners.contains(&(entry.taker(), *entry));
-    if !complete || !unnamed.iter().all(found) {
+    // A long list may have passed over some while it changed.
+    let passed_over = !whole && (reach == Reach::All || listed.is_empty());
+    if !complete || passed_over || !unnamed.iter().all(found) {
         scan = Scan::of(file, &goes_on)?;
     }
     if let Reach::Message(kinds) = reach {
@@ -75,7 +77,8 @@ pub(super) fn holders(path: &Path, reach: Reach) -> io::Result<Vec<Holder>> {
         return Ok(joined.into_iter().map(|(_, holder)| holder).collect());
     }
     // A holder that was not found may have released between the two readings.
-    Ok(those_still_there(joined, &list(Some(file), most)?))
+    let (still, _) = list(Some(file), most)?;
+    Ok(those_still_there(joined, &still))
 }
 
 /// Those who are certain, and of the others those whose lock is `still` listed.

@@ -16,10 +16,12 @@ const LOCKS: &str = "/proc/locks";
 pub(super) const FOR_A_MESSAGE: u64 = 1 << 18;
 
 /// The locks of `file`, or of all files, as the kernel lists them; no more than so many bytes of the list.
-pub(super) fn list(file: Option<FileNumber>, most: u64) -> io::Result<Vec<Entry>> {
+/// They are surely all there are if the second value is true.
+pub(super) fn list(file: Option<FileNumber>, most: u64) -> io::Result<(Vec<Entry>, bool)> {
     settled(|| {
-        let (lines, whole) = read_all(LOCKS, most)?;
-        Ok((Entry::parse_all(&lines, file), whole))
+        let (pieces, whole) = read_all(LOCKS, most)?;
+        let parse = |piece: &String| Entry::parse_all(piece, file);
+        Ok((pieces.iter().map(parse).collect(), whole))
     })
 }
 
@@ -51,9 +53,11 @@ impl<'a> Counts<'a> {
 /// Puts together several readings of a list that changes, unless one reading got it in one piece.
 ///
 /// The kernel keeps the list from changing during a read(2), which returns no more than a page of it.
-/// Between two reads, locks that come and go shift the rest: some are then passed over, or read twice.
-/// So whatever was read at all was there, as often as in the reading that has it the fewest times.
-fn settled(mut read: impl FnMut() -> io::Result<(Vec<Entry>, bool)>) -> io::Result<Vec<Entry>> {
+/// Between two reads, locks that come and go shift the rest: some are then passed over, or read again. So
+/// whatever was read at all was there, as often as in the piece that has it the most times.
+fn settled(
+    mut read: impl FnMut() -> io::Result<(Vec<Vec<Entry>>, bool)>,
+) -> io::Result<(Vec<Entry>, bool)> {
     /// Where every other lock of a long list comes and goes, one reading in ten passes one over.
     const READINGS: u32 = 8;
     /// A list of a hundred thousand locks is read once.
@@ -61,20 +65,22 @@ fn settled(mut read: impl FnMut() -> io::Result<(Vec<Entry>, bool)>) -> io::Resu
 
     let started = Instant::now();
     let mut seen: Vec<Entry> = Vec::new();
-    let mut least: HashMap<Entry, usize> = HashMap::new();
+    let mut most: HashMap<Entry, usize> = HashMap::new();
     for _ in 0..READINGS {
-        let (entries, whole) = read()?;
+        let (pieces, whole) = read()?;
         if whole {
-            return Ok(entries);
+            return Ok((pieces.into_iter().flatten().collect(), true));
         }
-        let counts = Counts::of(&entries);
-        for entry in &counts.distinct {
-            let count = counts.times(entry);
-            match least.get_mut(*entry) {
-                Some(least) => *least = count.min(*least),
-                None => {
-                    least.insert((*entry).clone(), count);
-                    seen.push((*entry).clone());
+        for piece in &pieces {
+            let counts = Counts::of(piece);
+            for entry in &counts.distinct {
+                let count = counts.times(entry);
+                match most.get_mut(*entry) {
+                    Some(most) => *most = count.max(*most),
+                    None => {
+                        most.insert((*entry).clone(), count);
+                        seen.push((*entry).clone());
+                    }
                 }
             }
         }
@@ -83,14 +89,14 @@ fn settled(mut read: impl FnMut() -> io::Result<(Vec<Entry>, bool)>) -> io::Resu
         }
     }
     let repeated = seen.into_iter().map(|entry| {
-        let count = least[&entry];
+        let count = most[&entry];
         vec![entry; count]
     });
-    Ok(repeated.flatten().collect())
+    Ok((repeated.flatten().collect(), false))
 }
 
-/// All that is in a list of /proc, and whether a single read(2) got it.
-fn read_all(path: &str, most: u64) -> io::Result<(String, bool)> {
+/// All that is in a list of /proc, as the reads got it, and whether a single read(2) got it.
+fn read_all(path: &str, most: u64) -> io::Result<(Vec<String>, bool)> {
     /// A text that ends well before the end of the smallest page was not cut off by it. That nothing
     /// follows proves nothing: what followed may have moved to where it had been read already.
     const SURELY_ALL: usize = 3_584;
@@ -101,12 +107,28 @@ fn read_all(path: &str, most: u64) -> io::Result<(String, bool)> {
         ),
         _ => error,
     })?;
-    let mut text = vec![0; 16 * 4096];
-    let first = retry_interrupted(|| file.read(&mut text))?;
-    text.truncate(first);
-    let more = file.take(most).read_to_end(&mut text)?;
-    let whole = more == 0 && first <= SURELY_ALL;
-    Ok((String::from_utf8_lossy(&text).into_owned(), whole))
+    let mut buffer = vec![0; 16 * 4096];
+    let mut pieces: Vec<String> = Vec::new();
+    let mut left = most;
+    while left > 0 {
+        let length = retry_interrupted(|| file.read(&mut buffer))?;
+        if length == 0 {
+            break;
+        }
+        left = left.saturating_sub(length as u64);
+        let text = String::from_utf8_lossy(&buffer[..length]);
+        match pieces.last_mut() {
+            // A lock with more waiters than fit into the buffer.
+            Some(last) if !last.ends_with('\n') => last.push_str(&text),
+            _ => pieces.push(text.into_owned()),
+        }
+    }
+    let whole = match &pieces[..] {
+        [] => true,
+        [piece] => piece.len() <= SURELY_ALL,
+        _ => false,
+    };
+    Ok((pieces, whole))
 }
 
 #[cfg(test)]
@@ -120,13 +142,17 @@ mod tests {
             entry("FLOCK ADVISORY WRITE 7 fe:00:1 0 EOF"),
             entry("OFDLCK ADVISORY READ -1 fe:00:1 0 EOF"),
         );
-        let torn = [flock.clone(), ofd.clone(), flock.clone()];
-        let reads: [&[Entry]; 4] = [&[], &torn, &torn[..1], &[]];
+        let shifted = [vec![flock.clone(), ofd.clone()], vec![flock.clone()]];
+        let (seen, _) = settled(|| Ok((shifted.to_vec(), false))).unwrap();
+        assert_eq!(seen, [flock.clone(), ofd.clone()], "it was read again");
+        let reads: [&[Vec<Entry>]; 3] = [&[], &shifted[..1], &shifted[1..]];
         let mut reads = reads.into_iter().cycle();
-        let seen = settled(|| Ok((reads.next().unwrap().to_vec(), false))).unwrap();
-        assert_eq!(seen, [flock.clone(), ofd]);
-        let twice = vec![flock; 2];
-        let seen = settled(|| Ok((twice.clone(), true))).unwrap();
-        assert_eq!(seen, twice, "in one piece, it is what it is");
+        let (seen, _) = settled(|| Ok((reads.next().unwrap().to_vec(), false))).unwrap();
+        assert_eq!(seen, [flock, ofd.clone()], "it was passed over");
+        let twice = vec![vec![ofd.clone(), ofd]];
+        for whole in [false, true] {
+            let seen = settled(|| Ok((twice.clone(), whole))).unwrap();
+            assert_eq!(seen, (twice[0].clone(), whole), "a piece is what it is");
+        }
     }
 }

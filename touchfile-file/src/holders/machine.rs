@@ -13,7 +13,7 @@ use super::scan::{Scan, each_descriptor, processes};
 
 /// [`locked_files`](super::locked_files), as Linux tells.
 pub(super) fn locked_files() -> io::Result<Vec<LockedFile>> {
-    let listed = list(None, u64::MAX)?;
+    let (listed, _) = list(None, u64::MAX)?;
     let mut scans: BTreeMap<FileNumber, Scan> = BTreeMap::new();
     let mut paths: BTreeMap<FileNumber, PathBuf> = BTreeMap::new();
     let mut hidden = Vec::new();
@@ -53,7 +53,8 @@ pub(super) fn locked_files() -> io::Result<Vec<LockedFile>> {
         found.push((file, joined));
     }
     // A holder that was not found may have released between the two readings.
-    let still = by_file(list(None, u64::MAX)?);
+    let (still, _) = list(None, u64::MAX)?;
+    let still = by_file(still);
     let found = found.into_iter().map(|(file, joined)| {
         let still = still.get(&file).map_or(&[][..], Vec::as_slice);
         LockedFile {

@@ -113,8 +113,22 @@ impl Waiter {
         };
         runtime::yield_once().await;
         let mut broken = 0;
+        let mut crowded = 0;
         loop {
             place = match place {
+                Place::Crowded => {
+                    if self.try_lock(lock, mode)? == Attempt::Acquired {
+                        self.fairness.waited(mode, None, None);
+                        return Ok(());
+                    }
+                    crowded += 1;
+                    if crowded < MAX_CROWDED {
+                        runtime::sleep(CROWDED_PAUSE).await;
+                        enter_queue(lock)
+                    } else {
+                        Place::Head(None)
+                    }
+                }
                 Place::Behind(mut follower) => match self.follow(lock, mode, &mut *follower).await?
                 {
                     Followed::ToHead(head) => {
@@ -242,6 +256,12 @@ const SPIN_TIME: Duration = Duration::from_micros(150);
 
 /// How often a queue may break before a wait does without.
 const MAX_BROKEN_QUEUES: u32 = 8;
+
+/// How often a wait tries to enter a queue that others are forming, before it does without.
+const MAX_CROWDED: u32 = 200;
+
+/// How long it lets them form it, each time.
+const CROWDED_PAUSE: Duration = Duration::from_millis(1);
 
 /// The system that this process runs on, with what it offers.
 fn system() -> &'static dyn System {

@@ -91,6 +91,13 @@ pub(crate) trait FileEvents: fmt::Debug + Send + Sync {
 /// A place in the queue of those who wait for a lock.
 #[derive(Debug)]
 pub(crate) enum Place {
+    /// None yet, as others form a queue at this moment. Whoever does that may have to wait for a
+    /// processor, or be stopped.
+    #[cfg_attr(
+        not(all(target_os = "linux", feature = "events")),
+        expect(dead_code, reason = "there is no queue elsewhere")
+    )]
+    Crowded,
     /// The head of the queue, which waits for the lock; with nothing to hand over if there is no queue.
     Head(Option<Box<dyn QueueHead>>),
     /// A place behind the head, which waits for its turn.

@@ -7,11 +7,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use libtest_mimic::Trial;
 use tempfile::tempdir;
 use tokio::runtime::{Builder, Runtime};
 use touchfile_core::{LockMode, TouchFile};
+use touchfile_file::QueuePlace;
 use touchfile_flock::FlockBackend;
 
 use crate::cancelling::has_inotify;
@@ -23,6 +25,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "a_foreign_holder_that_unlocks_and_keeps_its_file_open_is_noticed",
             foreign,
+        ),
+        trial(
+            "a_queue_is_entered_also_after_others_have_taken_long_to_form_one",
+            crowded,
         ),
         trial("processes_are_served_in_the_order_they_came", in_order),
         trial(
@@ -67,6 +73,35 @@ fn foreign() {
         assert_eq!(waiter.answer(), "held");
         assert_eq!(waiter.ask("unlock"), "released");
     }
+}
+
+/// Whoever forms a queue has the directory of all queues locked for a moment, which can be long on a busy
+/// machine.
+fn crowded() {
+    let QueuePlace::Directory(queues) = QueuePlace::of(None).unwrap() else {
+        return; // the kernel forms queues at once
+    };
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let file = File::create(&path).unwrap();
+    fs4::FileExt::lock(&file).unwrap();
+    // On a very busy machine, this process may not let others in before the waiter has lost its patience.
+    let enters = |_| {
+        let forming = File::open(&queues).unwrap();
+        fs4::FileExt::lock(&forming).unwrap();
+        let mut waiter = Worker::new(&path);
+        waiter.send("lock exclusive");
+        wait_until("the waiter has found the queues", || {
+            waiter.has_open(&queues)
+        });
+        thread::sleep(Duration::from_millis(80)); // it has tried, and not lost its patience
+        fs4::FileExt::unlock(&forming).unwrap();
+        (0..1_000).any(|_| {
+            thread::sleep(Duration::from_millis(1));
+            waiter.is_in_queue()
+        })
+    };
+    assert!((0..5).any(enters), "it enters no queue");
 }
 
 /// Workers that wait for the lock in their order, while the first holds it.

@@ -201,6 +201,14 @@ impl Worker {
         self.0.pid()
     }
 
+    /// Whether it has this file or directory open.
+    pub(crate) fn has_open(&self, path: &Path) -> bool {
+        let mut descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs");
+        descriptors.any(|entry| {
+            entry.is_ok_and(|entry| fs::read_link(entry.path()).is_ok_and(|open| open == path))
+        })
+    }
+
     /// Whether it is in the queue for a lock: then it has a socket that listens or is connected.
     pub(crate) fn is_in_queue(&self) -> bool {
         let sockets: Vec<String> = fs::read_dir(format!("/proc/{}/fd", self.pid()))

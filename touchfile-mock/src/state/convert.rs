@@ -27,6 +27,7 @@ impl State {
             return Ok(Attempt::WouldBlock);
         }
         if std::mem::replace(mode, LockMode::Exclusive) == LockMode::Shared {
+            self.new_token(id);
             self.converted(id, &handle, LockMode::Exclusive);
         }
         Ok(Attempt::Acquired)

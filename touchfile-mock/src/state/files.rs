@@ -38,6 +38,8 @@ impl State {
             capabilities,
             remove_on_release: options.remove_on_release,
             held: None,
+            token: 0,
+            expired: None,
         };
         self.record(&handle, EventKind::Opened);
         let id = HandleId(self.fresh_id());

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::task::{Poll, Waker};
 
+use tokio::time::Instant;
 use touchfile_core::{Attempt, LockMode};
 
 use super::inode::Waiter;
@@ -82,12 +83,16 @@ impl State {
         self.end_wait(id);
         let handle = self.live(id)?;
         self.strike(Call::Unlock, &handle.process, &handle.path)?;
+        let lost = handle.held.is_some() && !self.holds(id, &handle);
         self.release(id, &handle);
+        if lost && handle.capabilities.loss {
+            return Err(io::ErrorKind::StaleNetworkFileHandle.into());
+        }
         Ok(())
     }
 
     /// Lets all holders of this file lose their locks without knowing it.
-    pub(crate) fn lose_locks_on(&mut self, path: &Path) -> usize {
+    pub(crate) fn lose_locks_on(&mut self, path: &Path, expired: Option<Instant>) -> usize {
         let Some(inode) = self.file_at(path) else {
             return 0;
         };
@@ -103,7 +108,11 @@ impl State {
             let what = EventKind::LockLost(claim.mode);
             self.history.record(Some(&claim.process), Some(path), what);
             lost += 1;
+            if let Some(handle) = self.handles.get_mut(&id) {
+                handle.expired = expired;
+            }
         }
+        self.due.append(&mut self.watchers);
         self.wake(inode);
         lost
     }
@@ -122,6 +131,7 @@ impl State {
                 lost += 1;
             }
         }
+        self.due.append(&mut self.watchers);
         lost
     }
 
@@ -130,6 +140,33 @@ impl State {
         let handle = self.live(id)?;
         self.strike(Call::IsLost, &handle.process, &handle.path)?;
         Ok(handle.held.is_some() && !self.holds(id, &handle))
+    }
+
+    pub(crate) fn tells_of_losses(&self, id: HandleId) -> bool {
+        let handle = self.handles.get(&id);
+        handle.is_some_and(|handle| handle.capabilities.loss)
+    }
+
+    pub(crate) fn valid_until(&self, id: HandleId) -> Option<Instant> {
+        let handle = self.handles.get(&id)?;
+        handle.expired.filter(|_| handle.held.is_some())
+    }
+
+    pub(crate) fn poll_lost(&mut self, id: HandleId, waker: &Waker) -> Poll<io::Result<()>> {
+        let handle = match self.live(id) {
+            Ok(handle) => handle,
+            Err(killed) => return Poll::Ready(Err(killed)),
+        };
+        if let Err(error) = self.strike(Call::Lost, &handle.process, &handle.path) {
+            return Poll::Ready(Err(error));
+        }
+        if handle.held.is_some() && !self.holds(id, &handle) {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.watchers.iter().any(|watcher| watcher.will_wake(waker)) {
+            self.watchers.push(waker.clone());
+        }
+        Poll::Pending
     }
 
     /// Releases for `unlock` and for a drop: removes the file if that was asked for, then the lock.
@@ -189,6 +226,7 @@ impl State {
         let claim = Claim::new(&*handle.process.name, mode);
         self.inode(handle.inode).hold(id, claim);
         self.set_held(id, Some(mode));
+        self.new_token(id);
         self.record(handle, EventKind::Acquired(mode));
     }
 

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use touchfile_core::{Capabilities, LockMode};
 
 use self::inode::Inode;
@@ -68,6 +69,9 @@ pub(crate) struct State {
     inodes: BTreeMap<InodeId, Inode>,
     handles: BTreeMap<HandleId, OpenHandle>,
     last_id: u64,
+    last_token: u64,
+    /// The wakers of those who wait for a loss.
+    watchers: Vec<Waker>,
     /// The wakers to call and the wakers to drop after the mutex was unlocked.
     due: Vec<Waker>,
     retired: Vec<Waker>,
@@ -84,6 +88,10 @@ struct OpenHandle {
     remove_on_release: bool,
     /// The mode that the handle seems to hold. The inode has the holders.
     held: Option<LockMode>,
+    /// The number of the latest acquisition of this handle.
+    token: u64,
+    /// When its lock has expired.
+    expired: Option<Instant>,
 }
 
 impl State {
@@ -96,6 +104,8 @@ impl State {
             inodes: BTreeMap::new(),
             handles: BTreeMap::new(),
             last_id: 0,
+            last_token: 0,
+            watchers: Vec::new(),
             due: Vec::new(),
             retired: Vec::new(),
         }
@@ -151,6 +161,21 @@ impl State {
             Ok(handle.clone())
         } else {
             Err(handle.process.killed())
+        }
+    }
+
+    pub(crate) fn token(&self, id: HandleId) -> Option<u64> {
+        let handle = self.handles.get(&id)?;
+        let has_one = handle.held.is_some() && handle.capabilities.fencing;
+        has_one.then_some(handle.token)
+    }
+
+    /// Gives an acquisition its token.
+    fn new_token(&mut self, id: HandleId) {
+        self.last_token += 1;
+        if let Some(handle) = self.handles.get_mut(&id) {
+            handle.token = self.last_token;
+            handle.expired = None;
         }
     }
 

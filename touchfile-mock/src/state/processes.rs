@@ -110,6 +110,7 @@ impl State {
             return false;
         };
         self.due.extend(process.paused);
+        self.due.append(&mut self.watchers);
         self.history.record(Some(name), None, EventKind::Killed);
         for id in self.handles_of(process.id) {
             let handle = self.handles[&id].clone();

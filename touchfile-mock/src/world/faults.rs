@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::World;
 use crate::paths::absolute;
 use crate::{Call, Failure, Fault};
@@ -11,8 +13,8 @@ impl World {
     /// Lets all holders of the lock on `path` lose it, and returns how many these were.
     ///
     /// Each holder still seems to hold the lock, like a client of NFS whose lease has expired, while
-    /// another process may take it. `Guard::verify` and `Guard::lost` report the loss. If such a holder
-    /// unlocks or drops its handle, it gets no error, and the lock of the new holder is not released.
+    /// another process may take it. `Guard::verify` and `Guard::lost` report the loss, and so does
+    /// `Guard::unlock`, which does not release the lock of the new holder.
     ///
     /// # Examples
     ///
@@ -28,13 +30,39 @@ impl World {
     /// let other = TouchFile::new(world.process("b"), "/a.lock")?;
     /// let taken = other.blocking().try_lock(Exclusive)?;
     /// assert!(taken.is_some()); // "a" does not know it
-    /// guard.unlock()?;
+    /// assert!(guard.unlock().is_err());
     /// assert_eq!(world.holders("/a.lock"), [("b", Exclusive)]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn lose_lock(&self, path: impl AsRef<Path>) -> usize {
         self.0
-            .with(|state| state.lose_locks_on(&absolute(path.as_ref())))
+            .with(|state| state.lose_locks_on(&absolute(path.as_ref()), None))
+    }
+
+    /// Lets all holders of the lock on `path` lose it because their leases run out now, and returns how
+    /// many these were.
+    ///
+    /// It is a loss like [`lose_lock`](Self::lose_lock), which is reported as `Loss::Expired`, without
+    /// asking anybody.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use touchfile_core::{Error, Loss, TouchFile};
+    /// use touchfile_mock::World;
+    ///
+    /// let world = World::new();
+    /// let touch = TouchFile::new(world.process("a"), "/a.lock")?;
+    /// let guard = touch.blocking().lock_exclusive()?;
+    /// world.expire_lock("/a.lock");
+    /// let lost = guard.unlock().unwrap_err();
+    /// assert!(matches!(lost, Error::Lost { loss: Loss::Expired, .. }), "{lost:?}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn expire_lock(&self, path: impl AsRef<Path>) -> usize {
+        let path = absolute(path.as_ref());
+        let now = Some(Instant::now());
+        self.0.with(|state| state.lose_locks_on(&path, now))
     }
 
     /// Lets a process lose all its locks, like [`lose_lock`](Self::lose_lock), and returns how many these

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use touchfile_core::LockMode::{Exclusive, Shared};
-use touchfile_core::{Capabilities, LockBackend, LockHandle, OpenOptions};
+use touchfile_core::{Attempt, Capabilities, ConvertLock, LockBackend, LockHandle, OpenOptions};
 use touchfile_mock::{MockBackend, World};
 
 use crate::support::{PATH, block_on, hold, open, open_in};
@@ -26,7 +26,7 @@ fn the_full_mock_claims_what_it_simulates_and_no_more() {
     let claims = MockBackend::new().capabilities();
     assert!(claims.shared && claims.cross_process && claims.crash_release && claims.fork_safe);
     assert!(claims.identity && claims.remove_on_release && claims.exclusive_read_only);
-    assert!(claims.atomic_conversion);
+    assert!(claims.atomic_conversion && claims.fencing && claims.loss);
     assert!(!claims.real_files && !claims.fair);
     assert!(!claims.excludes_flock && !claims.excludes_fcntl);
     assert_eq!(MockBackend::new().name(), "mock");
@@ -39,6 +39,42 @@ fn without_shared_only_exclusive_locks_are_given() {
     assert_unsupported(block_on(handle.try_lock(Shared)));
     assert_unsupported(block_on(handle.lock(Shared)));
     block_on(handle.lock(Exclusive)).unwrap();
+}
+
+#[test]
+fn tokens_rise_over_deaths_and_losses_and_stay_with_their_holder() {
+    let world = World::new();
+    let killed = hold(&world, "a", Exclusive).token().unwrap();
+    let dead = hold(&world, "b", Exclusive);
+    world.kill("b");
+    let mut losing = hold(&world, "c", Exclusive);
+    let lost = losing.token().unwrap();
+    world.lose_lock(PATH);
+    let next = hold(&world, "d", Shared).token().unwrap();
+    assert!(killed < lost && lost < next && dead.token() < losing.token());
+    assert_eq!(losing.token(), Some(lost));
+    block_on(losing.unlock()).unwrap_err();
+    assert_eq!(losing.token(), None);
+}
+
+#[test]
+fn whoever_becomes_exclusive_has_a_new_token_and_keeps_it_when_it_shares() {
+    let world = World::new();
+    let mut handle = hold(&world, "a", Shared);
+    let other = hold(&world, "b", Shared).token();
+    assert_eq!(block_on(handle.try_upgrade()).unwrap(), Attempt::Acquired);
+    let writer = handle.token();
+    assert!(writer > other);
+    block_on(handle.downgrade()).unwrap();
+    assert_eq!(handle.token(), writer);
+}
+
+#[test]
+fn without_fencing_there_are_no_tokens() {
+    let world = World::new();
+    let mut handle = open_in(&without(&world, "a", |c| c.fencing = false));
+    block_on(handle.lock(Exclusive)).unwrap();
+    assert_eq!(handle.token(), None);
 }
 
 #[test]

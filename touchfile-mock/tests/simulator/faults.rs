@@ -9,7 +9,7 @@ use touchfile_core::LockMode::{Exclusive, Shared};
 use touchfile_core::{LockBackend, LockHandle, OpenOptions};
 use touchfile_mock::{Call, EventKind, Fault, World};
 
-use crate::support::{PATH, block_on, hold, open, open_at, pending, ready};
+use crate::support::{PATH, block_on, hold, open, open_at, open_in, pending, ready};
 
 const EIO: i32 = 5;
 const ENOLCK: i32 = 37;
@@ -200,7 +200,8 @@ fn a_lost_lock_can_be_taken_by_another_and_its_old_holder_cannot_release_it() {
         ErrorKind::InvalidInput,
         "it believes it holds"
     );
-    block_on(a.unlock()).unwrap();
+    let lost = block_on(a.unlock()).unwrap_err();
+    assert_eq!(lost.kind(), ErrorKind::StaleNetworkFileHandle);
     assert_eq!(world.holders(PATH), [("b", Exclusive)]);
     let last = world.history().pop().map(|event| event.what);
     assert_eq!(last, Some(EventKind::UnlockedLost(Exclusive)));
@@ -220,6 +221,35 @@ fn dropping_the_handle_of_a_lost_lock_releases_and_removes_nothing() {
     drop(a);
     assert_eq!(world.holders(PATH), [("b", Exclusive)]);
     assert!(world.exists(PATH));
+}
+
+#[test]
+fn a_loss_wakes_whoever_waits_for_it_and_no_other() {
+    let world = World::new();
+    let (a, b) = (hold(&world, "a", Shared), hold(&world, "b", Shared));
+    let mut of_a = pending(a.lost(Duration::ZERO));
+    let mut of_b = pending(b.lost(Duration::ZERO));
+    world.lose_locks_of("a");
+    ready(of_a.poll()).unwrap();
+    assert!(of_b.poll().is_pending());
+    world.expire_lock(PATH);
+    assert!(of_b.is_woken());
+    ready(of_b.poll()).unwrap();
+    assert!(a.valid_until().is_none() && b.valid_until().is_some());
+    world.kill("b");
+    block_on(b.lost(Duration::ZERO)).unwrap_err();
+}
+
+#[test]
+fn without_loss_the_loser_unlocks_without_an_error() {
+    let world = World::new();
+    let backend = world.process("a");
+    let mut claims = backend.capabilities();
+    claims.loss = false;
+    let mut a = open_in(&backend.with_capabilities(claims));
+    block_on(a.lock(Exclusive)).unwrap();
+    world.lose_lock(PATH);
+    block_on(a.unlock()).unwrap();
 }
 
 #[test]

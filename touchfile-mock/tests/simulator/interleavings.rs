@@ -214,7 +214,8 @@ impl Run {
                 Actor::Handle(handle)
             }
             (Step::Unlock, Actor::Handle(mut handle)) => {
-                block_on(handle.unlock()).unwrap();
+                let unlocked = block_on(handle.unlock());
+                assert_eq!(unlocked.is_err(), self.model.deceived[who]);
                 self.model.forget(who);
                 Actor::Handle(handle)
             }

@@ -96,6 +96,10 @@ pub(super) trait Twist: std::fmt::Debug + Default + Send + Sync + 'static {
         honest.is_current(path).await
     }
 
+    fn token(&self) -> Option<u64> {
+        None
+    }
+
     fn drop(&mut self, honest: Honest) {
         drop(honest);
     }
@@ -160,6 +164,10 @@ impl<T: Twist> LockHandle for Twisted<T> {
     async fn is_current(&self, path: &Path) -> io::Result<bool> {
         let honest = self.honest.as_ref().expect(UNTIL_DROPPED);
         self.twist.is_current(honest, path).await
+    }
+
+    fn token(&self) -> Option<u64> {
+        self.twist.token()
     }
 }
 

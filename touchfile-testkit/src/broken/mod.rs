@@ -20,6 +20,7 @@ mod converting;
 mod errors;
 mod exclusion;
 mod false_busy;
+mod fencing;
 mod forking;
 mod identity;
 mod liveness;
@@ -51,6 +52,10 @@ pub use exclusion::{
 };
 pub use false_busy::{
     interrupted_is_busy, one_lock_for_all_files, shared_is_exclusive, spurious_busy,
+};
+pub use fencing::{
+    honest_tokens, no_tokens, tokens_go_backwards, tokens_kept_at_release, tokens_of_a_process,
+    tokens_repeat, tokens_unclaimed,
 };
 pub use forking::{child_prolongs, child_releases, not_close_on_exec};
 pub use identity::{ignores_replacement, never_current, removes_too_late};
@@ -89,6 +94,7 @@ pub fn all() -> Vec<Broken> {
         identity::ALL,
         liveness::ALL,
         errors::ALL,
+        fencing::ALL,
         claims::ALL,
         slow::ALL,
     ]

@@ -165,7 +165,11 @@ fn conversion_is_there_or_refused(driver: &mut Driver<'_>) -> Result<u64, Undone
 
 impl Driver<'_> {
     /// A conversion that must succeed, because there is no other reader.
-    fn must_upgrade(&mut self, process: ProcessNumber, slot: Slot) -> Result<(), Undone> {
+    pub(super) fn must_upgrade(
+        &mut self,
+        process: ProcessNumber,
+        slot: Slot,
+    ) -> Result<(), Undone> {
         match self.ask(process, &Command::TryUpgrade(slot))? {
             Answer::Acquired => Ok(()),
             Answer::WouldBlock => Err(self.broken(Law::NoFalseBusy, "nobody else holds it shared")),

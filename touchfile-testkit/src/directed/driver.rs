@@ -90,7 +90,7 @@ impl<'a> Driver<'a> {
     ) -> Result<Answer, Undone> {
         let call = self.context.patience * 2;
         let within = match command {
-            Command::Poll(_, time) => call + *time,
+            Command::AwaitLoss(_, time) | Command::Poll(_, time) => call + *time,
             Command::Run(..) => call * SCRIPT,
             _ => call,
         };

@@ -21,10 +21,12 @@ mod errors;
 mod exclusion;
 mod fairness;
 mod false_busy;
+mod fencing;
 mod foreign;
 mod forking;
 mod identity;
 mod liveness;
+mod losing;
 mod release;
 mod scripted;
 mod signals;
@@ -50,6 +52,8 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(signals::cases());
     cases.extend(foreign::cases());
     cases.extend(identity::cases());
+    cases.extend(fencing::cases());
+    cases.extend(losing::cases());
     cases.extend(errors::cases());
     cases.extend(capabilities::cases());
     cases

@@ -16,6 +16,8 @@ pub(crate) type Slot = u32;
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) enum Command {
+    /// Waits for the loss of the lock, for at most this time.
+    AwaitLoss(Slot, Duration),
     /// Counts the descriptors, threads and locks of this process.
     Belongings,
     /// Drops the future of a wait and keeps the handle.
@@ -30,6 +32,7 @@ pub(crate) enum Command {
     ForkAndConvert(Slot, LockMode),
     /// Forks a child that drops its copy of the handle and ends.
     ForkAndDrop(Slot),
+    IsLost(Slot),
     IsCurrent(Slot, #[serde(with = "any_path")] PathBuf),
     Open(Slot, #[serde(with = "any_path")] PathBuf, OpenOptions),
     /// Polls a wait for at most this time.
@@ -42,6 +45,8 @@ pub(crate) enum Command {
     Spawn,
     /// Begins to wait, and polls the wait once.
     Start(Slot, LockMode),
+    /// Asks for the fencing token.
+    Token(Slot),
     TryLock(Slot, LockMode),
     TryUpgrade(Slot),
     Unlock(Slot),
@@ -62,6 +67,7 @@ pub(crate) enum Answer {
     Pending,
     Pid(u32),
     Text(String),
+    Token(Option<u64>),
     /// This process cannot execute the command, for this reason.
     Unable(String),
     WouldBlock,
@@ -168,6 +174,9 @@ impl fmt::Display for Command {
             Self::EndChildren => f.write_str("ends its children"),
             Self::Reset => f.write_str("lets go of everything"),
             Self::Spawn => f.write_str("starts another program that lives on"),
+            Self::Token(slot) => write!(f, "asks handle {slot} for its token"),
+            Self::AwaitLoss(slot, _) => write!(f, "waits for the loss of its lock, handle {slot}"),
+            Self::IsLost(slot) => write!(f, "asks whether handle {slot} has lost its lock"),
             Self::Belongings => f.write_str("counts what it has"),
             Self::Run(script, _, words) => {
                 write!(f, "{} {}", script.replace('-', " "), words.join(" "))
@@ -191,6 +200,8 @@ impl fmt::Display for Answer {
             Self::Pending => f.write_str("still waiting"),
             Self::Pid(pid) => write!(f, "process {pid}"),
             Self::Text(text) | Self::Unable(text) => f.write_str(text),
+            Self::Token(Some(token)) => write!(f, "token {token}"),
+            Self::Token(None) => f.write_str("no token"),
             Self::WouldBlock => f.write_str("busy"),
             Self::Yes => f.write_str("yes"),
         }

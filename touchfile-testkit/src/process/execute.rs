@@ -26,6 +26,9 @@ pub(crate) struct Executor {
     children: children::Children,
 }
 
+/// How often a backend that is not told of a loss asks.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 enum Kept {
     Idle(Handle),
     Waiting(Wait),
@@ -54,6 +57,17 @@ impl Executor {
 
     fn carry_out(&mut self, command: Command) -> Answer {
         match command {
+            Command::AwaitLoss(slot, time) => self.with(slot, async |handle| {
+                let lost = handle.lost(LOOK_AGAIN);
+                match tokio::time::timeout(time, lost).await {
+                    Ok(Ok(())) => Answer::Yes,
+                    Ok(Err(error)) => Answer::failed(&error),
+                    Err(_) => Answer::Pending,
+                }
+            }),
+            Command::IsLost(slot) => {
+                self.with(slot, async |handle| yes_or_no(handle.is_lost().await))
+            }
             Command::Belongings => Answer::Text(children::belongings()),
             Command::Cancel(slot) => self.cancel(slot),
             Command::Downgrade(slot) => {
@@ -92,6 +106,7 @@ impl Executor {
             }
             Command::Spawn => self.children.spawn(),
             Command::Start(slot, mode) => self.start(slot, mode),
+            Command::Token(slot) => self.with(slot, async |handle| Answer::Token(handle.token())),
             Command::TryLock(slot, mode) => {
                 self.with(slot, async |handle| attempted(handle.try_lock(mode).await))
             }
@@ -123,10 +138,8 @@ impl Executor {
     }
 
     fn is_current(&mut self, slot: Slot, path: &Path) -> Answer {
-        self.with(slot, async |handle| match handle.is_current(path).await {
-            Ok(true) => Answer::Yes,
-            Ok(false) => Answer::No,
-            Err(error) => Answer::failed(&error),
+        self.with(slot, async |handle| {
+            yes_or_no(handle.is_current(path).await)
         })
     }
 
@@ -207,6 +220,14 @@ fn script_failed(error: &io::Error) -> Answer {
             what: format!("a handle {misstep}"),
             trace: Vec::new(),
         }),
+    }
+}
+
+fn yes_or_no(answer: io::Result<bool>) -> Answer {
+    match answer {
+        Ok(true) => Answer::Yes,
+        Ok(false) => Answer::No,
+        Err(error) => Answer::failed(&error),
     }
 }
 

@@ -83,7 +83,7 @@ pub struct Suite {
     cases: Option<u32>,
     seed: Option<u64>,
     patience: Duration,
-    death_grace: Duration,
+    death_grace: Option<Duration>,
     dir: Option<PathBuf>,
     places: Vec<Place>,
     source_dir: Option<PathBuf>,
@@ -162,13 +162,14 @@ impl Suite {
         self
     }
 
-    /// How long a killed process may still hold its locks after its end was reported. Default: not at
-    /// all, because the kernel closes files before it reports the end of a process. A client of a
-    /// network file system asks its server to release them and does not wait for the answer.
+    /// How long a process may still hold its locks after its end was reported. Default: the
+    /// [`death_lag`](touchfile_core::Capabilities::death_lag) that the backend claims, which is zero where
+    /// the kernel closes files before it reports the end of a process. A client of a network file system
+    /// asks its server to release them and does not wait for the answer.
     ///
     /// The cases in which processes race always allow 250 ms.
     pub fn death_grace(mut self, grace: Duration) -> Self {
-        self.death_grace = grace;
+        self.death_grace = Some(grace);
         self
     }
 
@@ -272,7 +273,7 @@ impl Suite {
             cases: None,
             seed: None,
             patience: PATIENCE,
-            death_grace: Duration::ZERO,
+            death_grace: None,
             dir: None,
             places: Vec::new(),
             source_dir: None,

@@ -200,7 +200,7 @@ impl Running {
             seeds: self.seeds.as_deref(),
             patience: self.suite.patience,
             shrink: self.suite.shrink,
-            death_grace: self.suite.death_grace,
+            death_grace: death_grace(&self.suite, self.claims),
             progress: &|done, of| {
                 observer.progressed(&case.name, done, of);
                 !self.ended.load(Ordering::Relaxed)
@@ -247,10 +247,16 @@ fn host(suite: &Suite) -> io::Result<(Host, touchfile_core::BoxBackend, Option<T
                 .map(|place| Launch::new(&suite.name, &path, place).map(Pool::new))
                 .collect();
             let pools = pools.map_err(io::Error::other)?;
-            let host = Host::processes(pools, path, suite.death_grace);
+            let grace = death_grace(suite, backend.capabilities());
+            let host = Host::processes(pools, path, grace);
             Ok((host, backend, Some(dir)))
         }
     }
+}
+
+/// How long the locks of the dead may stay.
+fn death_grace(suite: &Suite, claims: Capabilities) -> Duration {
+    suite.death_grace.unwrap_or(claims.death_lag)
 }
 
 /// The directory for the seeds of schedules that failed.
@@ -292,5 +298,22 @@ fn empty(suite: Suite) -> Report {
         seed: 0,
         elapsed: Duration::ZERO,
         cases: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use touchfile_mock::MockBackend;
+
+    use super::*;
+
+    #[test]
+    fn the_dead_have_the_time_that_is_claimed_unless_the_suite_says_otherwise() {
+        let mut claims = Capabilities::NONE;
+        claims.death_lag = Duration::from_secs(10);
+        let suite = || Suite::new("lag", |_| MockBackend::new());
+        assert_eq!(death_grace(&suite(), claims), Duration::from_secs(10));
+        let own = suite().death_grace(Duration::from_secs(60));
+        assert_eq!(death_grace(&own, claims), Duration::from_secs(60));
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::fs::{FlockOperation, flock};
+use tokio::time::Instant;
 use touchfile_core::{Attempt, ConvertLock, LockBackend, LockHandle, LockMode, OpenOptions};
 use touchfile_file::FileHandle;
 
@@ -243,6 +244,14 @@ impl LockHandle for Handle {
             return Ok(true);
         }
         self.honest.as_ref().expect(UNTIL_DROPPED).is_lost().await
+    }
+
+    fn valid_until(&self) -> Option<Instant> {
+        self.honest.as_ref().expect(UNTIL_DROPPED).valid_until()
+    }
+
+    fn token(&self) -> Option<u64> {
+        self.honest.as_ref().expect(UNTIL_DROPPED).token()
     }
 
     fn may_block(&self) -> bool {

@@ -118,7 +118,7 @@ impl<'a> Queue<'a> {
                 Err(_) => return Place::Head(None),
             }
         }
-        Place::Head(None)
+        Place::Crowded
     }
 
     /// Takes the last place in the queue if somebody stands in it.
@@ -189,7 +189,7 @@ impl<'a> Queue<'a> {
             let head = self.lead(&address, Some(&file)).ok()?;
             return Some(Place::Head(Some(Box::new(head))));
         }
-        Some(Place::Head(None))
+        Some(Place::Crowded)
     }
 
     /// Takes the last place in the queue whose socket is in the directory, if somebody stands in it; `None`
