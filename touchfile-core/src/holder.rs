@@ -61,6 +61,9 @@ pub struct Holder {
     /// For how long it has been seen to hold the lock, by looking at both ends of that time.
     /// Nobody but the holder knows since when it does: the kernel keeps no record of it.
     pub seen_for: Option<Duration>,
+    /// Since when it waits, if that is known: of touchfile's own waiters it is, on Linux.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub waiting_since: Option<SystemTime>,
 }
 
 impl Holder {
@@ -79,6 +82,7 @@ impl Holder {
             waiting: false,
             confirmed: true,
             seen_for: None,
+            waiting_since: None,
         }
     }
 
