@@ -61,6 +61,9 @@ pub struct Holder {
     /// For how long it has been seen to hold the lock, by looking at both ends of that time.
     /// Nobody but the holder knows since when it does: the kernel keeps no record of it.
     pub seen_for: Option<Duration>,
+    /// Since when it waits, if that is known: of touchfile's own waiters it is, on Linux.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub waiting_since: Option<SystemTime>,
 }
 
 impl Holder {
@@ -79,6 +82,7 @@ impl Holder {
             waiting: false,
             confirmed: true,
             seen_for: None,
+            waiting_since: None,
         }
     }
 
@@ -96,6 +100,23 @@ impl Holder {
     #[must_use]
     pub fn is_in_the_way_of(&self, mode: LockMode) -> bool {
         !self.waiting && self.mode.conflicts_with(mode)
+    }
+
+    /// Whether it waits for the lock and did so before `moment`.
+    ///
+    /// Of a waiter that the kernel has blocked it is not known since when; the kernel serves it before those
+    /// who come to try. Where it is one of this process, it is taken for the one that asks.
+    pub(crate) fn waits_since_before(&self, moment: SystemTime) -> bool {
+        /// How exact [`waiting_since`](Self::waiting_since) is, and more: the waiter that asks is no later than
+        /// that.
+        const EXACT: Duration = Duration::from_millis(20);
+
+        let other = |pid| pid != std::process::id();
+        self.waiting
+            && match self.waiting_since {
+                Some(since) => since.checked_add(EXACT).is_some_and(|since| since < moment),
+                None => self.pid().is_some_and(other),
+            }
     }
 
     /// Whether both are the same lock of the same process.
@@ -119,7 +140,8 @@ impl Holder {
         named && key(self) == key(other) && (is_known || self.command == other.command)
     }
 
-    /// Names those who hold a lock, for the end of a message: `held by pid 1 (a), pid 2 (b)`.
+    /// Names those who hold a lock, for the end of a message, and those who [wait](Self::waiting) for it before
+    /// whoever the message is about: `held by pid 1 (a), pid 2 (b); pid 3 (c) waits before this one`.
     ///
     /// `None` if there is nobody. Of many, the first three are named.
     ///
@@ -136,15 +158,28 @@ impl Holder {
     /// ```
     #[must_use]
     pub fn in_words(holders: &[Self]) -> Option<String> {
-        const NAMED: usize = 3;
-        let first = holders.first()?;
-        let verb = if first.confirmed { "held" } else { "taken" };
-        let named = holders.iter().take(NAMED).map(Self::in_a_few_words);
-        let mut words = format!("{verb} by {}", named.collect::<Vec<_>>().join(", "));
-        if let more @ 1.. = holders.len().saturating_sub(NAMED) {
-            words.push_str(&format!(" and {more} more"));
-        }
-        Some(words)
+        let (waiters, holders): (Vec<&Self>, Vec<&Self>) =
+            holders.iter().partition(|holder| holder.waiting);
+        let held = holders.first().map(|first| {
+            let verb = if first.confirmed { "held" } else { "taken" };
+            format!("{verb} by {}", named(&holders, Self::in_a_few_words))
+        });
+        // The names of several would hide that of the holder.
+        let number = |waiter: &Self| match waiter.pid() {
+            Some(pid) => format!("pid {pid}"),
+            None => waiter.to_string(),
+        };
+        let awaited = match &waiters[..] {
+            [] => None,
+            [one] => Some(format!("{one} waits before this one")),
+            several => Some(format!(
+                "{} wait before this one: {}",
+                several.len(),
+                named(several, number)
+            )),
+        };
+        let words: Vec<String> = held.into_iter().chain(awaited).collect();
+        (!words.is_empty()).then(|| words.join("; "))
     }
 
     fn in_a_few_words(&self) -> String {
@@ -191,6 +226,17 @@ impl Holder {
             }
         }
         Some(short)
+    }
+}
+
+/// The first three, and how many there are besides.
+fn named(all: &[&Holder], words: impl Fn(&Holder) -> String) -> String {
+    const NAMED: usize = 3;
+    let named = all.iter().take(NAMED).map(|holder| words(holder));
+    let named = named.collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
     }
 }
 
@@ -325,6 +371,28 @@ mod tests {
             Holder::in_words(&five).unwrap(),
             "held by pid 1 (a), pid 2 (a), pid 3 (a) and 2 more"
         );
+        let waiters = |number| {
+            let waiters = (6..).take(number).map(|pid| Holder {
+                waiting: true,
+                ..holder(pid, "b")
+            });
+            [known.clone()]
+                .into_iter()
+                .chain(waiters)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            Holder::in_words(&waiters(1)).unwrap(),
+            "held by pid 1 (a) for 12.0s; pid 6 (b) waits before this one"
+        );
+        assert_eq!(
+            Holder::in_words(&waiters(4)).unwrap(),
+            "held by pid 1 (a) for 12.0s; 4 wait before this one: pid 6, pid 7, pid 8 and 1 more"
+        );
+        assert_eq!(
+            Holder::in_words(&waiters(2)[1..]).unwrap(),
+            "2 wait before this one: pid 6, pid 7"
+        );
         known.confirmed = false;
         assert!(
             Holder::in_words(&[known])
@@ -357,6 +425,28 @@ mod tests {
         assert!(!one.is_same(&other));
         let unknown = Holder::new(LockMode::Exclusive);
         assert!(!unknown.is_same(&unknown.clone()));
+    }
+
+    #[test]
+    fn who_began_to_wait_later_or_is_the_one_that_asks_does_not_wait_before_it() {
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
+        let waits = |pid, millis: Option<u64>| {
+            let mut waiter = holder(pid, "a");
+            waiter.waiting = true;
+            waiter.waiting_since =
+                millis.map(|millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis));
+            waiter.waits_since_before(moment)
+        };
+        let this = std::process::id();
+        let other = this + 1;
+        for pid in [this, other] {
+            assert!(waits(pid, Some(99_900)));
+            assert!(!waits(pid, Some(99_998)), "no clock is that exact");
+            assert!(!waits(pid, Some(100_100)));
+        }
+        assert!(waits(other, None), "the kernel has blocked it");
+        assert!(!waits(this, None));
+        assert!(!holder(other, "a").waits_since_before(moment), "it holds");
     }
 
     #[test]

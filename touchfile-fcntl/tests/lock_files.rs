@@ -6,6 +6,8 @@ use std::env;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::unistd::{Uid, setfsuid};
 use tempfile::tempdir;
@@ -252,4 +254,45 @@ async fn a_handle_converts_only_what_it_holds() {
     handle.unlock().await.unwrap();
     let error = handle.try_upgrade().await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn who_waits_for_other_bytes_is_no_waiter_for_these() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("table.lock");
+    let (row, other, table) = (bytes(&path, 0, 10), bytes(&path, 100, 10), touch(&path));
+    let held = [
+        row.blocking().lock_exclusive().unwrap(),
+        other.blocking().lock_exclusive().unwrap(),
+    ];
+    let waits = |touch: &TouchFile<FcntlBackend>| {
+        let holders = touch.blocking().holders().unwrap();
+        let waiting = holders.into_iter().filter(|holder| holder.waiting);
+        waiting.map(|waiter| waiter.range).collect::<Vec<_>>()
+    };
+    let until_waiting = |touch: &TouchFile<FcntlBackend>, ranges: &[_]| {
+        let started = Instant::now();
+        while waits(touch) != ranges {
+            assert!(started.elapsed() < Duration::from_secs(60), "{ranges:?}");
+        }
+    };
+    let (rows, others, all) = (Some(0..=9), Some(100..=109), None);
+    thread::scope(|scope| {
+        // Each begins after the one before is listed.
+        for (touch, expected) in [
+            (bytes(&path, 100, 10), vec![others.clone()]),
+            (bytes(&path, 0, 10), vec![others.clone(), rows.clone()]),
+            (
+                self::touch(&path),
+                vec![others.clone(), rows.clone(), all.clone()],
+            ),
+        ] {
+            scope.spawn(move || drop(touch.blocking().lock_exclusive().unwrap()));
+            until_waiting(&table, &expected);
+        }
+        until_waiting(&row, &[rows, all.clone()]);
+        until_waiting(&other, &[others, all]);
+        drop(held);
+    });
+    assert!(waits(&table).is_empty());
 }

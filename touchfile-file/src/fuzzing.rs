@@ -67,6 +67,17 @@ pub fn mountinfo(text: &[u8]) {
     }
 }
 
+/// The name of a memory file, by which a process tells that it waits.
+///
+/// # Panics
+///
+/// If the parser does, or if what it understands is not understood again.
+pub fn notice(text: &[u8]) {
+    for line in String::from_utf8_lossy(text).split('\n') {
+        crate::wait_notice::parse_name(line);
+    }
+}
+
 /// What a head passes to a follower of its queue. The first byte says how many descriptors are passed, and
 /// of what kind.
 ///

@@ -45,6 +45,8 @@ mod removal;
 mod stall;
 #[cfg(any(unix, windows))]
 mod wait;
+#[cfg(target_os = "linux")]
+mod wait_notice;
 
 #[cfg(any(unix, windows))]
 pub use file_system::{FileSystem, FileSystemKind, file_system_name};

@@ -71,6 +71,12 @@ impl Mount {
         })
     }
 
+    /// The number by which fdinfo and statx(2) name it.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// The type of the file system, such as `nfs4` or `fuse.sshfs`.
     #[must_use]
     pub fn file_system(&self) -> &str {

@@ -28,6 +28,11 @@ fn no_list_of_mounts_is_too_strange() {
 }
 
 #[test]
+fn no_notice_is_too_strange() {
+    on_corpus("notice", file::notice);
+}
+
+#[test]
 fn no_process_is_too_strange() {
     on_corpus("process", file::process);
 }

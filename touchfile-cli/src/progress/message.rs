@@ -6,7 +6,7 @@ use touchfile::{Holder, LockMode};
 
 use crate::run::what;
 
-/// The lock file, and the holders as far as they are known.
+/// The lock file, and the holders and those who wait before this wait, as far as they are known.
 #[derive(Debug)]
 pub(super) struct Message<'a> {
     pub(super) mode: LockMode,
@@ -34,24 +34,43 @@ impl Message<'_> {
         if long.chars().count() <= columns {
             return long;
         }
-        let start = match self.holders.first() {
-            Some(first) => format!("{}{} has ", briefly(first), self.others()),
+        let mut holding = self.holders.iter().filter(|holder| !holder.waiting);
+        let start = match holding.next() {
+            Some(first) => format!("{}{} has ", briefly(first), others(holding.count())),
             None => "waiting for ".into(),
         };
         let left = columns.saturating_sub(start.chars().count());
-        format!("{start}{}", end_of(self.path, left))
+        let line = waiting(self.holders.iter().filter(|holder| holder.waiting).count());
+        match left.checked_sub(line.chars().count()) {
+            Some(left) if left >= PATH => format!("{start}{}{line}", end_of(self.path, left)),
+            // There is no room for both, and the path says more.
+            _ => format!("{start}{}", end_of(self.path, left)),
+        }
     }
 
     fn wait(&self) -> String {
         let what = what(self.mode, self.permits, self.path);
         format!("waiting for {what}")
     }
+}
 
-    fn others(&self) -> String {
-        match self.holders.len() {
-            0 | 1 => String::new(),
-            more => format!(" +{}", more - 1),
-        }
+/// How many columns a path has at least, unless there is nothing beside it that could be left out.
+const PATH: usize = 12;
+
+/// How many hold the lock besides the first.
+fn others(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        more => format!(" +{more}"),
+    }
+}
+
+/// How many wait before this wait.
+fn waiting(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => ", 1 waits".into(),
+        more => format!(", {more} wait"),
     }
 }
 
@@ -86,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    const PATH: &str = "/var/lib/myapp/deploy.lock";
+    const LOCK: &str = "/var/lib/myapp/deploy.lock";
 
     fn holder(pid: u32) -> Holder {
         let mut holder = Holder::new(LockMode::Exclusive);
@@ -99,7 +118,7 @@ mod tests {
         let message = Message {
             mode: LockMode::Exclusive,
             permits: None,
-            path: Path::new(PATH),
+            path: Path::new(LOCK),
             holders,
         };
         let text = message.within(columns);
@@ -112,10 +131,10 @@ mod tests {
         let holders = [holder(12_345)];
         let long = within(200, &holders);
         assert!(long.starts_with("held by pid 12345 (touchfile run deploy.lock"));
-        assert!(long.ends_with(&format!("; waiting for the exclusive lock on {PATH}")));
+        assert!(long.ends_with(&format!("; waiting for the exclusive lock on {LOCK}")));
         assert_eq!(
             within(60, &holders),
-            format!("pid 12345 (touchfile) has {PATH}")
+            format!("pid 12345 (touchfile) has {LOCK}")
         );
         assert_eq!(
             within(40, &holders),
@@ -129,10 +148,38 @@ mod tests {
     }
 
     #[test]
+    fn those_who_wait_before_are_counted_where_there_is_room() {
+        let mut first = holder(12_346);
+        first.waiting = true;
+        let mut second = holder(12_347);
+        second.waiting = true;
+        let all = [holder(12_345), first, second];
+        assert_eq!(
+            within(80, &all),
+            format!("pid 12345 (touchfile) has {LOCK}, 2 wait")
+        );
+        assert_eq!(
+            within(60, &all[..2]),
+            "pid 12345 (touchfile) has …ar/lib/myapp/deploy.lock, 1 waits"
+        );
+        assert_eq!(within(40, &all), "pid 12345 (touchfile) has …p/deploy.lock");
+        assert_eq!(
+            within(46, &all),
+            "pid 12345 (touchfile) has …deploy.lock, 2 wait"
+        );
+        assert_eq!(
+            within(40, &all[1..]),
+            "waiting for …b/myapp/deploy.lock, 2 wait"
+        );
+        let long = within(250, &all);
+        assert!(long.contains("; 2 wait before this one: pid 12346, pid 12347; waiting for"));
+    }
+
+    #[test]
     fn where_nobody_is_known_the_end_of_the_path_is_there() {
         assert_eq!(
             within(100, &[]),
-            format!("waiting for the exclusive lock on {PATH}")
+            format!("waiting for the exclusive lock on {LOCK}")
         );
         assert_eq!(within(32, &[]), "waiting for …b/myapp/deploy.lock");
         let mut unknown = Holder::new(LockMode::Exclusive);

@@ -204,11 +204,7 @@ fn not_free(
     what: impl Fn() -> String,
     holders: impl Fn() -> Vec<Holder>,
 ) -> Failure {
-    let line = || {
-        let mut holders = holders();
-        holders.retain(|holder| !holder.waiting);
-        with_holders(format!("{} is not free", what()), &holders)
-    };
+    let line = || with_holders(format!("{} is not free", what()), &holders());
     let line = (wanted.verbosity == Verbosity::Verbose).then(line);
     Failure::conflict(conflict, line)
 }

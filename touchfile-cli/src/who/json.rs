@@ -53,6 +53,7 @@ struct Claim<'a> {
     uid: Option<u32>,
     unseen: Option<&'static str>,
     user: Option<String>,
+    waiting_since: Option<String>,
 }
 
 impl<'a> Answer<'a> {
@@ -114,6 +115,9 @@ impl<'a> Claim<'a> {
             user: holder
                 .uid
                 .and_then(|uid| users.name(uid).map(str::to_owned)),
+            waiting_since: holder
+                .waiting_since
+                .map(|time| humantime::format_rfc3339_millis(time).to_string()),
         }
     }
 }
@@ -152,7 +156,7 @@ mod tests {
         ];
         let line = output::json_line(&Answer::new(&files, &mut Users::default()));
         let sees = touchfile_file::sees_all_processes();
-        let expected = r#"{"files":[{"holders":[{"command":null,"confirmed":true,"first_byte":5,"kind":"OFDLCK","last_byte":null,"mode":"shared","pid":null,"process_started":null,"seen_for_seconds":null,"uid":null,"unseen":"permission","user":null}],"path":"/a","waiters":[]},{"error":"no","path":"/b"},{"device":"fe:00","holders":[],"inode":7,"path":null,"waiters":[]}],"#;
+        let expected = r#"{"files":[{"holders":[{"command":null,"confirmed":true,"first_byte":5,"kind":"OFDLCK","last_byte":null,"mode":"shared","pid":null,"process_started":null,"seen_for_seconds":null,"uid":null,"unseen":"permission","user":null,"waiting_since":null}],"path":"/a","waiters":[]},{"error":"no","path":"/b"},{"device":"fe:00","holders":[],"inode":7,"path":null,"waiters":[]}],"#;
         assert_eq!(line, format!("{expected}\"sees_all_processes\":{sees}}}\n"));
     }
 }

@@ -33,10 +33,13 @@ AGE is the age of the process. Its lock is not older, unless it was inherited.
 The kernel does not record since when a lock is held; with --watch, SEEN is how
 long it has been seen.
 
-A waiter is listed only if it is blocked in the kernel, and touchfile mostly
-waits without that. A PID with a question mark has taken the lock, but without
-permission it cannot be seen whether this process or a child of it still holds
-the lock. Locks that other hosts of a network file system hold are not seen.";
+Waiters are listed if they are blocked in the kernel. touchfile mostly waits
+without that, and its waiters come next, in the order in which they began, with
+the time that they have WAITED; those of other users need root to be seen.
+
+A PID with a question mark has taken the lock, but without permission it cannot
+be seen whether this process or a child of it still holds the lock. Locks that
+other hosts of a network file system hold are not seen.";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -29,25 +29,28 @@ impl Table<'_> {
             let found = files.iter().filter_map(|file| file.found.as_ref().ok());
             found.flatten()
         };
-        let seen = holders().any(|holder| holder.seen_for.is_some());
+        let extra = Extra {
+            seen: holders().any(|holder| holder.seen_for.is_some()),
+            waited: holders().any(|holder| holder.waiting_since.is_some()),
+        };
         let mut rows = Vec::new();
         for file in files {
             for holder in file.found.iter().flatten() {
-                let mut row = cells(holder, users, seen);
+                let mut row = cells(holder, users, extra);
                 if self.files {
                     row.insert(0, of_file(&file.name));
                 }
                 rows.push(row);
             }
         }
-        self.laid_out(&rows, seen) + &self.nobody(files, rows.is_empty())
+        self.laid_out(&rows, extra) + &self.nobody(files, rows.is_empty())
     }
 
-    fn laid_out(&self, rows: &[Vec<String>], seen: bool) -> String {
+    fn laid_out(&self, rows: &[Vec<String>], extra: Extra) -> String {
         if rows.is_empty() {
             return String::new();
         }
-        let mut heads = heads(seen);
+        let mut heads = heads(extra);
         if self.files {
             heads.insert(0, "FILE");
         }
@@ -100,16 +103,26 @@ impl Table<'_> {
     }
 }
 
-fn heads(seen: bool) -> Vec<&'static str> {
+/// The columns that are shown if something is in them.
+#[derive(Clone, Copy, Debug)]
+struct Extra {
+    seen: bool,
+    waited: bool,
+}
+
+fn heads(extra: Extra) -> Vec<&'static str> {
     let mut heads = vec!["PID", "USER", "KIND", "MODE", "STATE", "BYTES", "AGE"];
-    if seen {
+    if extra.seen {
         heads.push("SEEN");
+    }
+    if extra.waited {
+        heads.push("WAITED");
     }
     heads.push("COMMAND");
     heads
 }
 
-fn cells(holder: &Holder, users: &mut Users, seen: bool) -> Vec<String> {
+fn cells(holder: &Holder, users: &mut Users, extra: Extra) -> Vec<String> {
     let pid = match holder.pid() {
         Some(pid) if holder.confirmed => pid.to_string(),
         Some(pid) => format!("{pid}?"),
@@ -139,8 +152,12 @@ fn cells(holder: &Holder, users: &mut Users, seen: bool) -> Vec<String> {
             .started
             .map_or_else(|| "?".into(), |started| rounded(age(started))),
     ];
-    if seen {
+    if extra.seen {
         cells.push(holder.seen_for.map_or_else(|| "-".into(), rounded));
+    }
+    if extra.waited {
+        let waited = holder.waiting_since.map(age);
+        cells.push(waited.map_or_else(|| "-".into(), rounded));
     }
     cells.push(match holder.process {
         ProcessId::Known(_) => holder.short_command().unwrap_or_default(),

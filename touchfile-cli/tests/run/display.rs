@@ -64,3 +64,52 @@ fn whoever_waits_or_gives_up_is_told_who_holds_the_lock() {
         said.contains("gave up after 900ms") && said.contains(&holder) && said.contains("ms")
     });
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn whoever_waits_or_is_refused_is_told_who_waits_before_it() {
+    let place = Place::new();
+    let held = place.held(&[]);
+    let number = |process: &crate::support::Process| process.pid().to_string();
+    let refused = || {
+        let mut command = run();
+        let command = command.args(["--verbose", "--nonblock"]).arg(place.lock());
+        let output = command.arg("true").output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(!refused().contains("this one"));
+    // Their own waits are told of on standard error, which nobody reads.
+    let first = place.start(&["--quiet"], &["true"]);
+    let alone = format!("; pid {} (touchfile run ", number(&first));
+    until("the first one is told", || {
+        let said = refused();
+        said.contains(&alone) && said.ends_with(" waits before this one\n")
+    });
+    let second = place.start(&["--quiet", "--shared"], &["true"]);
+    let both = format!(
+        "; 2 wait before this one: pid {}, pid {}",
+        number(&first),
+        number(&second)
+    );
+    until("both are told in order", || {
+        refused().ends_with(&format!("{both}\n"))
+    });
+    assert!(refused().contains(&format!(", held by pid {} (", number(&held))));
+
+    // On a busy machine they may not be found in time.
+    until(
+        "the line of the wait tells of both, and not of itself",
+        || {
+            let mut waiting = place.start(&[], &["true"]);
+            waiting.complaint().ends_with(&both)
+        },
+    );
+    until("the line of giving up tells of both", || {
+        let mut command = run();
+        let command = command.args(["--timeout", "900ms"]).arg(place.lock());
+        let output = command.arg("true").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        said.contains("gave up after 900ms") && said.ends_with(&format!("{both}\n"))
+    });
+}

@@ -118,22 +118,3 @@ pub(crate) fn a_lock_of_flock_is_that_of_all_who_inherited_it() -> Tried {
     );
     Ok(())
 }
-
-pub(crate) fn touchfile_itself_is_told_and_as_a_waiter_only_while_the_kernel_blocks_it() {
-    let place = Place::new();
-    let holder = place.held(&["--shared"]);
-    let waiting = place.waiting(&[], &["true"]);
-    let answer = ask(&place.lock());
-    let told = claims(&answer["holders"]);
-    assert!(
-        told.contains(&claim(&holder, "FLOCK", "shared")),
-        "{told:?}"
-    );
-    // It waits in the kernel until it knows that the holder will wake it.
-    let waiters = claims(&answer["waiters"]);
-    let itself = claim(&waiting, "FLOCK", "exclusive");
-    assert!(
-        waiters.iter().all(|waiter| *waiter == itself),
-        "{waiters:?}"
-    );
-}

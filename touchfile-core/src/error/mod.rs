@@ -155,7 +155,8 @@ pub enum Error {
         waited: Duration,
         /// Who was in the way shortly before the deadline, as far as that could be found out by
         /// then. A sample is begun when a quarter of the timeout is left, or 250 ms if that is less.
-        /// None is taken in a wait of less than 50 ms, but after a timeout of zero.
+        /// None is taken in a wait of less than 50 ms, but after a timeout of zero. After them come
+        /// those who [waited](Holder::waiting) before this wait, in the order in which they began.
         holders: Vec<Holder>,
         /// Whether the wait was still in the queue inside this process. Then a guard of this
         /// [`TouchFile`](crate::TouchFile) has the turn, or a future that waits for its lock: if that
@@ -291,9 +292,19 @@ pub(crate) fn what(mode: LockMode, permits: Option<usize>) -> String {
 /// How a message ends that is about a lock which was not had.
 fn in_the_way(holders: &[Holder], queued: bool, recursive: bool) -> String {
     const ITSELF: &str = "by the task or thread that waited for it";
+    if recursive {
+        // That others wait as well is not what is wrong.
+        let holders: Vec<Holder> = holders
+            .iter()
+            .filter(|holder| !holder.waiting)
+            .cloned()
+            .collect();
+        return match Holder::in_words(&holders) {
+            Some(words) => format!(", {words}, {ITSELF}"),
+            None => format!(", held {ITSELF}"),
+        };
+    }
     match Holder::in_words(holders) {
-        Some(words) if recursive => format!(", {words}, {ITSELF}"),
-        None if recursive => format!(", held {ITSELF}"),
         Some(words) => format!(", {words}"),
         None if queued => {
             ", behind another of this process: a guard, or a waiting future that is not polled"

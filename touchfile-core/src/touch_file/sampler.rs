@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::{Mutex as StdMutex, PoisonError};
-use std::time::{Duration, Instant as StdInstant};
+use std::time::{Duration, Instant as StdInstant, SystemTime};
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -55,15 +55,18 @@ impl<B: LockBackend> TouchFile<B> {
 pub(super) struct HolderSampler<'a, B: LockBackend> {
     touch: &'a TouchFile<B>,
     mode: LockMode,
+    began: SystemTime,
     seen: StdMutex<Vec<(Instant, Holder)>>,
     latest: StdMutex<Vec<Holder>>,
 }
 
 impl<'a, B: LockBackend> HolderSampler<'a, B> {
+    /// For a wait that begins now.
     pub(super) fn new(touch: &'a TouchFile<B>, mode: LockMode) -> Self {
         Self {
             touch,
             mode,
+            began: SystemTime::now(),
             seen: StdMutex::default(),
             latest: StdMutex::default(),
         }
@@ -89,10 +92,12 @@ impl<'a, B: LockBackend> HolderSampler<'a, B> {
         Ok(self.note(self.touch.sample_holders().await?))
     }
 
-    /// Drops who is not in the way, and notes since when the others are seen.
+    /// Drops who is neither in the way nor waits before this wait, and notes since when the others are seen.
     fn note(&self, mut holders: Vec<Holder>) -> Vec<Holder> {
         let now = Instant::now();
-        holders.retain(|holder| holder.is_in_the_way_of(self.mode));
+        holders.retain(|holder| {
+            holder.is_in_the_way_of(self.mode) || holder.waits_since_before(self.began)
+        });
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let since = |holder: &Holder| {
             let before = seen.iter().find(|(_, before)| before.is_same(holder));
@@ -101,7 +106,7 @@ impl<'a, B: LockBackend> HolderSampler<'a, B> {
         let dated: Vec<_> = holders.iter().map(since).collect();
         *seen = dated.iter().copied().zip(holders.iter().cloned()).collect();
         for (holder, since) in holders.iter_mut().zip(dated) {
-            if since < now {
+            if since < now && !holder.waiting {
                 holder.seen_for = Some(now - since);
             }
         }

@@ -53,7 +53,8 @@ impl WaitEvent<'_> {
         self.waited
     }
 
-    /// Who is in the way, as far as anybody can tell ([`LockBackend::holders`](crate::LockBackend::holders)).
+    /// Who is in the way, as far as anybody can tell ([`LockBackend::holders`](crate::LockBackend::holders)); and
+    /// after them who [waits](Holder::waiting) before this wait, in the order in which they began.
     ///
     /// The answer is found when this is called. With backends on real files that takes some
     /// milliseconds, in which this thread is blocked: call it once in a while, not each time.

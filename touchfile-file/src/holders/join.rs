@@ -9,7 +9,7 @@ use super::facts::Facts;
 use super::list::{Counts, FOR_A_MESSAGE, list};
 use super::locks::Entry;
 use super::scan::Scan;
-use super::{place, sees_all_processes};
+use super::{place, sees_all_processes, waits};
 use touchfile_core::{Holder, LockKind, ProcessId};
 
 /// How far to look.
@@ -63,22 +63,33 @@ pub(super) fn holders(path: &Path, reach: Reach) -> io::Result<Vec<Holder>> {
         .collect();
     let found = |entry: &&Entry| owners.contains(&(entry.taker(), *entry));
     // A long list may have passed over some while it changed.
-    let passed_over = !whole && (reach == Reach::All || listed.is_empty());
-    if !complete || passed_over || !unnamed.iter().all(found) {
+    let passed_over = !whole && listed.is_empty();
+    if reach == Reach::All || !complete || passed_over || !unnamed.iter().all(found) {
         scan = Scan::of(file, &goes_on)?;
+    } else {
+        scan.hear_all(&goes_on)?;
     }
     if let Reach::Message(kinds) = reach {
         scan.owners.retain(|(_, entry)| kinds.contains(&entry.kind));
         scan.owners.truncate(MOST);
     }
     let mut facts = Known::default();
-    let joined = join(&listed, &scan, &mut |pid| facts.of(pid));
-    if joined.iter().all(|(_, holder)| is_certain(holder)) {
-        return Ok(joined.into_iter().map(|(_, holder)| holder).collect());
+    let mut joined = join(&listed, &scan, &mut |pid| facts.of(pid));
+    let mut waits = waits::believed(&scan, &mut facts, &goes_on);
+    waits.retain(|wait| wait.file == file);
+    if reach != Reach::All {
+        waits.truncate(MOST);
     }
-    // A holder that was not found may have released between the two readings.
-    let (still, _) = list(Some(file), most)?;
-    Ok(those_still_there(joined, &still))
+    let waiters = waits::waiters(waits, &mut joined);
+    let mut found = if joined.iter().all(|(_, holder)| is_certain(holder)) {
+        joined.into_iter().map(|(_, holder)| holder).collect()
+    } else {
+        // A holder that was not found may have released between the two readings.
+        let (still, _) = list(Some(file), most)?;
+        those_still_there(joined, &still)
+    };
+    found.extend(waiters);
+    Ok(found)
 }
 
 /// Those who are certain, and of the others those whose lock is `still` listed.

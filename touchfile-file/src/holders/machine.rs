@@ -1,7 +1,6 @@
 //! The locks of all files.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -10,6 +9,7 @@ use super::join::{self, Known};
 use super::list::list;
 use super::locks::{Entry, FileNumber};
 use super::scan::{Scan, each_descriptor, processes};
+use super::waits;
 
 /// [`locked_files`](super::locked_files), as Linux tells.
 pub(super) fn locked_files() -> io::Result<Vec<LockedFile>> {
@@ -17,14 +17,15 @@ pub(super) fn locked_files() -> io::Result<Vec<LockedFile>> {
     let mut scans: BTreeMap<FileNumber, Scan> = BTreeMap::new();
     let mut paths: BTreeMap<FileNumber, PathBuf> = BTreeMap::new();
     let mut hidden = Vec::new();
+    let mut all = Scan::default();
     for pid in processes()? {
-        let looked = each_descriptor(pid, &|| true, |descriptor, fdinfo| {
+        let looked = each_descriptor(pid, &|| true, |descriptor, target, fdinfo| {
+            all.hear(pid, descriptor, target);
             for entry in Entry::parse_fdinfo(fdinfo) {
                 let file = entry.file;
                 scans.entry(file).or_default().owners.push((pid, entry));
-                if !paths.contains_key(&file) {
-                    let path = fs::read_link(format!("/proc/{pid}/fd/{descriptor}"));
-                    paths.extend(path.map(|path| (file, path)));
+                if !target.as_os_str().is_empty() {
+                    paths.entry(file).or_insert_with(|| target.to_owned());
                 }
             }
         });
@@ -44,24 +45,30 @@ pub(super) fn locked_files() -> io::Result<Vec<LockedFile>> {
     }
     let listed = by_file(listed);
     let mut facts = Known::default();
+    let mut waits = waits::believed(&all, &mut facts, &|| true);
     let mut found = Vec::new();
     for file in files {
         let listed = listed.get(&file).map_or(&[][..], Vec::as_slice);
         let mut scan = scans.remove(&file).unwrap_or_default();
         scan.hidden.clone_from(&hidden);
-        let joined = join::join(listed, &scan, &mut |pid| facts.of(pid));
-        found.push((file, joined));
+        let mut joined = join::join(listed, &scan, &mut |pid| facts.of(pid));
+        let (of_file, of_others) = waits.into_iter().partition(|wait| wait.file == file);
+        waits = of_others;
+        let waiters = waits::waiters(of_file, &mut joined);
+        found.push((file, joined, waiters));
     }
     // A holder that was not found may have released between the two readings.
     let (still, _) = list(None, u64::MAX)?;
     let still = by_file(still);
-    let found = found.into_iter().map(|(file, joined)| {
+    let found = found.into_iter().map(|(file, joined, waiters)| {
         let still = still.get(&file).map_or(&[][..], Vec::as_slice);
+        let mut holders = join::those_still_there(joined, still);
+        holders.extend(waiters);
         LockedFile {
             path: paths.remove(&file),
             device: file.device,
             inode: file.inode,
-            holders: join::those_still_there(joined, still),
+            holders,
         }
     });
     Ok(found.filter(|file| !file.holders.is_empty()).collect())

@@ -4,7 +4,8 @@
 //! superblock ([`place`]), and a process ([`list`], [`locks`]): for flock(2) the one that *took* the lock,
 //! which may have passed it on and be dead; for open-file-description locks none. So whoever has
 //! such a lock is looked up among the open files of all processes ([`scan`]), and both are put
-//! together in [`join`]. [`facts`] tells what is known of a process.
+//! together in [`join`]. [`facts`] tells what is known of a process, and [`waits`] which processes
+//! say themselves that they wait.
 //!
 //! Nothing here takes a lock, or opens the file in a way that anybody could notice.
 
@@ -22,6 +23,8 @@ mod machine;
 mod place;
 #[cfg(target_os = "linux")]
 mod scan;
+#[cfg(target_os = "linux")]
+mod waits;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,8 +54,9 @@ static LOOK_UPS: Semaphore = Semaphore::const_new(4);
 ///
 /// # What cannot be known
 ///
-/// - Only those who are blocked in the kernel are listed as waiting. touchfile itself waits
-///   without, and so do others who try again and again.
+/// - Those who are blocked in the kernel are listed as waiting; after them touchfile's own waiters on local
+///   file systems, in the order in which they began ([`Holder::waiting_since`]), up to 64 of a process and as
+///   far as their descriptors are for us to look at. Others who try again and again are not.
 /// - A process in a pid namespace that is not below ours has no number here, and what it holds
 ///   with flock(2) may not be listed at all. Whether this can be so is told by
 ///   [`sees_all_processes`].
@@ -69,7 +73,7 @@ static LOOK_UPS: Semaphore = Semaphore::const_new(4);
 /// # Platform-specific behavior
 ///
 /// Linux: /proc/locks, /proc/*/fdinfo, /proc/*/stat (proc(5)). On Linux before 5.14, files on
-/// overlayfs may not be found.
+/// overlayfs may not be found, and touchfile's own waiters are not.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -100,6 +104,8 @@ use machine::locked_files as find_all;
 pub(super) use place::inode_in;
 #[cfg(all(target_os = "linux", feature = "events"))]
 pub(super) use scan::{each_descriptor, processes};
+#[cfg(all(target_os = "linux", feature = "events"))]
+pub(super) use waits::WAITING_THREAD;
 
 #[cfg(not(target_os = "linux"))]
 use elsewhere::{Reach, find, find_all};
@@ -155,8 +161,8 @@ pub struct LockedFile {
 ///
 /// # What cannot be known
 ///
-/// Besides what [`holders`] cannot, the name of a file that only processes have open
-/// whose descriptors we may not look at.
+/// Besides what [`holders`] cannot, the name of a file that only processes have open whose descriptors we
+/// may not look at.
 ///
 /// # Errors
 ///
@@ -168,7 +174,8 @@ pub fn locked_files() -> io::Result<Vec<LockedFile>> {
 /// [`holders`] with the kinds of locks that matter on their file system, found on a thread of its own, and only as many as a
 /// message needs: who took a lock with flock(2) stands for those who inherited it. To find that out
 /// takes less than a millisecond, unless whoever took it has passed it on and let go, or it is an
-/// open-file-description lock.
+/// open-file-description lock. To find touchfile's own waiters takes some milliseconds, where hundreds of
+/// processes are. Nothing is looked for after 50 ms, or beyond 4,096 descriptors of a process for its waits.
 ///
 /// A process makes four such look-ups at a time; others wait for their turn. What backends on real
 /// files use for [`LockBackend::holders`](touchfile_core::LockBackend::holders).

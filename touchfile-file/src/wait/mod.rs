@@ -112,6 +112,9 @@ impl Waiter {
             }
         };
         runtime::yield_once().await;
+        let _notice = lock
+            .listing(mode)
+            .and_then(|listed| system().announce(&listed, lock.target().file));
         let mut broken = 0;
         let mut crowded = 0;
         loop {

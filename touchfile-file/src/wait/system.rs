@@ -56,6 +56,12 @@ pub(crate) trait System: fmt::Debug + Sync {
         QueuePlace::None
     }
 
+    /// Lets whoever asks see that this process waits for `lock` on `file`, until what it returns is dropped.
+    fn announce(&self, lock: &Lock, file: &File) -> Option<Box<dyn fmt::Debug + Send + Sync>> {
+        let _ = (lock, file);
+        None
+    }
+
     /// Starts to find out who holds a lock that excludes `wanted`.
     fn probe(&self, wanted: Lock) -> Option<Box<dyn HolderProbe>> {
         let _ = wanted;

@@ -4,6 +4,7 @@ use std::env;
 use std::fs::File;
 use std::io::{BufRead, BufReader, IoSliceMut};
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
@@ -12,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, fcntl};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, MemfdFlags, RenameFlags, memfd_create, renameat_with};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -106,20 +107,22 @@ pub(crate) fn run() -> ExitCode {
             println!("{}", what_comes(&stream));
         }
         "have many descriptors" => {
-            let limit = getrlimit(Resource::Nofile);
-            let most = Rlimit {
-                current: limit.maximum,
-                ..limit
-            };
-            setrlimit(Resource::Nofile, most).ok();
             let file = File::open("/proc/self/exe").unwrap();
-            let mut copies = Vec::new();
-            while copies.len() < DESCRIPTORS {
-                match file.try_clone() {
-                    Ok(copy) => copies.push(copy),
-                    Err(_) => break,
-                }
+            let _copies = copies(&file);
+            println!("running");
+            while goes_on() {
+                thread::sleep(Duration::from_millis(100));
             }
+        }
+        "say that it waits many times" => {
+            // As a waiter of touchfile says it, of itself and of this file.
+            let (file, pid) = (File::open(&target).unwrap(), std::process::id());
+            let name = format!(
+                "touchfile-waits FLOCK exclusive all {} {pid}",
+                file.as_raw_fd()
+            );
+            let notice = memfd_create(&name, MemfdFlags::CLOEXEC).unwrap();
+            let _copies = copies(&notice.into());
             println!("running");
             while goes_on() {
                 thread::sleep(Duration::from_millis(100));
@@ -176,6 +179,18 @@ pub(crate) fn run() -> ExitCode {
         other => unreachable!("nobody attacks by {other:?}"),
     }
     ExitCode::SUCCESS
+}
+
+/// As many descriptors for a file as this process can have.
+fn copies(file: &File) -> Vec<File> {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, most).ok();
+    let copies = (0..DESCRIPTORS).map_while(|_| file.try_clone().ok());
+    copies.collect()
 }
 
 /// What the head of a queue passes to a follower.

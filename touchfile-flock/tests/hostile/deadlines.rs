@@ -8,7 +8,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use touchfile_core::{LockMode, TouchFile};
+use touchfile_core::{Error, LockMode, TouchFile};
 use touchfile_fcntl::FcntlBackend;
 
 use super::attack::Attack;
@@ -28,6 +28,9 @@ const TOO_LATE: Duration = Duration::from_millis(500);
 
 /// What a storm of events may cost, of a core.
 const COST: f64 = 0.05;
+
+/// How many holders a message is about at most, and how many waiters.
+const MOST: usize = 64;
 
 const ROUNDS: usize = 8;
 const TIMEOUT: Duration = Duration::from_millis(600);
@@ -81,7 +84,15 @@ fn in_vain<B: touchfile_core::LockBackend>(touch: &TouchFile<B>) -> Duration {
     let started = Instant::now();
     let waited = runtime.block_on(touch.lock_timeout(LockMode::Exclusive, TIMEOUT));
     let elapsed = started.elapsed();
-    assert!(waited.unwrap_err().is_timeout());
+    let Err(Error::Timeout { holders, .. }) = waited else {
+        panic!("{waited:?}")
+    };
+    // Whoever says that it waits is told of after the holders, and not without an end.
+    assert!(
+        holders.is_sorted_by_key(|holder| holder.waiting),
+        "{holders:?}"
+    );
+    assert!(holders.len() <= 2 * MOST, "{}", holders.len());
     elapsed - TIMEOUT
 }
 
@@ -163,7 +174,7 @@ struct Load {
     is_cheap: bool,
 }
 
-const LOADS: [Load; 8] = [
+const LOADS: [Load; 9] = [
     Load::cheap(None),
     Load::dear("flock", "compute"),
     Load::cheap(Some("open and close")),
@@ -172,6 +183,7 @@ const LOADS: [Load; 8] = [
     Load::cheap(Some("lock and unlock")),
     Load::dear("fcntl", "have many locks"),
     Load::dear("flock", "have many descriptors"),
+    Load::dear("flock", "say that it waits many times"),
 ];
 
 impl Load {

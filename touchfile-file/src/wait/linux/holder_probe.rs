@@ -164,7 +164,7 @@ fn marked_locks(goes_on: impl Fn() -> bool) -> io::Result<Vec<Lock>> {
         if !may_look {
             continue;
         }
-        let looked = each_descriptor(pid, &goes_on, |number, fdinfo| {
+        let looked = each_descriptor(pid, &goes_on, |number, _, fdinfo| {
             let mut listed = Entry::parse_fdinfo(fdinfo).peekable();
             if !is_marked(fdinfo) || listed.peek().is_none() {
                 return;
@@ -222,7 +222,7 @@ mod tests {
                 let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | mark;
                 let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).unwrap();
                 let mut marked = None;
-                each_descriptor(std::process::id(), &|| true, |number, fdinfo| {
+                each_descriptor(std::process::id(), &|| true, |number, _, fdinfo| {
                     if number == file.as_raw_fd().to_string() {
                         marked = Some(is_marked(fdinfo));
                     }

@@ -18,6 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::interrupt::{Interruptible, interruptibly};
+use crate::holders::WAITING_THREAD;
 use crate::wait::system::KernelWait;
 use crate::{BlockingLock, ForkGeneration, retry_interrupted};
 use touchfile_core::LockMode;
@@ -88,7 +89,7 @@ impl WaitingThread {
         });
         let theirs = shared.clone();
         thread::Builder::new()
-            .name("touchfile-wait".into())
+            .name(WAITING_THREAD.into())
             .spawn(move || {
                 theirs.run(file, mode);
                 drop(slot);

@@ -5,9 +5,11 @@ mod file_events;
 mod holder_probe;
 mod interrupt;
 mod kernel_wait;
+mod notice;
 mod queue;
 mod registry;
 
+use std::fmt;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use self::holder_probe::Probe;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::holder_probe::is_marked;
 use self::kernel_wait::WaitingThread;
+use self::notice::Notice;
 use self::queue::Queue;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::queue::take_message;
@@ -66,6 +69,13 @@ impl System for Linux {
             return QueuePlace::None;
         }
         queue::place(keys)
+    }
+
+    fn announce(&self, lock: &Lock, file: &File) -> Option<Box<dyn fmt::Debug + Send + Sync>> {
+        if is_without("notice") {
+            return None;
+        }
+        Some(Box::new(Notice::leave(lock, file)?))
     }
 
     fn probe(&self, wanted: Lock) -> Option<Box<dyn HolderProbe>> {
