@@ -25,6 +25,24 @@ pub(super) fn list(file: Option<FileNumber>, most: u64) -> io::Result<(Vec<Entry
     })
 }
 
+/// Whether the kernel lists no lock of `file`; not if its list is very long. In a list that changes a lock may
+/// be passed over, so this is no more than likely.
+#[cfg(feature = "events")]
+pub(crate) fn lists_none(file: &File) -> bool {
+    use std::os::fd::AsRawFd;
+
+    const MOST: usize = 1 << 16;
+
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let Ok(number) = super::place::of(link.as_ref()) else {
+        return false;
+    };
+    read_all(LOCKS, MOST as u64).is_ok_and(|(pieces, _)| {
+        let is_listed = |piece: &String| !Entry::parse_all(piece, Some(number)).is_empty();
+        pieces.iter().map(String::len).sum::<usize>() < MOST && !pieces.iter().any(is_listed)
+    })
+}
+
 /// How often each lock is there, in the order in which they are first there.
 #[derive(Debug, Default)]
 pub(super) struct Counts<'a> {

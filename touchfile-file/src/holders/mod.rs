@@ -97,6 +97,8 @@ pub(super) use join::join_only;
 #[cfg(target_os = "linux")]
 use join::{Reach, holders as find};
 #[cfg(all(target_os = "linux", feature = "events"))]
+pub(super) use list::lists_none;
+#[cfg(all(target_os = "linux", feature = "events"))]
 pub(super) use locks::Entry;
 #[cfg(target_os = "linux")]
 use machine::locked_files as find_all;

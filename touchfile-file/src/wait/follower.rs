@@ -12,14 +12,17 @@ use touchfile_core::{Attempt, LockMode};
 
 use super::head::POLL;
 use super::system::{Follower, QueueHead, Turn};
-use super::{Contended, Waiter, notify_waiters};
+use super::{Contended, Waiter, notify_waiters, system};
 
 impl Waiter {
     /// Waits behind the head of the queue.
     ///
-    /// The lock is free for a moment each time the head is handed over. So a follower that finds it
-    /// free lets go of it again; and only if it finds it free for a second time, after so long that a
-    /// head that runs would have taken it, does it pass the head.
+    /// The lock is free for a moment each time the head is handed over. So a follower that finds it free
+    /// leaves it alone; and only if it finds it free for a second time, after so long that a head that runs
+    /// would have taken it, does it pass the head.
+    ///
+    /// Whether it is free, the kernel's list tells. Where it is too long or missing, the lock has to be taken
+    /// and let go of again, and somebody else may find it busy in between.
     pub(super) async fn follow(
         &mut self,
         lock: &mut impl Contended,
@@ -38,6 +41,11 @@ impl Waiter {
                 Some(Turn::Head(head)) => return Ok(Followed::ToHead(head)),
                 Some(Turn::Broken) => return Ok(Followed::ToNothing),
                 None => {}
+            }
+            if !was_free && is_listed_as_free(lock, mode) {
+                was_free = true;
+                interval = HEAD_GRACE;
+                continue;
             }
             match self.try_lock(lock, mode)? {
                 Attempt::Acquired if was_free => return Ok(Followed::PastHead),
@@ -61,6 +69,12 @@ impl Waiter {
             lock.check_path()?;
         }
     }
+}
+
+/// Whether the kernel lists no lock of the file.
+fn is_listed_as_free(lock: &impl Contended, mode: LockMode) -> bool {
+    // Where there is no listing, there may be holders that the kernel does not know of.
+    lock.listing(mode).is_some() && system().lists_no_lock(lock.target().file)
 }
 
 /// The end of a wait behind the head of the queue.

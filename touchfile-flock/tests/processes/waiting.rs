@@ -39,6 +39,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "a_stopped_process_at_the_head_of_the_line_keeps_nobody_from_the_lock",
             stopped,
         ),
+        trial_with(
+            "strace",
+            "whoever_looks_whether_the_lock_is_free_does_not_take_it_for_that",
+            looks,
+        ),
         trial(
             "when_the_head_of_the_line_is_killed_the_others_go_on",
             killed,
@@ -150,6 +155,35 @@ fn stopped() {
     }
     line[0].resume();
     assert_eq!(line[0].answer(), "held");
+}
+
+/// Who stands behind a head that is stopped finds the lock free, and takes it only a second later. Its calls
+/// take long to return, so that a lock which is let go of again would be seen.
+fn looks() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("a.lock");
+    let (mut holder, line) = line_of(1, &path);
+    let slow = "inject=flock:delay_exit=200000";
+    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", slow];
+    let mut follower = Worker::under(&strace, "execute commands", &path);
+    follower.send("lock exclusive");
+    wait_until("it is about to wait", || {
+        has_read_its_order(&follower, &path)
+    });
+    line[0].stop();
+    assert_eq!(holder.ask("unlock"), "released");
+    holder.finish();
+    let is_held = || {
+        let holders = touchfile_file::holders(&path).unwrap();
+        holders.iter().any(|holder| !holder.waiting)
+    };
+    wait_until("the follower takes the lock", is_held);
+    for _ in 0..150 {
+        assert!(is_held(), "it was taken only to look");
+        thread::sleep(Duration::from_millis(4));
+    }
+    assert_eq!(follower.answer(), "held");
+    line[0].resume();
 }
 
 fn killed() {

@@ -78,6 +78,10 @@ impl System for Linux {
         Some(Box::new(Notice::leave(lock, file)?))
     }
 
+    fn lists_no_lock(&self, file: &File) -> bool {
+        !is_without("list") && crate::holders::lists_none(file)
+    }
+
     fn probe(&self, wanted: Lock) -> Option<Box<dyn HolderProbe>> {
         if is_without("probe") {
             return None;
