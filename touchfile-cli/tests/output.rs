@@ -2,12 +2,18 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[allow(dead_code, reason = "it is for several test programs")]
+#[path = "run/support.rs"]
+mod support;
+
 use std::fs::OpenOptions;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
 use nix::sys::signal::Signal;
+
+use self::support::unread_pipe;
 
 const IO_ERROR: i32 = 74;
 
@@ -86,7 +92,7 @@ fn a_reader_that_goes_away_ends_the_program_as_any_other() {
         &["flock", "--verbose", ".", "true"],
     ];
     for words in PRINTING.into_iter().chain(flock) {
-        let output = run(cargo_bin!("touchfile"), words, unread());
+        let output = run(cargo_bin!("touchfile"), words, unread_pipe());
         assert_eq!(
             output.status.signal(),
             Some(Signal::SIGPIPE as i32),
@@ -108,7 +114,7 @@ fn a_reader_that_goes_away_is_told_where_its_signal_is_ignored() {
     let touchfile = cargo_bin!("touchfile").to_str().unwrap();
     for words in PRINTING {
         let words = [&["--ignore-signal=PIPE", touchfile], words].concat();
-        let output = run("env".as_ref(), &words, unread());
+        let output = run("env".as_ref(), &words, unread_pipe());
         assert_eq!(
             output.status.code(),
             Some(IO_ERROR),
@@ -124,16 +130,10 @@ fn a_reader_that_goes_away_is_told_where_its_signal_is_ignored() {
     let output = run(
         "env".as_ref(),
         &["--ignore-signal=PIPE", touchfile, "flock", "--help"],
-        unread(),
+        unread_pipe(),
     );
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
-}
-
-/// A pipe without a reader.
-fn unread() -> std::io::PipeWriter {
-    let (_, writer) = std::io::pipe().unwrap();
-    writer
 }
 
 fn run(program: &std::path::Path, words: &[&str], stdout: impl Into<Stdio>) -> Output {

@@ -119,7 +119,8 @@ impl Holder {
             }
     }
 
-    /// Whether both are the same lock of the same process.
+    /// Whether both are the same lock of the same process, or the same wait for it. Who has waited and holds it
+    /// now is another holder.
     ///
     /// Two holders that are not named are not known to be the same.
     #[must_use]
@@ -133,6 +134,7 @@ impl Holder {
                 holder.kind,
                 holder.mode,
                 range,
+                holder.waiting,
             )
         };
         let is_known = matches!(self.process, ProcessId::Known(_));
@@ -417,12 +419,15 @@ mod tests {
     }
 
     #[test]
-    fn another_process_with_the_same_number_is_another_holder() {
+    fn another_process_with_the_same_number_is_another_holder_and_so_is_one_that_has_waited() {
         let one = holder(1, "a");
         let mut other = one.clone();
         assert!(one.is_same(&other));
         other.started = Some(SystemTime::UNIX_EPOCH);
         assert!(!one.is_same(&other));
+        let mut waiter = one.clone();
+        waiter.waiting = true;
+        assert!(!one.is_same(&waiter) && waiter.is_same(&waiter.clone()));
         let unknown = Holder::new(LockMode::Exclusive);
         assert!(!unknown.is_same(&unknown.clone()));
     }

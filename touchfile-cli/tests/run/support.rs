@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, PipeWriter, Read};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::AtomicBool;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -61,6 +63,21 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(started.elapsed() < DEADLINE, "in vain: until {what}");
         thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// A pipe without a reader.
+///
+/// A child that another test has just forked may have the reader for a moment, until it executes its program.
+#[allow(dead_code, reason = "it is for other test programs")]
+pub(crate) fn unread_pipe() -> PipeWriter {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    until("nobody has the reader of the pipe", || {
+        let mut ends = [PollFd::new(writer.as_fd(), PollFlags::empty())];
+        poll(&mut ends, PollTimeout::ZERO).unwrap();
+        ends[0].revents().unwrap().contains(PollFlags::POLLERR)
+    });
+    writer
 }
 
 /// Whether there is such a program. If there is none, prints that the test is skipped.

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Place, touchfile};
+use crate::support::{Place, touchfile, unread_pipe};
 use crate::who::{create, who};
 
 fn text(output: &[u8]) -> &str {
@@ -138,11 +138,10 @@ pub(crate) fn a_reader_that_goes_away_ends_it_without_a_word() {
             .arg("who")
             .args(options)
             .arg(place.lock())
-            .stdout(Stdio::piped())
+            .stdout(unread_pipe())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        drop(child.stdout.take());
         let mut said = String::new();
         child
             .stderr
