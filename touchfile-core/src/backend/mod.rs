@@ -263,7 +263,8 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`std::io::ErrorKind::StaleNetworkFileHandle`] if the lock was lost before: then nothing is
-    /// released, least of all the lock of whoever has it now. Else what the operating system says. Whether the handle holds a lock is unknown then: drop it.
+    /// released, least of all the lock of whoever has it now. Else what the operating system says. Whether the
+    /// handle holds a lock is unknown then: drop it.
     ///
     /// # Cancel safety
     ///

@@ -142,6 +142,13 @@ impl<B: LockBackend> Trial<B> {
         let (handle, permit) = (self.handle.take()?, self.permit.take()?);
         Some(Held { handle, permit })
     }
+
+    /// Keeps the handle, which holds nothing, for the next acquisition.
+    fn is_refused(&mut self, touch: &TouchFile<B>) {
+        if let Some(handle) = self.handle.take() {
+            touch.keep_idle(handle);
+        }
+    }
 }
 
 impl<B: LockBackend> Drop for Trial<B> {
@@ -320,11 +327,7 @@ impl<B: LockBackend> TouchFile<B> {
                 || handle.is_current(&self.path).await.map_err(check_failed)?;
             if current && attempt == Attempt::WouldBlock {
                 let Some(Wait { progress, .. }) = wait else {
-                    trial
-                        .handle
-                        .take()
-                        .into_iter()
-                        .for_each(|handle| self.keep_idle(handle));
+                    trial.is_refused(self);
                     return Ok(None);
                 };
                 // Whether somebody is in the way of who stands in line at once is not known.
@@ -336,11 +339,7 @@ impl<B: LockBackend> TouchFile<B> {
                 progress.asking.set(false);
                 if self.answers_later && wait.is_some_and(|wait| !wait.fair) {
                     // The one attempt was answered; the timeout of zero ends this.
-                    trial
-                        .handle
-                        .take()
-                        .into_iter()
-                        .for_each(|handle| self.keep_idle(handle));
+                    trial.is_refused(self);
                     return pending().await;
                 }
                 progress.stands_behind.set(!answers_later);

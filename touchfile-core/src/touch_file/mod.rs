@@ -275,8 +275,9 @@ impl<B: LockBackend> TouchFile<B> {
         Blocking::new(self)
     }
 
-    /// The absolute path of the lock file, or its name if the backend's locks are not on files. For a [file](TouchFileBuilder::file) that was given open it is
-    /// what the system called it then, and for messages only.
+    /// The absolute path of the lock file, or its name if the backend's locks are not on files. For a
+    /// [file](TouchFileBuilder::file) that was given open it is what the system called it then, and for
+    /// messages only.
     pub fn path(&self) -> &Path {
         &self.path
     }

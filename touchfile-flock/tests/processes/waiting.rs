@@ -1,6 +1,6 @@
 //! Law 8: waiters get the lock in turn, with any kind of holder and without the help of the system.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
@@ -167,9 +167,7 @@ fn looks() {
     let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", slow];
     let mut follower = Worker::under(&strace, "execute commands", &path);
     follower.send("lock exclusive");
-    wait_until("it is about to wait", || {
-        has_read_its_order(&follower, &path)
-    });
+    wait_until("it is about to wait", || follower.has_open(&path));
     line[0].stop();
     assert_eq!(holder.ask("unlock"), "released");
     holder.finish();
@@ -364,7 +362,7 @@ fn refusals() {
             worker.send("lock exclusive");
         }
         for worker in &workers {
-            wait_until("it is about to wait", || has_read_its_order(worker, &path));
+            wait_until("it is about to wait", || worker.has_open(&path));
         }
         assert_eq!(free.ask("unlock"), "released", "{refusal}");
         for _ in 0..3 {
@@ -375,19 +373,4 @@ fn refusals() {
         }
         assert_eq!(free.ask("lock exclusive"), "held", "{refusal}");
     }
-}
-
-/// Whether a process or a child of it has the lock file open.
-fn has_read_its_order(worker: &Worker, path: &Path) -> bool {
-    let pid = worker.pid();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    let mut pids = children.unwrap_or_default();
-    pids.push_str(&format!(" {pid}"));
-    pids.split_whitespace().any(|pid| {
-        let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else {
-            return false;
-        };
-        open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
-            .any(|open| open == path)
-    })
 }

@@ -201,11 +201,18 @@ impl Worker {
         self.0.pid()
     }
 
-    /// Whether it has this file or directory open.
+    /// Whether it or a child of it has this file or directory open.
     pub(crate) fn has_open(&self, path: &Path) -> bool {
-        let mut descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs");
-        descriptors.any(|entry| {
-            entry.is_ok_and(|entry| fs::read_link(entry.path()).is_ok_and(|open| open == path))
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let mut pids = children.unwrap_or_default();
+        pids.push_str(&format!(" {pid}"));
+        pids.split_whitespace().any(|pid| {
+            let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+                return false;
+            };
+            open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+                .any(|open| open == path)
         })
     }
 

@@ -47,8 +47,9 @@ impl Notice {
             Errno::INVAL => memfd_create(&name, MemfdFlags::CLOEXEC),
             error => Err(error),
         });
-        let _memory = File::from(made.ok()?);
-        Some(Self { _memory })
+        Some(Self {
+            _memory: made.ok()?.into(),
+        })
     }
 }
 
