@@ -405,3 +405,9 @@ pub trait LockHandle: fmt::Debug + Send + Sync + 'static {
         None
     }
 }
+
+/// Whether a handle says that its path names another file by now. A server of NFS says the same of
+/// a file that another host has removed.
+pub(crate) fn is_stale(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StaleNetworkFileHandle
+}

@@ -18,6 +18,7 @@ use super::guard::{Guard, Held};
 use super::retry::Attempts;
 use super::sampler::HolderSampler;
 use super::wait::{Progress, supervise, warns_of_long_waits};
+use crate::backend::is_stale;
 use crate::offload::OffloadHandle;
 use crate::queue::Permit;
 use crate::runtime::now_or_never;
@@ -298,19 +299,18 @@ impl<B: LockBackend> TouchFile<B> {
             };
             let handle = trial.handle.insert(opened);
             let answers_later = handle.is_offloaded() || self.answers_later;
-            let stands_in_line = wait.is_some_and(|wait| wait.fair) && handle.queues();
+            // Who stands in line at once makes no attempt before.
             let attempt = match wait {
-                // Its wait is an attempt too.
-                Some(_) if stands_in_line => Ok(Attempt::WouldBlock),
+                Some(wait) if wait.fair && handle.queues() => Ok(None),
                 Some(wait) => {
                     wait.progress.asking.set(answers_later);
                     if wait.fair {
-                        handle.try_lock_fair(mode).await
+                        handle.try_lock_fair(mode).await.map(Some)
                     } else {
-                        handle.try_lock(mode).await
+                        handle.try_lock(mode).await.map(Some)
                     }
                 }
-                None => handle.try_lock(mode).await,
+                None => handle.try_lock(mode).await.map(Some),
             };
             let attempt = match attempt {
                 Err(error) if is_stale(&error) && self.file.is_none() => {
@@ -322,16 +322,16 @@ impl<B: LockBackend> TouchFile<B> {
                 }
             };
             // A holder of a file that the path no longer names is in nobody's way.
-            let mut current = stands_in_line
+            let mut current = attempt.is_none()
                 || !self.verify
                 || handle.is_current(&self.path).await.map_err(check_failed)?;
-            if current && attempt == Attempt::WouldBlock {
+            if current && attempt != Some(Attempt::Acquired) {
                 let Some(Wait { progress, .. }) = wait else {
                     trial.is_refused(self);
                     return Ok(None);
                 };
-                // Whether somebody is in the way of who stands in line at once is not known.
-                if !stands_in_line {
+                // Without an attempt it is not known whether somebody is in the way.
+                if attempt.is_some() {
                     contention.get_or_insert_with(|| {
                         Contention::new(self, mode, progress, "another holder")
                     });
@@ -403,10 +403,4 @@ impl<B: LockBackend> TouchFile<B> {
         // A file that is replaced over and over must not keep the runtime from its other tasks.
         tokio::task::yield_now().await;
     }
-}
-
-/// Whether a handle says that its path names another file by now. A server of NFS says the same of
-/// a file that another host has removed.
-pub(super) fn is_stale(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::StaleNetworkFileHandle
 }

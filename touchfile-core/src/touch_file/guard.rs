@@ -11,8 +11,7 @@ use crate::trace::{Level, debug, enabled, field, warn};
 use tokio::time::Instant;
 
 use super::TouchFile;
-use super::acquire::is_stale;
-use super::verify::loss;
+use crate::backend::is_stale;
 use crate::offload::OffloadHandle;
 use crate::queue::Permit;
 use crate::{Error, Guarantee, LockBackend, LockHandle, LockMode, Operation, Result};
@@ -127,7 +126,7 @@ where
                     handle.close(&mut self.permit);
                 }
                 if is_stale(&source) {
-                    return Err(self.is_lost(loss(valid_until)));
+                    return Err(self.lost_until(valid_until));
                 }
                 Err(Error::Release {
                     path: self.path().to_owned(),

@@ -182,7 +182,7 @@ where
         };
         loop {
             match handle.lost(interval).await {
-                Ok(()) => return self.is_lost(loss(self.valid_until())),
+                Ok(()) => return self.lost_until(self.valid_until()),
                 Err(source) => {
                     if let Some(error) = self.ends_with(source) {
                         return error;
@@ -239,7 +239,12 @@ where
         None
     }
 
-    pub(super) fn is_lost(&self, loss: Loss) -> Error {
+    /// The error about a lock that was lost, and had been granted until this moment if until any.
+    pub(super) fn lost_until(&self, valid_until: Option<Instant>) -> Error {
+        self.is_lost(loss(valid_until))
+    }
+
+    fn is_lost(&self, loss: Loss) -> Error {
         Error::Lost {
             path: self.touch.path.clone(),
             mode: self.mode,
@@ -249,7 +254,7 @@ where
 }
 
 /// How a lock was lost that had been granted for this time.
-pub(super) fn loss(valid_until: Option<Instant>) -> Loss {
+fn loss(valid_until: Option<Instant>) -> Loss {
     if is_over(valid_until) {
         Loss::Expired
     } else {

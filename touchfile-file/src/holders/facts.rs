@@ -1,5 +1,6 @@
 //! What can be told of a process.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
@@ -27,6 +28,16 @@ impl Facts {
             started: boot_time().and_then(|boot| boot.checked_add(stat.since_boot())),
             kernel: stat.kernel,
         })
+    }
+}
+
+/// The facts about processes, of which each is looked up once.
+#[derive(Debug, Default)]
+pub(super) struct Known(BTreeMap<u32, Option<Facts>>);
+
+impl Known {
+    pub(super) fn of(&mut self, pid: u32) -> Option<Facts> {
+        self.0.entry(pid).or_insert_with(|| Facts::of(pid)).clone()
     }
 }
 

@@ -1,11 +1,11 @@
 //! Putting together what the kernel lists and what the processes have open.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::facts::Facts;
+use super::facts::{Facts, Known};
 use super::list::{Counts, FOR_A_MESSAGE, list};
 use super::locks::Entry;
 use super::scan::Scan;
@@ -241,16 +241,6 @@ fn described(entry: &Entry) -> Holder {
 /// never ours, unless we see all.
 fn processes_are_hidden() -> bool {
     !Path::new("/proc/1/stat").exists()
-}
-
-/// The facts about processes, of which each is looked up once.
-#[derive(Debug, Default)]
-pub(super) struct Known(BTreeMap<u32, Option<Facts>>);
-
-impl Known {
-    pub(super) fn of(&mut self, pid: u32) -> Option<Facts> {
-        self.0.entry(pid).or_insert_with(|| Facts::of(pid)).clone()
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use super::LockedFile;
-use super::join::{self, Known};
+use super::facts::Known;
+use super::join;
 use super::list::list;
 use super::locks::{Entry, FileNumber};
 use super::scan::{Scan, each_descriptor, processes};

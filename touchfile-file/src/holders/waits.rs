@@ -19,8 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{MemfdFlags, OFlags, memfd_create};
 
-use super::facts::Facts;
-use super::join::Known;
+use super::facts::{Facts, Known};
 use super::locks::{Entry, FileNumber};
 use super::place;
 use super::scan::{Scan, Told};
